@@ -1,0 +1,1 @@
+"""One training or evaluation: its specification, execution, run directory and mirror."""

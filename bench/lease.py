@@ -1,0 +1,37 @@
+"""Leases: which process runs a run, and whether it still lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import psutil
+
+from bench.spec import Strict
+
+
+class Lease(Strict):
+    """Who runs a run: enough to tell whether that process still lives."""
+
+    host: str
+    pid: int
+    started: float
+    """The process's own start time, so that a reused pid is not taken for it."""
+
+
+def own_lease() -> Lease:
+    """The lease of this process."""
+    return Lease(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
+
+
+def is_alive(lease: Lease) -> bool:
+    """Whether the holder lives; a holder on another host is taken to live."""
+    if lease.host != socket.gethostname():
+        return True
+    try:
+        process = psutil.Process(lease.pid)
+        # A zombie has ended: only its parent has not noticed yet.
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return not ended and abs(process.create_time() - lease.started) < 1.0
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,62 @@
+"""Manifest: the tables a study asked for and the runs that fill them.
+
+The scheduler writes it into the store beside the runs, so that a report needs nothing else.
+"""
+
+from __future__ import annotations
+
+from bench.spec import Scalar, Strict
+
+
+class Row(Strict):
+    """One row of a table: a method at its settings, and its run for each seed."""
+
+    label: str
+    """Unique within the study, such as "CE & CRF-5" or "RMI pooling=avg downsample_factor=2"."""
+    method: str
+    """The row's name as printed in the first column, such as "RMI"."""
+    settings: dict[str, Scalar]
+    """Full settings: "loss", "loss.<option>" for every option of the loss, "crf.<parameter>"."""
+    run_ids: tuple[str, ...]
+    """One run per seed, in the order of ``Manifest.seeds``."""
+
+
+class Table(Strict):
+    """One table of a study, and the curve that it draws."""
+
+    key: str
+    title: str
+    paper: str | None = None
+    """Key of the published table it repeats, in reports/published.toml."""
+    columns: tuple[str, ...]
+    """Settings ("loss.pooling") and metrics ("miou", "infer_ms"), left to right."""
+    rows: tuple[Row, ...]
+    x: str | None = None
+    """The numeric setting on the x axis of the table's curve; None draws none."""
+
+
+class Manifest(Strict):
+    """A study on a profile, fully written out."""
+
+    study: str
+    profile: str
+    title: str
+    scale: str
+    """One sentence for every title: which data, how many images and steps."""
+    metric: str
+    """The metric that a "miou" column shows, such as "miou_11"."""
+    seeds: tuple[int, ...]
+    comparison_key: str
+    settings: dict[str, Scalar | None]
+    """What is held equal, flat: "data.name", "model.backbone", "recipe.steps", …"""
+    tables: tuple[Table, ...]
+
+    @property
+    def name(self) -> str:
+        """Study and profile in one word, as used for folders and experiments."""
+        return f"{self.study}-{self.profile}"
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """Every distinct row by its label, in order of first appearance."""
+        return {row.label: row for table in self.tables for row in table.rows}

@@ -1,0 +1,86 @@
+"""Profiles: what a study holds equal. A TOML file by name (bench/profiles) or by path."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from bench.errors import SpecError
+from bench.spec import DataSpec, ModelSpec, RecipeSpec, Strict, parse, unknown
+
+
+class TuningSplit(Strict):
+    """Splits for tuning, of which none is the evaluation split of the tables."""
+
+    train: Annotated[tuple[str, ...], Field(min_length=1)]
+    evaluate: str
+
+
+class Profile(Strict):
+    """Data, model and recipe that every method of a study shares."""
+
+    title: str
+    metric: str
+    """Headline metric of this data set: what a "miou" column shows."""
+    seeds: Annotated[int, Field(ge=1)] = 3
+    data: DataSpec
+    model: ModelSpec
+    recipe: RecipeSpec
+    tuning: TuningSplit | None = None
+
+    @property
+    def scale(self) -> str:
+        """One sentence that every title carries: data, size and length of the training."""
+        recipe = self.recipe
+        return f"{self.title}, {recipe.steps} steps of batch {recipe.batch_size}"
+
+    def for_tuning(self) -> Profile:
+        """The same profile on its tuning splits; raises SpecError where they would leak."""
+        if self.tuning is None:
+            raise SpecError("this profile has no [tuning] splits; add train and evaluate")
+        if self.tuning.evaluate in (self.data.evaluate, *self.tuning.train):
+            raise SpecError(
+                f"tuning.evaluate = {self.tuning.evaluate!r} is trained on or is the split of the "
+                "tables; tuning needs a split of its own"
+            )
+        if self.data.evaluate in self.tuning.train:
+            raise SpecError(f"tuning.train holds the tables' split {self.data.evaluate!r}")
+        data = self.data.model_copy(
+            update={"train": self.tuning.train, "evaluate": self.tuning.evaluate}
+        )
+        return self.model_copy(update={"data": data})
+
+    def settings(self) -> dict[str, Any]:
+        """What is held equal, flat: "data.name", "recipe.steps" and so on."""
+        records = {"data": self.data, "model": self.model, "recipe": self.recipe}
+        return {
+            f"{group}.{key}": " x ".join(map(str, value)) if isinstance(value, list) else value
+            for group, record in records.items()
+            for key, value in record.model_dump(mode="json").items()
+        }
+
+
+def load_profile(name: str) -> Profile:
+    """The profile called ``name`` or in the TOML file ``name``; raises SpecError with the fault."""
+    return parse(Profile, read_toml(name, files("bench") / "profiles", "profile"), where=name)
+
+
+def read_toml(name: str, folder: Traversable, kind: str) -> dict[str, Any]:
+    """The TOML file at the path ``name``, or the shipped one of that name in ``folder``."""
+    shipped = {
+        Path(entry.name).stem: entry for entry in folder.iterdir() if entry.name.endswith(".toml")
+    }
+    source = Path(name) if name.endswith(".toml") else shipped.get(name)
+    if source is None:
+        raise SpecError(f"{unknown(kind, name, shipped)}; or give a path that ends in .toml")
+    try:
+        return tomllib.loads(source.read_text())
+    except OSError as error:
+        raise SpecError(f"{name}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{name}: not valid TOML: {error}") from None

@@ -1,0 +1,163 @@
+"""What a run leaves on disk: the truth, of which the store is a mirror.
+
+``<root>/runs/<run_id>/`` holds spec.json, state.json, metrics.jsonl, checkpoint.pt,
+weights.safetensors, result.json, confusion.npz, predictions/, env.json and log.txt. Every file is
+written whole (temporary file, fsync, rename) or appended by line. No torch here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import RootError
+from bench.lease import Lease
+from bench.spec import RunSpec, Strict, parse
+
+Status = Literal["queued", "running", "finished", "failed", "diverged", "interrupted"]
+
+
+class State(Strict):
+    """Where a run stands."""
+
+    status: Status = "queued"
+    reason: str | None = None
+    step: int = 0
+    steps: int = 0
+    updated: float = 0.0
+    """Seconds since the epoch of the last change: the heartbeat while running."""
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths and records of one run directory."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """The directory's name."""
+        return self.path.name
+
+    @property
+    def weights(self) -> Path:
+        """Final weights, safetensors."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Latest resumable state of a training."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def confusion(self) -> Path:
+        """Per-image confusion matrices: ``ids`` [n], ``matrices`` int32 [n, truth, prediction]."""
+        return self.path / "confusion.npz"
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of <image id>.{image,truth,prediction}.png for a fixed list of images."""
+        return self.path / "predictions"
+
+    @property
+    def log(self) -> Path:
+        """Everything the worker printed."""
+        return self.path / "log.txt"
+
+    def create(self, spec: RunSpec) -> None:
+        """Make the directory with its spec; one that exists keeps what it has."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / "spec.json").exists():
+            write_json(self.path / "spec.json", spec.model_dump(mode="json", exclude_defaults=True))
+
+    def spec(self) -> RunSpec:
+        """The run's specification; raises RootError where it is missing or torn."""
+        data = read_json(self.path / "spec.json")
+        if data is None:
+            raise RootError(f"{self.path}: spec.json is missing or unreadable; delete the folder")
+        return parse(RunSpec, data, where=str(self.path / "spec.json"))
+
+    def state(self) -> State:
+        """Where the run stands; a directory without a state is queued."""
+        data = read_json(self.path / "state.json")
+        return State() if data is None else parse(State, data, where=str(self.path / "state.json"))
+
+    def write_state(self, **changes: Any) -> State:
+        """Replace fields of the state and return it."""
+        state = self.state().model_copy(update={**changes, "updated": time.time()})
+        write_json(self.path / "state.json", state.model_dump(mode="json"))
+        return state
+
+    def result(self) -> dict[str, Any] | None:
+        """The finished run's result.json, else None."""
+        return read_json(self.path / "result.json")
+
+    def env(self) -> dict[str, Any] | None:
+        """Where and with which code the run was made, else None."""
+        return read_json(self.path / "env.json")
+
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl: {"step", "time", "<metric>": value, …}."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All complete lines of metrics.jsonl; where a step stands twice the later line counts."""
+        by_step = {record["step"]: record for record in _lines(self.path / "metrics.jsonl")}
+        return [by_step[step] for step in sorted(by_step)]
+
+
+def run_dir(root: Path, run_id: str) -> RunDir:
+    """The directory of ``run_id`` under ``root``, which need not exist."""
+    return RunDir(root / "runs" / run_id)
+
+
+def all_run_dirs(root: Path) -> list[RunDir]:
+    """Every run directory under ``root``, by name."""
+    return [RunDir(path.parent) for path in sorted((root / "runs").glob("*/spec.json"))]
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file, then put it in place: no reader sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: numpy and PIL choose their format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write ``data`` as JSON, whole."""
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    write_whole(path, lambda temporary: temporary.write_text(text + "\n"))
+
+
+def read_json(path: Path) -> Any:
+    """The file's JSON, or None where it is missing or torn."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the last line of a killed writer

@@ -1,0 +1,194 @@
+"""RunSpec: everything that decides the result of one training or one evaluation.
+
+No torch here: planning, reports and the ledger read specs without it. What does not change a result
+(device, worker count, paths, titles) is not part of a spec, so it cannot change a ``run_id``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import to_json
+
+from bench.errors import SpecError
+
+SCHEMA_VERSION = 1
+Scalar = bool | int | float | str
+Positive = Annotated[int, Field(ge=1)]
+Size = tuple[Positive, Positive]  # (height, width) in pixels
+
+
+class Strict(BaseModel):
+    """Base of all records: frozen, strictly typed, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class DataSpec(Strict):
+    """Which images are trained on and which are scored."""
+
+    name: str
+    train: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
+    evaluate: str = "test"
+    void: Literal["ignore", "class"] = "ignore"
+    image_size: Size | None = None
+    """Size at which the network sees an image; labels are scored at their stored size."""
+    train_images: Positive | None = None
+    """At most so many images, evenly spaced; None takes all. So does ``evaluate_images``."""
+    evaluate_images: Positive | None = None
+
+    @model_validator(mode="after")
+    def _scored_on_unseen_images(self) -> DataSpec:
+        if self.evaluate in self.train:
+            raise ValueError(f"evaluate = {self.evaluate!r} is a split that is trained on")
+        return self
+
+
+class ModelSpec(Strict):
+    """A segmentation head over a timm feature backbone."""
+
+    backbone: str
+    head: Literal["deeplabv3", "deeplabv3plus"] = "deeplabv3plus"
+    pretrained: bool = True
+    output_stride: Literal[8, 16, 32] = 16
+    head_channels: Positive = 256
+    atrous_rates: tuple[Positive, Positive, Positive] = (6, 12, 18)
+    separable: bool = False
+    """Depthwise separable convolutions in the head (as DeepLabv3+ on mobile backbones)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+
+class RecipeSpec(Strict):
+    """How a model is trained: the same for every method of a study."""
+
+    steps: Positive
+    batch_size: Annotated[int, Field(ge=2)]
+    crop_size: Size
+    lr: Annotated[float, Field(gt=0)]
+    head_lr_multiplier: Annotated[float, Field(gt=0)] = 1.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    poly_power: Annotated[float, Field(gt=0)] = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.75, 1.25)
+    flip: bool = True
+
+
+class LossSpec(Strict):
+    """A loss by its name in LOSSES, with the options that differ from its defaults."""
+
+    name: str
+    version: int = 1
+    options: dict[str, Scalar] = {}
+
+
+class CRFSpec(Strict):
+    """Dense CRF applied to the probabilities of a finished training (Krähenbühl & Koltun 2011)."""
+
+    version: Literal[1] = 1
+    steps: Annotated[int, Field(ge=0)]
+    theta_alpha: Annotated[float, Field(gt=0)] = 30.0
+    theta_beta: Annotated[float, Field(gt=0)] = 13.0
+    theta_gamma: Annotated[float, Field(gt=0)] = 3.0
+    bilateral_weight: Annotated[float, Field(ge=0)] = 10.0
+    gaussian_weight: Annotated[float, Field(ge=0)] = 3.0
+
+
+class RunSpec(Strict):
+    """One training, or (with ``crf``) one evaluation of a finished training."""
+
+    data: DataSpec
+    model: ModelSpec
+    recipe: RecipeSpec
+    loss: LossSpec
+    seed: Annotated[int, Field(ge=0)] = 0
+    crf: CRFSpec | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.run_id)
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits that name this run; fields at their default do not count."""
+        return digest(
+            {"schema": SCHEMA_VERSION, **self.model_dump(mode="json", exclude_defaults=True)}
+        )
+
+    @property
+    def source(self) -> RunSpec:
+        """The training whose weights this run uses: itself, unless it is an evaluation."""
+        return self if self.crf is None else self.model_copy(update={"crf": None})
+
+    @property
+    def comparison_key(self) -> str:
+        """Digest of what two runs must share to stand in one table: all but loss, CRF and seed."""
+        held = self.model_dump(
+            mode="json", exclude_defaults=True, include={"data", "model", "recipe"}
+        )
+        return digest({"schema": SCHEMA_VERSION, **held})
+
+
+def digest(value: Any) -> str:
+    """Twelve hexadecimal digits of a JSON-shaped value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(model: type[M], data: Any, *, where: str) -> M:
+    """Return ``data`` as a ``model``; raises SpecError naming ``where``, the key and the value."""
+    try:
+        # JSON mode, because TOML and JSON both write tuples as lists.
+        return model.model_validate_json(to_json(data))
+    except ValidationError as error:
+        # A misspelt key is also a missing one; the misspelling says more.
+        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        raise SpecError(f"{where}: {_explain(first, model)}") from None
+
+
+def _explain(error: Any, model: type[BaseModel]) -> str:
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, error["loc"][:-1])
+        place = f"{'.'.join(location[:-1])}: " if location[:-1] else ""
+        return place + unknown("key", location[-1], known)
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    value = error["input"]
+    shown = f", got {value!r}" if not isinstance(value, (dict, list)) else ""
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def unknown(kind: str, name: str, known: Any) -> str:
+    """Say that ``name`` is not a known ``kind``, with the nearest names or all of them."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields that the record at ``location`` inside ``model`` may have."""
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            continue  # a key of a mapping or an index: the record's type stays
+        model = _record_in(field.annotation) or model
+    return list(getattr(model, "model_fields", {}))
+
+
+def _record_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if found := _record_in(argument):
+            return found
+    return None

@@ -1,0 +1,85 @@
+"""RunSpec: identity, strictness and messages."""
+
+import pytest
+
+from bench.errors import SpecError
+from bench.spec import CRFSpec, DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, parse
+
+SPEC = RunSpec(
+    data=DataSpec(name="scenes"),
+    model=ModelSpec(backbone="tf_efficientnet_lite0"),
+    recipe=RecipeSpec(steps=10, batch_size=2, crop_size=(32, 32), lr=0.1),
+    loss=LossSpec(name="rmi", options={"region_size": 2}),
+)
+
+
+def test_run_id_is_stable_across_versions_of_python_and_pydantic():
+    """A run made last year is found this year."""
+    assert SPEC.run_id == "f0b18c00a1c3"
+
+
+def test_a_default_written_out_does_not_change_the_run_id():
+    """So a field that is added later with its old meaning as default keeps every finished run."""
+    written_out = SPEC.model_copy(
+        update={"data": DataSpec(name="scenes", train=("train",), void="ignore"), "seed": 0}
+    )
+    assert written_out.run_id == SPEC.run_id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"loss": LossSpec(name="rmi", options={"region_size": 3})},
+        {"loss": LossSpec(name="rmi", version=2, options={"region_size": 2})},
+        {"crf": CRFSpec(steps=1)},
+        {"data": DataSpec(name="scenes", train_images=3)},
+    ],
+)
+def test_whatever_changes_a_result_changes_the_run_id(change):
+    """Seed, loss, its version, CRF and data are all part of a run's name."""
+    assert SPEC.model_copy(update=change).run_id != SPEC.run_id
+
+
+def test_comparison_key_leaves_out_loss_crf_and_seed_only():
+    """Rows of one table share it; another recipe does not."""
+    other = {"seed": 3, "loss": LossSpec(name="ce"), "crf": CRFSpec(steps=5)}
+    assert SPEC.model_copy(update=other).comparison_key == SPEC.comparison_key
+    recipe = SPEC.recipe.model_copy(update={"steps": 11})
+    assert SPEC.model_copy(update={"recipe": recipe}).comparison_key != SPEC.comparison_key
+
+
+def test_the_source_of_an_evaluation_is_its_training():
+    """CE & CRF reads the weights of CE."""
+    assert SPEC.model_copy(update={"crf": CRFSpec(steps=5)}).source == SPEC
+
+
+def test_a_spec_survives_its_json():
+    """What spec.json holds is the spec."""
+    data = SPEC.model_dump(mode="json", exclude_defaults=True)
+    assert parse(RunSpec, data, where="spec.json") == SPEC
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("recipe", "stepz"), 3, r"recipe: unknown key 'stepz'; did you mean 'steps'\?"),
+        (("recipe", "steps"), 0, r"recipe.steps: .*greater than or equal to 1, got 0"),
+        (("recipe", "lr"), "0.1", r"recipe.lr: .*valid number, got '0.1'"),
+        (("recipe", "steps"), True, r"recipe.steps: .*integer, got True"),
+        (("model", "output_stride"), 12, r"model.output_stride: .*8, 16 or 32, got 12"),
+        (("data", "name"), None, r"data.name: .*string, got None"),
+    ],
+)
+def test_messages_name_place_value_and_way_out(path, value, message):
+    """Every refusal is one line that a person can act on."""
+    data = SPEC.model_dump(mode="json", exclude_defaults=True)
+    data[path[0]][path[1]] = value
+    with pytest.raises(SpecError, match="here: " + message):
+        parse(RunSpec, data, where="here")
+
+
+def test_a_missing_key_is_named():
+    """Not only that something is missing."""
+    with pytest.raises(SpecError, match=r"here: recipe is missing"):
+        parse(RunSpec, {"data": {"name": "scenes"}, "model": {"backbone": "x"}}, where="here")
