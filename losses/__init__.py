@@ -1,0 +1,119 @@
+"""Segmentation losses: one file per loss, one line in LOSSES.
+
+A package of its own adds a loss through the entry-point group "segloss.losses".
+"""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from losses.affinity_field import AffinityFieldLoss
+from losses.base import SegmentationLoss
+from losses.cross_entropy import BinaryCrossEntropyLoss, CrossEntropyLoss
+from losses.rmi import RMILoss
+
+__all__ = [
+    "LOSSES",
+    "AffinityFieldLoss",
+    "BinaryCrossEntropyLoss",
+    "CrossEntropyLoss",
+    "RMILoss",
+    "SegmentationLoss",
+    "build_loss",
+    "check_options",
+    "find_loss",
+    "loss_options",
+]
+
+LOSSES: Mapping[str, type[SegmentationLoss]] = {
+    "ce": CrossEntropyLoss,
+    "bce": BinaryCrossEntropyLoss,
+    "affinity": AffinityFieldLoss,
+    "rmi": RMILoss,
+}
+ENTRY_POINT_GROUP = "segloss.losses"
+
+Option = bool | int | float | str
+
+
+def find_loss(name: str) -> type[SegmentationLoss]:
+    """Return the loss called ``name``: one of LOSSES, else an installed plug-in.
+
+    Raises:
+        ValueError: no loss has this name, or the plug-in's object is not a SegmentationLoss.
+    """
+    if name in LOSSES:
+        return LOSSES[name]
+    plugins = entry_points(group=ENTRY_POINT_GROUP)
+    for plugin in plugins.select(name=name):
+        loss = plugin.load()
+        if not (isinstance(loss, type) and issubclass(loss, SegmentationLoss)):
+            raise ValueError(f"plug-in loss {name!r} ({plugin.value}) is not a SegmentationLoss")
+        return loss
+    raise ValueError(f"unknown loss {name!r}; {_hint(name, [*LOSSES, *sorted(plugins.names)])}")
+
+
+def build_loss(name: str, **options: Any) -> SegmentationLoss:
+    """Return the loss called ``name`` with ``options``; raises ValueError as its constructor."""
+    return find_loss(name)(**options)
+
+
+def loss_options(name: str) -> dict[str, Option]:
+    """Return a loss's options with their defaults, in order; ``ignore_index`` is the data's.
+
+    Raises:
+        ValueError: the loss is unknown, or one of its options has no default.
+    """
+    parameters = inspect.signature(find_loss(name)).parameters.values()
+    for parameter in parameters:
+        if parameter.default is parameter.empty:
+            raise ValueError(f"option {parameter.name} of loss {name!r} has no default")
+    return {option.name: option.default for option in parameters if option.name != "ignore_index"}
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
+    """Return those ``options`` of a loss that differ from its defaults, in their declared type.
+
+    An int given for a float comes back as a float. The loss is built once, so that its own checks
+    of ranges speak here and not in the middle of a night.
+
+    Raises:
+        ValueError: the loss or an option is unknown, or a value has the wrong type or range.
+    """
+    defaults = loss_options(name)
+    hints = get_type_hints(find_loss(name).__init__)
+    for option in options:
+        if option not in defaults:
+            hint = _hint(option, defaults)
+            raise ValueError(f"unknown option {option!r} of loss {name!r}; {hint}")
+    typed = {
+        option: _typed(f"option {option} of loss {name!r}", options[option], hints[option])
+        for option in defaults
+        if option in options
+    }
+    build_loss(name, **typed)
+    return {option: value for option, value in typed.items() if value != defaults[option]}
+
+
+def _typed(place: str, value: Any, hint: Any) -> Option:
+    """Return ``value`` as the option's type, which is bool, int, float, str or a Literal."""
+    if get_origin(hint) is Literal:
+        if any(value == choice and type(value) is type(choice) for choice in get_args(hint)):
+            return value
+        choices = ", ".join(map(repr, get_args(hint)))
+        raise ValueError(f"{place} must be one of {choices}, got {value!r}")
+    if hint not in get_args(Option):
+        raise ValueError(f"{place} is neither bool, int, float, str nor Literal: it cannot be set")
+    if hint is float and type(value) is int:
+        return float(value)
+    # type() and not isinstance: True is an int, and a study that says so means something else.
+    if type(value) is not hint:
+        raise ValueError(f"{place} must be of type {hint.__name__}, got {value!r}")
+    return value
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"

@@ -1,0 +1,103 @@
+"""The interface of every loss, and what they share: input checks and one-hot labels."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+
+class SegmentationLoss(nn.Module, ABC):
+    """A loss over the logits of a batch; a subclass writes ``terms``.
+
+    Options are keyword-only constructor arguments of type bool, int, float, str or Literal, each
+    with a default: the command line, study axes and table columns are read off the signature.
+    """
+
+    version: ClassVar[int] = 1
+    """Raised when a default or a value changes: part of a run's identity."""
+
+    def __init__(self, *, ignore_index: int = 255) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
+
+    @abstractmethod
+    def terms(
+        self,
+        logits: Float[Tensor, "b c h w"],
+        target: Int64[Tensor, "b h w"],
+        *,
+        progress: float = 0.0,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Return the weighted parts of the loss by name; their sum is the loss.
+
+        Args:
+            logits: scores before sigmoid or softmax.
+            target: class of each pixel, or ``ignore_index``.
+            progress: share of the training done, in [0, 1].
+
+        Raises:
+            FloatingPointError: a logit is NaN or infinite (the training has diverged).
+            ValueError: a label is neither a class nor ``ignore_index``, or the map is too small.
+        """
+
+    def forward(
+        self,
+        logits: Float[Tensor, "b c h w"],
+        target: Int64[Tensor, "b h w"],
+        *,
+        progress: float = 0.0,
+    ) -> Float[Tensor, ""]:
+        """Return the sum of ``terms``, which see."""
+        return torch.stack(tuple(self.terms(logits, target, progress=progress).values())).sum()
+
+    def probabilities(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return what this loss trains the logits to mean: probabilities that sum to 1 over classes."""
+        return logits.softmax(1)
+
+    def check_input_size(self, height: int, width: int) -> None:
+        """Raise ValueError with the numbers if a crop of this many pixels cannot be used."""
+
+    def prepare(
+        self, logits: Float[Tensor, "b c h w"], target: Int64[Tensor, "b h w"]
+    ) -> tuple[Float[Tensor, "b c h w"], Bool[Tensor, "b h w"]]:
+        """Return the logits in float32 (float64 stays) and the mask of labelled pixels.
+
+        Half precision goes no further: its sigmoid saturates at logits of about 10.
+        Raises as ``terms`` does.
+        """
+        valid = target != self.ignore_index
+        stray = valid & ((target < 0) | (target >= logits.shape[1]))
+        # Both extremes are NaN if any logit is. One transfer for all three answers: on a GPU each
+        # would wait for the whole queue.
+        answers = torch.stack([*logits.detach().aminmax(), stray.any().to(logits.dtype)])
+        low, high, any_stray = answers.tolist()
+        if not (math.isfinite(low) and math.isfinite(high)):
+            count = int((~logits.isfinite()).sum())
+            raise FloatingPointError(
+                f"{count} of {logits.numel()} logits are NaN or infinite: the training has "
+                "diverged (a smaller learning rate or a longer warm-up may help)"
+            )
+        if any_stray:
+            raise ValueError(
+                f"label {int(target[stray][0])} is neither one of the {logits.shape[1]} classes "
+                f"nor ignore_index {self.ignore_index}"
+            )
+        return logits if logits.dtype == torch.float64 else logits.float(), valid
+
+
+def normalised_sigmoid(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Return the sigmoid of each channel over their sum: class probabilities of a sigmoid loss."""
+    # softmax(log s) = s / sum s, without 0 / 0 where every sigmoid underflows.
+    return F.logsigmoid(logits).softmax(1)
+
+
+def one_hot(
+    target: Int64[Tensor, "b h w"], valid: Bool[Tensor, "b h w"], like: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b c h w"]:
+    """Return 1 in the channel of a labelled pixel's class and 0 elsewhere, shaped ``like``."""
+    channel = target.masked_fill(~valid, 0).unsqueeze(1)
+    return torch.zeros_like(like).scatter_(1, channel, valid.unsqueeze(1).to(like.dtype))

@@ -1,0 +1,1 @@
+"""Post-processing of predictions. Import the modules: this face loads nothing."""
