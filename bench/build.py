@@ -1,0 +1,79 @@
+"""From a specification to objects, and every check that needs no training."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from bench.datasets import open_dataset
+from bench.errors import InstallError, SpecError
+from bench.models import check_model
+from bench.pretrained import check_pretrained
+from bench.spec import LossSpec, RunSpec, Scalar
+from losses import build_loss, check_options, find_loss, loss_options
+from losses.base import SegmentationLoss
+from postproc.dense_crf import available as crf_available
+
+
+def resolve_loss(name: str, options: dict[str, Scalar]) -> tuple[LossSpec, dict[str, Scalar]]:
+    """The canonical spec of a loss and the full value of each option; raises SpecError."""
+    try:
+        changed = check_options(name, options)
+        spec = LossSpec(name=name, version=find_loss(name).version, options=changed)
+        return spec, {**loss_options(name), **changed}
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+
+
+def loss_of(spec: LossSpec) -> SegmentationLoss:
+    """The loss a specification names."""
+    return build_loss(spec.name, **spec.options)
+
+
+def settings_of(spec: RunSpec) -> dict[str, Scalar]:
+    """Full settings of what varies: "loss.name", "loss.<option>", "crf.<parameter>"."""
+    _, options = resolve_loss(spec.loss.name, spec.loss.options)
+    settings: dict[str, Scalar] = {"loss.name": spec.loss.name}
+    settings |= {f"loss.{key}": value for key, value in options.items()}
+    if spec.crf is not None:
+        settings |= {f"crf.{k}": v for k, v in spec.crf.model_dump(exclude={"version"}).items()}
+    return settings
+
+
+def check_run(spec: RunSpec) -> None:
+    """Raise where a run cannot work, before anything expensive: data, model, sizes, CRF."""
+    open_dataset(spec.data, None)
+    check_model(spec.model)
+    if spec.model.pretrained:
+        check_pretrained(spec.model.backbone)
+    if spec.recipe.scale[0] > spec.recipe.scale[1]:
+        raise SpecError(f"recipe.scale: {spec.recipe.scale[0]} is above {spec.recipe.scale[1]}")
+    if spec.recipe.warmup_steps >= spec.recipe.steps:
+        raise SpecError(
+            f"recipe.warmup_steps = {spec.recipe.warmup_steps} must be below "
+            f"recipe.steps = {spec.recipe.steps}"
+        )
+    try:
+        loss_of(spec.loss).check_input_size(*spec.recipe.crop_size)
+    except ValueError as error:
+        height, width = spec.recipe.crop_size
+        raise SpecError(
+            f"loss {spec.loss.name!r} on crops of {height} x {width}: {error}"
+        ) from None
+    if spec.crf is not None and not crf_available():
+        raise InstallError(
+            "this study evaluates a CRF, and pydensecrf is not installed: pip install "
+            "'segloss-bench[crf]' (builds from source: needs a C++ compiler, e.g. apt install g++)"
+        )
+
+
+def check_data(spec: RunSpec, data_root: Path | None) -> str:
+    """Decode every file that a run reads; returns one line about it, raises DataError."""
+    return _checked(spec.data.model_dump_json(), data_root, spec)
+
+
+@cache
+def _checked(key: str, data_root: Path | None, spec: RunSpec) -> str:
+    dataset = open_dataset(spec.data, data_root)
+    found = dataset.check((*spec.data.train, spec.data.evaluate))
+    return f"{spec.data.name}: " + ", ".join(f"{split} {s.count}" for split, s in found.items())

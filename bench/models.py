@@ -1,0 +1,142 @@
+"""DeepLabv3 and DeepLabv3+ heads over timm feature backbones.
+
+Sources: Chen et al. 2017, "Rethinking atrous convolution" (DeepLabv3); Chen et al. 2018,
+"Encoder-decoder with atrous separable convolution" (DeepLabv3+).
+"""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.errors import SpecError
+from bench.pretrained import load_imagenet_weights
+from bench.spec import ModelSpec, unknown
+
+# Width of the decoder's skip branch, as in DeepLabv3+ (section 4.1).
+SKIP_CHANNELS = 48
+
+
+class SegmentationModel(nn.Module):
+    """Logits [b, num_classes, h, w] for images [b, 3, h, w] of any size."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Upsample the head's logits bilinearly to the size of the images."""
+        logits = self.head(self.backbone(images))
+        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid: 1x1, three atrous 3x3 and image pooling, projected to one map."""
+
+    def __init__(self, channels: int, spec: ModelSpec) -> None:
+        super().__init__()
+        width = spec.head_channels
+        self.branches = nn.ModuleList(
+            [
+                conv_bn_relu(channels, width, 1),
+                *(
+                    conv_bn_relu(channels, width, 3, dilation=rate, separable=spec.separable)
+                    for rate in spec.atrous_rates
+                ),
+            ]
+        )
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_bn_relu(channels, width, 1))
+        self.project = nn.Sequential(conv_bn_relu(5 * width, width, 1), nn.Dropout(spec.dropout))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [b, head_channels, h, w] for features [b, channels, h, w]."""
+        pooled = self.pool(features).expand(-1, -1, *features.shape[-2:])
+        return self.project(torch.cat([*(branch(features) for branch in self.branches), pooled], 1))
+
+
+class DeepLabV3Head(nn.Module):
+    """ASPP on the deepest features, then a 1x1 classifier."""
+
+    def __init__(self, channels: list[int], num_classes: int, spec: ModelSpec) -> None:
+        super().__init__()
+        self.aspp = ASPP(channels[-1], spec)
+        self.classifier = nn.Conv2d(spec.head_channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return logits at the output stride."""
+        return self.classifier(self.aspp(features[-1]))
+
+
+class DeepLabV3PlusHead(nn.Module):
+    """ASPP, then a decoder that joins the features of stride 4."""
+
+    def __init__(self, channels: list[int], num_classes: int, spec: ModelSpec) -> None:
+        super().__init__()
+        width = spec.head_channels
+        self.aspp = ASPP(channels[-1], spec)
+        self.skip = conv_bn_relu(channels[0], SKIP_CHANNELS, 1)
+        self.decoder = nn.Sequential(
+            conv_bn_relu(width + SKIP_CHANNELS, width, 3, separable=spec.separable),
+            conv_bn_relu(width, width, 3, separable=spec.separable),
+        )
+        self.classifier = nn.Conv2d(width, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return logits at stride 4."""
+        skip = self.skip(features[0])
+        deep = F.interpolate(
+            self.aspp(features[-1]), size=skip.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return self.classifier(self.decoder(torch.cat([deep, skip], 1)))
+
+
+HEADS = {"deeplabv3": DeepLabV3Head, "deeplabv3plus": DeepLabV3PlusHead}
+
+
+def conv_bn_relu(
+    inputs: int, outputs: int, kernel: int, *, dilation: int = 1, separable: bool = False
+) -> nn.Sequential:
+    """Convolution that keeps the size, batch norm, ReLU; ``separable``: depthwise, then 1x1."""
+    padding = dilation * (kernel // 2)
+    if not separable:
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+    depthwise = nn.Conv2d(
+        inputs, inputs, kernel, padding=padding, dilation=dilation, groups=inputs, bias=False
+    )
+    return nn.Sequential(
+        depthwise, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), *conv_bn_relu(inputs, outputs, 1)
+    )
+
+
+def check_model(spec: ModelSpec) -> None:
+    """Raise SpecError where the backbone is unknown, before anything is built."""
+    if not timm.is_model(spec.backbone):
+        raise SpecError(unknown("model.backbone", spec.backbone, timm.list_models()))
+
+
+def build_model(spec: ModelSpec, num_classes: int, *, seed: int) -> SegmentationModel:
+    """The model: weights drawn from ``seed`` alone, ImageNet's in the backbone if pretrained."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        # Features from stride 4 on: what the decoder joins and what ASPP reads.
+        backbone = timm.create_model(
+            spec.backbone,
+            features_only=True,
+            out_indices=(1, 2, 3, 4),
+            output_stride=spec.output_stride,
+        )
+        channels = backbone.feature_info.channels()  # pyright: ignore (timm is not typed)
+        model = SegmentationModel(backbone, HEADS[spec.head](channels, num_classes, spec))
+        if spec.pretrained:
+            load_imagenet_weights(backbone, spec.backbone)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = spec.batch_norm_momentum
+    return model
