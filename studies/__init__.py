@@ -1,0 +1,1 @@
+"""What varies: study files, their plan, the ledger, the scheduler and tuning."""

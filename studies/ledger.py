@@ -1,0 +1,71 @@
+"""The ledger: one scheduler per root, and where each run stands."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.errors import RootError
+from bench.lease import is_alive, own_lease
+from bench.rundir import RunDir, State, run_dir
+
+DONE = ("finished", "diverged")
+
+
+@contextmanager
+def lock_root(root: Path) -> Iterator[None]:
+    """Hold ``root`` for this process alone; raises RootError if it is held or not writable."""
+    make_root(root)
+    with (root / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise RootError(f"{root}: cannot be locked: {error.strerror}") from None
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise RootError(
+                f"{root} is in use by {holder}; wait for it to end or choose another --root"
+            ) from None
+        lease = own_lease()
+        file.truncate(0)
+        file.write(f"process {lease.pid} on {lease.host}")
+        file.flush()
+        yield
+
+
+def make_root(root: Path) -> None:
+    """Create ``root`` and try a write; raises RootError saying why it cannot be used."""
+    try:
+        (root / "runs").mkdir(parents=True, exist_ok=True)
+        probe = root / ".probe"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise RootError(
+            f"{root}: cannot be written: {error.strerror}; choose another --root"
+        ) from None
+
+
+def recover(directory: RunDir) -> State:
+    """The run's state; one whose worker has died without a word is marked interrupted."""
+    state = directory.state()
+    if state.status == "running" and (state.lease is None or not is_alive(state.lease)):
+        state = directory.write_state(status="interrupted", reason="its worker ended", lease=None)
+    return state
+
+
+def states(root: Path, run_ids: Iterable[str]) -> dict[str, State]:
+    """Where each run stands, by id; a run without a directory is queued."""
+    return {run_id: run_dir(root, run_id).state() for run_id in run_ids}
+
+
+def summary(found: Iterable[State]) -> str:
+    """Counts by status in one line, such as "12 finished, 2 running, 1 failed"."""
+    counts = Counter(state.status for state in found)
+    order = ("finished", "diverged", "running", "queued", "interrupted", "failed")
+    return ", ".join(f"{counts[status]} {status}" for status in order if counts[status])

@@ -1,0 +1,196 @@
+"""Plan: from a study and a profile to distinct runs, shared between tables and between studies."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from bench.errors import SpecError
+from bench.manifest import Manifest, Row, Table
+from bench.profile import Profile
+from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar, Strict, parse
+from studies.schema import RowDefinition, Study, TableDefinition, Values
+
+Settings = dict[str, Scalar]
+# Name and options of a loss -> its canonical spec and the full value of every option.
+ResolveLoss = Callable[[str, Settings], tuple[LossSpec, Settings]]
+
+
+class Cell(Strict):
+    """One row before seeds: what is trained or evaluated, and how the row is called."""
+
+    method: str
+    loss: LossSpec
+    crf: CRFSpec | None
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one worker does: one training, or all CRF evaluations of one training in one pass."""
+
+    specs: tuple[RunSpec, ...]
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The runs it fills."""
+        return tuple(spec.run_id for spec in self.specs)
+
+    @property
+    def after(self) -> str | None:
+        """The training that must be finished first."""
+        return self.specs[0].source.run_id if self.specs[0].crf else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study on a profile: its manifest, and every distinct run by its id."""
+
+    manifest: Manifest
+    specs: dict[str, RunSpec]
+
+
+def plan(
+    study: Study, profile: Profile, *, names: tuple[str, str], seeds: int, resolve: ResolveLoss
+) -> Plan:
+    """Write out every run of a study called ``names`` = (study, profile); raises SpecError."""
+    if seeds < 1:
+        raise SpecError(f"seeds must be at least 1, got {seeds}")
+    cells = {
+        key: list(_table_cells(study, key, table, resolve)) for key, table in study.tables.items()
+    }
+    labels = _labels([cell for table in cells.values() for cell in table])
+    specs: dict[str, RunSpec] = {}
+
+    def row(cell: Cell) -> Row:
+        ids = []
+        for seed in range(seeds):
+            spec = _run_spec(profile, cell, seed)
+            specs[spec.source.run_id] = spec.source
+            specs[spec.run_id] = spec
+            ids.append(spec.run_id)
+        return Row(
+            label=labels[_key(cell)], method=cell.method, settings=cell.settings, run_ids=tuple(ids)
+        )
+
+    tables = tuple(
+        Table(
+            key=key,
+            title=table.title,
+            paper=table.paper,
+            columns=table.columns,
+            rows=tuple(row(cell) for cell in cells[key]),
+            x=table.x,
+        )
+        for key, table in study.tables.items()
+    )
+    manifest = Manifest(
+        study=names[0],
+        profile=names[1],
+        title=study.title,
+        scale=profile.scale,
+        metric=profile.metric,
+        seeds=tuple(range(seeds)),
+        comparison_key=next(iter(specs.values())).comparison_key,
+        settings=profile.settings(),
+        tables=tables,
+    )
+    return Plan(manifest, specs)
+
+
+def jobs(plans: Iterable[Plan]) -> list[Job]:
+    """Distinct jobs of all plans, seed by seed: every table is complete at k seeds early."""
+    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
+    trainings = [Job((spec,)) for spec in specs.values() if spec.crf is None]
+    passes: dict[object, list[RunSpec]] = {}
+    for spec in specs.values():
+        if spec.crf is not None:
+            one_pass = spec.model_copy(update={"crf": spec.crf.model_copy(update={"steps": 0})})
+            passes.setdefault(one_pass.run_id, []).append(spec)
+    evaluations = [
+        Job(tuple(sorted(group, key=lambda spec: spec.crf.steps if spec.crf else 0)))
+        for group in passes.values()
+    ]
+    # An evaluation stands where its seed's trainings end; it starts as soon as its source is done.
+    return sorted(
+        [*trainings, *evaluations], key=lambda job: (job.specs[0].seed, job.after is not None)
+    )
+
+
+def _table_cells(
+    study: Study, key: str, table: TableDefinition, resolve: ResolveLoss
+) -> Iterator[Cell]:
+    for row in table.rows:
+        try:
+            yield from _row_cells(study, row, resolve)
+        except SpecError as error:
+            raise SpecError(f"tables.{key}, row {row.method!r}: {error}") from None
+    if table.x is not None and not table.x.startswith(("loss.", "crf.")):
+        raise SpecError(
+            f'tables.{key}.x must be "loss.<option>" or "crf.<parameter>", got {table.x!r}'
+        )
+
+
+def _row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterator[Cell]:
+    method = study.methods[row.method]
+    trained = study.methods[method.of] if method.of else method
+    loss_options = {**(trained.loss or {}), **row.loss}
+    crf_options = {**(method.crf or {}), **row.crf}
+    if row.crf and method.crf is None:
+        raise SpecError("crf options need a method with crf")
+    for loss in _crossed(loss_options):
+        spec, full = resolve(str(loss.pop("name")), loss)
+        for crf in _crossed(crf_options):
+            crf_spec = parse(CRFSpec, crf, where="crf") if method.crf is not None else None
+            yield Cell(
+                method=f"{row.method}-{crf_spec.steps}" if crf_spec else row.method,
+                loss=spec,
+                crf=crf_spec,
+                settings=_settings(spec, full, crf_spec),
+            )
+
+
+def _crossed(options: dict[str, Values]) -> Iterator[Settings]:
+    """Every combination of the listed values, the last option varying fastest."""
+    lists = [value if isinstance(value, tuple) else (value,) for value in options.values()]
+    for values in itertools.product(*lists):
+        yield dict(zip(options, values, strict=True))
+
+
+def _settings(loss: LossSpec, full: Settings, crf: CRFSpec | None) -> Settings:
+    settings: Settings = {"loss.name": loss.name}
+    settings |= {f"loss.{key}": value for key, value in full.items()}
+    if crf is not None:
+        settings |= {f"crf.{key}": v for key, v in crf.model_dump(exclude={"version"}).items()}
+    return settings
+
+
+def _run_spec(profile: Profile, cell: Cell, seed: int) -> RunSpec:
+    return RunSpec(
+        data=profile.data,
+        model=profile.model,
+        recipe=profile.recipe,
+        loss=cell.loss,
+        crf=cell.crf,
+        seed=seed,
+    )
+
+
+def _key(cell: Cell) -> tuple[object, ...]:
+    return (cell.method, *sorted(cell.settings.items(), key=str))
+
+
+def _labels(cells: list[Cell]) -> dict[tuple[object, ...], str]:
+    """A label for each distinct cell: its method, and the options by which its method varies."""
+    labels = {}
+    for cell in cells:
+        family = [other.settings for other in cells if other.method == cell.method]
+        varying = [
+            key
+            for key in cell.settings
+            if any(other.get(key) != cell.settings[key] for other in family)
+        ]
+        parts = [f"{key.partition('.')[2]}={cell.settings[key]}" for key in varying]
+        labels[_key(cell)] = " ".join([cell.method, *parts])
+    return labels

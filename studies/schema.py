@@ -1,0 +1,145 @@
+"""Study files: what varies. A TOML file whose tables read like a paper's tables.
+
+```toml
+title = "Downsampling manner and factor"
+
+[methods.RMI]
+loss.name = "rmi"
+
+[tables.3a]
+title = "Pooling and downsampling factor"
+columns = ["loss.pooling", "loss.downsample_factor", "miou"]
+rows = [{ method = "RMI", loss.pooling = ["interp", "max"], loss.downsample_factor = 4 }]
+```
+A list of values stands for one row each; several lists cross.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from bench.errors import SpecError
+from bench.profile import read_toml
+from bench.spec import Scalar, Strict, parse, unknown
+
+Values = Scalar | tuple[Scalar, ...]
+METRIC_COLUMNS = ("miou", "infer_ms", "train_s", "peak_mem_mb", "pixel_accuracy")
+
+
+class MethodDefinition(Strict):
+    """A loss with its options, or (``of`` and ``crf``) a CRF on the weights of another method."""
+
+    loss: dict[str, Values] | None = None
+    of: str | None = None
+    crf: dict[str, Values] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> MethodDefinition:
+        trains, evaluates = self.loss is not None, self.of is not None and self.crf is not None
+        if trains == evaluates or (trains and (self.of or self.crf)):
+            raise ValueError('needs either loss.name = "…", or of = "<method>" with crf.steps')
+        if self.loss is not None and not isinstance(self.loss.get("name"), str):
+            raise ValueError('needs loss.name = "…"')
+        return self
+
+
+class RowDefinition(Strict):
+    """Rows of a table: a method, with options that differ from the method's."""
+
+    method: str
+    loss: dict[str, Values] = {}
+    crf: dict[str, Values] = {}
+
+
+class TableDefinition(Strict):
+    """One table: its rows from top to bottom, its columns, and the x axis of its curve."""
+
+    title: str
+    paper: str | None = None
+    columns: Annotated[tuple[str, ...], Field(min_length=1)] = ("miou",)
+    rows: Annotated[tuple[RowDefinition, ...], Field(min_length=1)]
+    x: str | None = None
+
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        for column in columns:
+            if column not in METRIC_COLUMNS and not column.startswith(("loss.", "crf.")):
+                raise ValueError(unknown("column", column, METRIC_COLUMNS))
+        return columns
+
+
+class Search(Strict):
+    """What ``segloss tune`` looks for: one numeric option of one method."""
+
+    method: str
+    parameter: str
+    low: float
+    high: float
+    first: tuple[float, ...] = ()
+    """Values tried before the sampler proposes any."""
+
+    @model_validator(mode="after")
+    def _range(self) -> Search:
+        if not self.low < self.high:
+            raise ValueError(f"low = {self.low} must be below high = {self.high}")
+        outside = [value for value in self.first if not self.low <= value <= self.high]
+        if outside:
+            raise ValueError(f"first holds {outside[0]}, outside [{self.low}, {self.high}]")
+        if not self.parameter.startswith("loss."):
+            raise ValueError(f'parameter must be "loss.<option>", got {self.parameter!r}')
+        return self
+
+
+class Study(Strict):
+    """A study file."""
+
+    title: str
+    methods: Annotated[dict[str, MethodDefinition], Field(min_length=1)]
+    tables: Annotated[dict[str, TableDefinition], Field(min_length=1)]
+    search: Search | None = None
+
+    @model_validator(mode="after")
+    def _known_methods(self) -> Study:
+        named = [(f"methods.{name}.of", m.of) for name, m in self.methods.items() if m.of]
+        named += [
+            (f"tables.{key}.rows", row.method)
+            for key, table in self.tables.items()
+            for row in table.rows
+        ]
+        if self.search:
+            named.append(("search.method", self.search.method))
+        for place, method in named:
+            if method not in self.methods:
+                raise ValueError(f"{place}: {unknown('method', method, self.methods)}")
+        for name, method in self.methods.items():
+            if method.of and self.methods[method.of].loss is None:
+                raise ValueError(f"methods.{name}.of: {method.of!r} is not a training")
+        return self
+
+
+def load_study(name: str) -> Study:
+    """The study called ``name`` or in the TOML file ``name``; raises SpecError with the fault."""
+    raw = read_toml(name, files("studies") / "definitions", "study")
+    return parse(Study, _with_named_rows(raw), where=name)
+
+
+def _with_named_rows(raw: dict[str, Any]) -> dict[str, Any]:
+    """Write a row that is just a method's name as the record it stands for."""
+    tables = raw.get("tables")
+    for table in tables.values() if isinstance(tables, dict) else ():
+        if isinstance(table, dict) and isinstance(table.get("rows"), list):
+            rows = table["rows"]
+            table["rows"] = [{"method": row} if isinstance(row, str) else row for row in rows]
+    return raw
+
+
+def study_name(name: str) -> str:
+    """The word a study goes by in folders and experiments: its file's stem."""
+    stem = name.removesuffix(".toml").rsplit("/", 1)[-1]
+    if not stem or not all(part.isalnum() or part in "-_" for part in stem):
+        raise SpecError(f"{name}: a study's file name may hold letters, digits, - and _ only")
+    return stem

@@ -1,0 +1,139 @@
+"""Tuning: Optuna proposes values of one option, the ledger runs them and owns the results.
+
+The only file that imports optuna. Trials are ordinary runs on the profile's tuning splits, with
+the same seeds for every value; Optuna's database is a cache that the ledger can refill.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from bench.errors import SpecError
+from bench.manifest import Manifest
+from bench.profile import Profile
+from bench.rundir import run_dir
+from studies.ledger import DONE, make_root
+from studies.plan import Plan, ResolveLoss, plan
+from studies.schema import RowDefinition, Study, TableDefinition
+
+# Proposals finer than this differ by less than the noise between seeds, and read badly.
+DECIMALS = 3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One value tried: the headline metric of each seed, in [0, 1]."""
+
+    value: float
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return sum(self.scores) / len(self.scores)
+
+
+class Tuner:
+    """Proposes plans and hears their results; kill it and make it anew, and it goes on."""
+
+    def __init__(
+        self,
+        study: Study,
+        profile: Profile,
+        *,
+        names: tuple[str, str],
+        seeds: int,
+        root: Path,
+        resolve: ResolveLoss,
+    ) -> None:
+        if study.search is None:
+            raise SpecError(f"study {names[0]!r} has no [search] section: nothing to tune")
+        self.study, self.search = study, study.search
+        self.profile = profile.for_tuning()
+        self.names = (f"{names[0]}-tune", names[1])
+        self.seeds, self.root, self.resolve = seeds, root, resolve
+        self.parameter = self.search.parameter
+        make_root(root)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # Another recipe, split or number of seeds is another question, hence another study.
+        question = (
+            f"{'/'.join(self.names)}/{self._plan([self.search.high]).manifest.comparison_key}"
+        )
+        self.optuna = optuna.create_study(
+            direction="maximize",
+            study_name=f"{question}/{self.parameter}/{seeds}",
+            storage=f"sqlite:///{root}/optuna.db",
+            load_if_exists=True,
+        )
+        for value in self.search.first:
+            self.optuna.enqueue_trial({self.parameter: value}, skip_if_exists=True)
+
+    def propose(self, trials: int, *, at_once: int) -> Plan | None:
+        """The next values as a plan, those left over from a killed night first; None when done."""
+        self.tell()
+        values = [self._value(t) for t in self._in_state(TrialState.RUNNING)]
+        known = len(self._in_state(TrialState.COMPLETE)) + len(values)
+        while known < trials and len(values) * self.seeds < at_once:
+            values.append(self._ask())
+            known += 1
+        return self._plan(values) if values else None
+
+    def tell(self) -> None:
+        """Tell Optuna the result of every running trial whose runs are over."""
+        for trial in self._in_state(TrialState.RUNNING):
+            states = [run_dir(self.root, i).state() for i in self._run_ids(self._value(trial))]
+            scores = self._scores(self._value(trial))
+            if scores:
+                self.optuna.tell(trial.number, sum(scores) / len(scores))
+            elif all(state.status in (*DONE, "failed") for state in states):
+                self.optuna.tell(trial.number, state=TrialState.FAIL)
+
+    def trials(self) -> list[Trial]:
+        """Finished trials by value."""
+        values = {self._value(trial) for trial in self._in_state(TrialState.COMPLETE)}
+        return [Trial(value, self._scores(value)) for value in sorted(values)]
+
+    def manifest(self) -> Manifest:
+        """All trials as one table, for the store and the report."""
+        values = [self._value(trial) for trial in self.optuna.get_trials(deepcopy=False)]
+        return self._plan(sorted(set(values))).manifest
+
+    def _ask(self) -> float:
+        # Seeded by the trial's number: a killed night goes on to propose what it would have.
+        number = len(self.optuna.get_trials(deepcopy=False))
+        self.optuna.sampler = optuna.samplers.TPESampler(seed=number)
+        trial = self.optuna.ask()
+        trial.suggest_float(self.parameter, self.search.low, self.search.high)
+        return self._value(self.optuna.get_trials(deepcopy=False)[trial.number])
+
+    def _in_state(self, state: TrialState) -> list[optuna.trial.FrozenTrial]:
+        return self.optuna.get_trials(deepcopy=False, states=(state,))
+
+    def _value(self, trial: optuna.trial.FrozenTrial) -> float:
+        fixed = trial.system_attrs.get("fixed_params", {})
+        return round({**fixed, **trial.params}[self.parameter], DECIMALS)
+
+    def _plan(self, values: list[float]) -> Plan:
+        option = self.parameter.removeprefix("loss.")
+        table = TableDefinition(
+            title=f"{self.study.title}: values tried on split {self.profile.data.evaluate!r}",
+            columns=(self.parameter, "miou"),
+            rows=(RowDefinition(method=self.search.method, loss={option: tuple(values)}),),
+            x=self.parameter,
+        )
+        study = self.study.model_copy(update={"tables": {"tune": table}})
+        return plan(study, self.profile, names=self.names, seeds=self.seeds, resolve=self.resolve)
+
+    def _run_ids(self, value: float) -> tuple[str, ...]:
+        return self._plan([value]).manifest.tables[0].rows[0].run_ids
+
+    def _scores(self, value: float) -> tuple[float, ...]:
+        """The metric of every seed; empty unless all are finished."""
+        results = [run_dir(self.root, run_id).result() for run_id in self._run_ids(value)]
+        scores = tuple(r["metrics"][self.profile.metric] if r else math.nan for r in results)
+        return () if any(math.isnan(score) for score in scores) else scores

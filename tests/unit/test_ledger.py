@@ -1,0 +1,145 @@
+"""Ledger and scheduler, with workers that only pretend."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bench.build import resolve_loss
+from bench.errors import RootError
+from bench.lease import own_lease
+from bench.profile import load_profile
+from bench.rundir import RunDir, run_dir, write_json
+from studies.ledger import lock_root, recover, states, summary
+from studies.plan import jobs, plan
+from studies.schedule import Schedule
+from studies.schema import load_study
+
+
+@pytest.fixture
+def night():
+    return plan(
+        load_study("losses"),
+        load_profile("scenes-demo"),
+        names=("losses", "scenes-demo"),
+        seeds=2,
+        resolve=resolve_loss,
+    )
+
+
+@dataclass
+class Pretended:
+    """A worker that ends at its second poll, in the way it was told to."""
+
+    directories: list[RunDir]
+    status: str
+    code: int
+    polls: int = 0
+
+    def poll(self):
+        self.polls += 1
+        if self.polls < 2:
+            return None
+        for directory in self.directories:
+            if self.status:
+                directory.write_state(status=self.status, reason="as told")
+        return self.code
+
+    def stop(self):
+        self.status, self.code = "interrupted", 75
+
+    kill = stop
+
+
+@dataclass
+class Pretending:
+    """An executor of such workers; ``fates`` says how the runs of a loss end."""
+
+    slots: int = 2
+    fates: dict[str, tuple[str, int]] = field(default_factory=dict)
+    started: list[list[str]] = field(default_factory=list)
+
+    def start(self, run_dirs: list[Path]):
+        directories = [RunDir(path) for path in run_dirs]
+        self.started.append([d.run_id for d in directories])
+        status, code = self.fates.get(directories[0].spec().loss.name, ("finished", 0))
+        return Pretended(directories, status, code)
+
+
+def go(night, root, executor):
+    seen = []
+    schedule = Schedule(jobs([night]), root, executor, lambda i, s: seen.append((i, s)))
+    assert schedule.run()
+    return [(run_id, state.status) for run_id, state in seen if run_id]
+
+
+def test_every_run_is_done_once_and_a_second_night_does_nothing(night, tmp_path):
+    """Idempotent: finished runs are skipped."""
+    executor = Pretending()
+    go(night, tmp_path, executor)
+    assert summary(states(tmp_path, night.specs).values()) == "14 finished"
+    assert sorted(i for ids in executor.started for i in ids) == sorted(night.specs)
+    again = Pretending()
+    go(night, tmp_path, again)
+    assert again.started == []
+
+
+def test_one_failed_run_stops_neither_the_others_nor_the_next_night(night, tmp_path):
+    """What depends on it fails with its reason; the next night tries both again."""
+    go(night, tmp_path, Pretending(fates={"ce": ("failed", 1)}))
+    found = states(tmp_path, night.specs)
+    assert summary(found.values()) == "6 finished, 8 failed"
+    crf = next(i for i, spec in night.specs.items() if spec.crf)
+    assert found[crf].reason == "its training failed: as told"
+    go(night, tmp_path, Pretending())
+    assert summary(states(tmp_path, night.specs).values()) == "14 finished"
+
+
+def test_a_diverged_run_is_a_result(night, tmp_path):
+    """It is not trained again."""
+    go(night, tmp_path, Pretending(fates={"rmi": ("diverged", 0)}))
+    again = Pretending()
+    go(night, tmp_path, again)
+    assert again.started == []
+    assert "2 diverged" in summary(states(tmp_path, night.specs).values())
+
+
+def test_a_worker_that_dies_without_a_word_leaves_the_signal_as_reason(night, tmp_path):
+    """As after kill -9."""
+    go(night, tmp_path, Pretending(fates={"bce": ("", -9)}))
+    bce = next(i for i, spec in night.specs.items() if spec.loss.name == "bce")
+    state = run_dir(tmp_path, bce).state()
+    assert (state.status, state.reason) == ("failed", "killed by signal 9")
+
+
+def test_a_run_whose_worker_died_with_its_scheduler_is_taken_over(night, tmp_path):
+    """Its lease names a process that is no more."""
+    spec = next(iter(night.specs.values()))
+    directory = run_dir(tmp_path, spec.run_id)
+    directory.create(spec)
+    dead = own_lease().model_copy(update={"started": 0.0})
+    directory.write_state(status="running", lease=dead)
+    assert recover(directory).status == "interrupted"
+    directory.write_state(status="running", lease=own_lease())
+    assert recover(directory).status == "running"
+
+
+def test_a_root_has_one_scheduler(tmp_path):
+    """The second one is told who holds it."""
+    with (
+        lock_root(tmp_path),
+        pytest.raises(RootError, match=rf"in use by process {os.getpid()} on"),
+        lock_root(tmp_path),
+    ):
+        pass
+    with lock_root(tmp_path):
+        pass
+
+
+def test_a_root_that_cannot_be_written_is_refused_with_the_reason(tmp_path):
+    """Also for the superuser: a file stands where a folder should."""
+    write_json(tmp_path / "file", {})
+    reason = r"file/root: cannot be written: Not a directory; choose"
+    with pytest.raises(RootError, match=reason), lock_root(tmp_path / "file" / "root"):
+        pass

@@ -1,0 +1,111 @@
+"""Plan: shared runs, order, labels."""
+
+import random
+
+import pytest
+
+from bench.build import resolve_loss
+from bench.errors import SpecError
+from bench.profile import load_profile
+from studies.plan import jobs, plan
+from studies.schema import RowDefinition, load_study
+
+
+def made(name, *, seeds=1, study=None):
+    profile = load_profile("scenes-demo")
+    return plan(
+        study or load_study(name),
+        profile,
+        names=(name, "scenes-demo"),
+        seeds=seeds,
+        resolve=resolve_loss,
+    )
+
+
+def test_the_papers_three_tables_share_their_common_runs():
+    """Tables 1, 3a, 3b: 23 rows, 16 trainings, 3 evaluations; RMI avg DF4 R3 trained once."""
+    plans = [made(name) for name in ("losses", "downsampling", "region-size")]
+    rows = [row for p in plans for table in p.manifest.tables for row in table.rows]
+    specs = {run_id: spec for p in plans for run_id, spec in p.specs.items()}
+    assert len(rows) == 23
+    assert sum(spec.crf is None for spec in specs.values()) == 16
+    assert sum(spec.crf is not None for spec in specs.values()) == 3
+    shared = [
+        row.run_ids
+        for row in rows
+        if row.settings["loss.name"] == "rmi"
+        and (row.settings["loss.pooling"], row.settings["loss.downsample_factor"]) == ("avg", 4)
+        and row.settings["loss.region_size"] == 3
+    ]
+    assert len(shared) == 4
+    assert len(set(shared)) == 1
+
+
+def test_runs_of_one_plan_differ_in_declared_axes_only():
+    """Comparable by construction."""
+    specs = made("losses", seeds=3).specs.values()
+    assert len({spec.comparison_key for spec in specs}) == 1
+
+
+def test_jobs_run_seed_by_seed_and_evaluations_after_their_training():
+    """At any moment the tables are complete to one seed before another begins."""
+    ordered = jobs([made("losses", seeds=2)])
+    assert [job.specs[0].seed for job in ordered] == sorted(job.specs[0].seed for job in ordered)
+    seen = set()
+    for job in ordered:
+        assert job.after is None or job.after in seen
+        seen.update(job.run_ids)
+
+
+def test_all_crf_steps_of_a_training_are_one_pass():
+    """1, 5 and 10 steps: three runs, one job."""
+    evaluations = [job for job in jobs([made("losses")]) if job.after]
+    assert [[s.crf.steps for s in job.specs if s.crf] for job in evaluations] == [[1, 5, 10]]
+
+
+def test_the_order_of_rows_does_not_change_the_runs():
+    """A study that is edited overnight finds its finished runs again."""
+    study = load_study("downsampling")
+    table = study.tables["3a"]
+    rows = [
+        RowDefinition(method="RMI", loss={"pooling": "avg", "downsample_factor": df})
+        for df in (6, 4, 5, 3, 2)
+    ]
+    random.Random(0).shuffle(rows)
+    shuffled = study.model_copy(
+        update={"tables": {"3a": table.model_copy(update={"rows": tuple(rows)})}}
+    )
+    assert set(made("downsampling", study=shuffled).specs) < set(made("downsampling").specs)
+
+
+def test_labels_tell_rows_apart_by_what_varies():
+    """And only by that."""
+    labels = list(made("downsampling").manifest.rows)
+    assert labels[0] == "RMI downsample_factor=4 pooling=interp"
+    assert len(labels) == 7
+    assert list(made("losses").manifest.rows) == [
+        "CE", "BCE", "CE & CRF-1", "CE & CRF-5", "CE & CRF-10", "Affinity", "RMI",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"poolin": "avg"},
+            r"tables.3a, row 'RMI': unknown option 'poolin'.*did you mean 'pooling'",
+        ),
+        ({"lambda_": 1.5}, r"lambda_.*\[0, 1\].*1.5"),
+        ({"pooling": "mean"}, r"pooling.*'avg'.*got 'mean'"),
+        ({"region_size": 2.5}, r"region_size.*int.*2.5"),
+        ({"name": "rmmi"}, r"unknown loss 'rmmi'; did you mean 'rmi'"),
+    ],
+)
+def test_a_wrong_option_is_refused_at_plan_time(options, message):
+    """With the table, the row and the way out."""
+    study = load_study("downsampling")
+    row = RowDefinition(method="RMI", loss=options)
+    table = study.tables["3a"].model_copy(update={"rows": (row,)})
+    broken = study.model_copy(update={"tables": {"3a": table}})
+    with pytest.raises(SpecError, match=message):
+        made("downsampling", study=broken)

@@ -1,0 +1,47 @@
+"""Study files: what they may say, and how they are refused."""
+
+import pytest
+
+from bench.errors import SpecError
+from studies.schema import load_study, study_name
+
+SHIPPED = ["losses", "downsampling", "region-size", "lambda"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_studies_load(name):
+    """Each has at least one table."""
+    assert load_study(name).tables
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[tables.1]", "[tabels.1]", r"unknown key 'tabels'; did you mean 'tables'\?"),
+        ('rows = ["CE",', 'rows = ["CEE",', r"unknown method 'CEE'; did you mean 'CE'\?"),
+        ('of = "CE"', 'of = "RMI2"', r"methods.CE & CRF.of: unknown method 'RMI2'"),
+        ('of = "CE"\n', "", r'needs either loss.name = "…", or of = "<method>" with crf.steps'),
+        ('"infer_ms", "miou"', '"infer_mz", "miou"', r"unknown column 'infer_mz'; did you mean"),
+        ("low = 0.0", "low = 2.0", r"low = 2.0 must be below high = 1.0"),
+        ("first = [0.5", "first = [1.5", r"first holds 1.5, outside \[0.0, 1.0\]"),
+        ("title =", "title", r"not valid TOML"),
+    ],
+)
+def test_a_fault_is_named(tiny_study, edit, old, new, message):
+    """One line with the file, the place and where it can be guessed the way out."""
+    edit(tiny_study, old, new)
+    with pytest.raises(SpecError, match=message):
+        load_study(str(tiny_study))
+
+
+def test_an_unknown_study_names_the_nearest():
+    """And says that a path works too."""
+    with pytest.raises(SpecError, match=r"unknown study 'loses'; did you mean 'losses'\?.*\.toml"):
+        load_study("loses")
+
+
+def test_a_study_goes_by_its_file_name():
+    """Folders and experiments are called by it: nothing that means something in a path."""
+    assert study_name("some/where/my-study.toml") == "my-study"
+    with pytest.raises(SpecError, match="letters, digits"):
+        study_name("my study.toml")
