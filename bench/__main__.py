@@ -1,0 +1,5 @@
+"""`python -m bench` is `segloss`."""
+
+from bench.cli import main
+
+main()

@@ -1,0 +1,239 @@
+"""The verbs of `segloss`; each imports what it needs when called, so that --help is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from studies.plan import Plan
+
+app = typer.Typer(
+    name="segloss",
+    help="Does this segmentation loss beat that one? Equal conditions, honest tables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Study = Annotated[str, typer.Argument(help="A study by name, or the path of its .toml file.")]
+Studies = Annotated[list[str], typer.Argument(help="Studies by name, or paths of .toml files.")]
+ProfileOption = Annotated[
+    str, typer.Option("--profile", help="What is held equal: a profile by name or .toml path.")
+]
+RootOption = Annotated[
+    Path, typer.Option("--root", envvar="SEGLOSS_ROOT", help="Where runs, store and reports go.")
+]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", envvar="SEGLOSS_DATA_ROOT", help="Folder that holds the data sets."
+    ),
+]
+SeedsOption = Annotated[
+    int | None, typer.Option("--seeds", help="Seeds per row; the profile's number if not given.")
+]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, help="Trainings at once; they share the cores.")
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store", envvar="SEGLOSS_STORE", help="MLflow's URI; a sqlite file in the root."
+    ),
+]
+
+DEFAULT_PROFILE = "scenes-demo"
+DEFAULT_ROOT = Path("segloss-out")
+
+
+@app.command()
+def validate(
+    studies: Studies,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    data_root: DataRootOption = None,
+    seeds: SeedsOption = None,
+) -> None:
+    """Check studies, profile, losses and every file of the data set; train nothing."""
+    from bench.build import check_data
+
+    plans = _plans(studies, profile, seeds)
+    _check(plans)
+    spec = next(iter(plans[0].specs.values()))
+    typer.echo(f"data ok: {check_data(spec, data_root)}")
+    for plan in plans:
+        typer.echo(f"{plan.manifest.study} on {profile} ok: {len(plan.specs)} runs")
+
+
+@app.command()
+def plan(
+    studies: Studies,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    seeds: SeedsOption = None,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Show the rows, the distinct trainings and evaluations, and what is already there."""
+    from bench.cli.view import print_plan
+
+    plans = _plans(studies, profile, seeds)
+    _check(plans)
+    print_plan(plans, root)
+
+
+@app.command()
+def run(
+    studies: Studies,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    data_root: DataRootOption = None,
+    root: RootOption = DEFAULT_ROOT,
+    workers: WorkersOption = 2,
+    seeds: SeedsOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Train and evaluate what is missing, mirror it into MLflow and write the reports."""
+    from bench.cli.night import Night
+
+    plans = _plans(studies, profile, seeds)
+    _check(plans)
+    night = Night(root.resolve(), data_root, workers, store)
+    code = night.run(plans)
+    for plan in plans:
+        night.report(plan.manifest)
+    sys.exit(code)
+
+
+@app.command()
+def tune(
+    study: Study,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    trials: Annotated[int, typer.Option(min=1, help="Trials, those done before included.")] = 8,
+    data_root: DataRootOption = None,
+    root: RootOption = DEFAULT_ROOT,
+    workers: WorkersOption = 2,
+    seeds: SeedsOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Let Optuna look for the study's search value on splits that the tables never see."""
+    from bench.build import resolve_loss
+    from bench.cli.night import Night
+    from bench.cli.view import print_trials
+    from bench.profile import load_profile
+    from studies.schema import load_study, study_name
+    from studies.tune import Tuner
+
+    held = load_profile(profile)
+    tuner = Tuner(
+        load_study(study),
+        held,
+        names=(study_name(study), study_name(profile)),
+        seeds=seeds or held.seeds,
+        root=root.resolve(),
+        resolve=resolve_loss,
+    )
+    night = Night(root.resolve(), data_root, workers, store)
+    while plan := tuner.propose(trials, at_once=workers):
+        _check([plan])
+        code = night.run([plan], role="tune")
+        tuner.tell()
+        if code == 130:
+            sys.exit(code)
+    manifest = tuner.manifest()
+    night.mirror(manifest, role="tune")
+    print_trials(tuner.trials(), tuner.parameter, held.metric)
+    night.report(manifest)
+
+
+@app.command()
+def status(root: RootOption = DEFAULT_ROOT) -> None:
+    """Show where every run of every study in the root stands."""
+    from bench.cli.view import print_status
+
+    print_status(root)
+
+
+@app.command()
+def report(
+    study: Study,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+) -> None:
+    """Build tables, figures and index.html from the store."""
+    from bench.cli.night import write_report
+    from studies.schema import study_name
+
+    write_report(root.resolve(), store, study_name(study), study_name(profile))
+
+
+@app.command()
+def sync(
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make every run anew.")] = False,
+) -> None:
+    """Bring the MLflow store up to date with the run directories."""
+    from bench.cli.night import sync_all
+
+    sync_all(root.resolve(), store, rebuild=rebuild)
+
+
+@app.command()
+def ui(
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+    port: Annotated[int, typer.Option(min=1024, max=65535)] = 5000,
+) -> None:
+    """Open MLflow on 127.0.0.1 and print the link to each study's view."""
+    from bench.cli.night import serve_ui
+
+    serve_ui(root.resolve(), store, port)
+
+
+@app.command()
+def data(
+    name: Annotated[
+        str | None, typer.Argument(help="The data set to check; none lists all.")
+    ] = None,
+    data_root: DataRootOption = None,
+) -> None:
+    """List the data sets, or read every file of one and say what is there."""
+    from bench.cli.view import print_dataset
+    from bench.datasets import DATASETS
+
+    for entry in [name] if name else DATASETS:
+        print_dataset(entry, data_root, checked=name is not None)
+
+
+def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]:
+    from bench.profile import load_profile
+    from studies.plan import plan
+    from studies.schema import load_study, study_name
+
+    profile = load_profile(profile_name)
+    studies = {study_name(name): load_study(name) for name in names}
+    from bench.build import resolve_loss
+
+    return [
+        plan(
+            study,
+            profile,
+            names=(name, study_name(profile_name)),
+            seeds=profile.seeds if seeds is None else seeds,
+            resolve=resolve_loss,
+        )
+        for name, study in studies.items()
+    ]
+
+
+def _check(plans: list[Plan]) -> None:
+    """Refuse what cannot run, before anything is started."""
+    from bench.build import check_run
+    from bench.environment import check_installation
+
+    check_installation()
+    for plan in plans:
+        for spec in plan.specs.values():
+            check_run(spec)

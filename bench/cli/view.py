@@ -1,0 +1,228 @@
+"""What the terminal shows: the plan, the night, the status. Plain lines where it is no terminal."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bench.manifest import Manifest
+from bench.rundir import State, run_dir
+from bench.spec import DataSpec
+from studies.ledger import DONE, recover, states, summary
+from studies.plan import Plan, jobs
+from studies.tune import Trial
+
+console = Console(highlight=False)
+REFRESH_SECONDS = 1.0
+
+
+class NightView:
+    """Progress of each running run and of the night, with an estimate of what is left."""
+
+    def __init__(self, plans: list[Plan], root: Path) -> None:
+        self.root = root
+        self.names = {
+            run_id: f"{row.label}, seed {seed}"
+            for plan in plans
+            for row in plan.manifest.rows.values()
+            for seed, run_id in zip(plan.manifest.seeds, row.run_ids, strict=True)
+        }
+        self.specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
+        # A training that only feeds an evaluation has no row of its own.
+        self.names = {
+            i: f"{s.loss.name}, seed {s.seed}" for i, s in self.specs.items()
+        } | self.names
+        self.states = states(root, self.specs)
+        self.started = time.monotonic()
+        self.refreshed = 0.0
+        self.steps_before = self._steps_done()
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+        self.night = self.progress.add_task("night", total=len(self.specs), note="")
+        self.tasks = {}
+        self.live = Live(self.progress, console=console, refresh_per_second=4)
+
+    def __enter__(self) -> NightView:
+        console.print(f"{len(self.specs)} runs: {summary(self.states.values())}", soft_wrap=True)
+        if console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live.is_started:
+            self._refresh()
+            self.live.stop()
+
+    def update(self, run_id: str | None, state: State | None) -> None:
+        """Take note of a run's new status, or (with None) of the time."""
+        if run_id is not None and state is not None:
+            self.states[run_id] = state
+            self._announce(run_id, state)
+        elif time.monotonic() - self.refreshed > REFRESH_SECONDS and console.is_terminal:
+            self._refresh()
+
+    def _announce(self, run_id: str, state: State) -> None:
+        # A worker that has just been started has not taken its lease yet.
+        word = "started" if state.status in ("queued", "interrupted") else state.status
+        why = f": {state.reason}" if state.reason and word in ("failed", "diverged") else ""
+        done = sum(known.status in DONE for known in self.states.values())
+        stamp = time.strftime("%H:%M:%S")
+        line = f"{stamp}  {word:<11} {self.names[run_id]} [{run_id}]{why}"
+        console.print(
+            f"{line}  ({done}/{len(self.specs)}{self._left()})", markup=False, soft_wrap=True
+        )
+
+    def _refresh(self) -> None:
+        self.refreshed = time.monotonic()
+        for run_id, state in self.states.items():
+            if state.status not in (*DONE, "failed"):
+                self.states[run_id] = state = run_dir(self.root, run_id).state()
+            if state.status == "running" and run_id not in self.tasks:
+                self.tasks[run_id] = self.progress.add_task(
+                    self.names[run_id], total=state.steps, note=""
+                )
+            elif state.status != "running" and run_id in self.tasks:
+                self.progress.remove_task(self.tasks.pop(run_id))
+            if run_id in self.tasks:
+                self.progress.update(self.tasks[run_id], completed=state.step)
+        done = sum(state.status in DONE for state in self.states.values())
+        self.progress.update(self.night, completed=done, note=self._left().removeprefix(", "))
+
+    def _left(self) -> str:
+        """How long the rest takes at the pace of the training steps so far, or nothing."""
+        done = self._steps_done() - self.steps_before
+        if done <= 0:
+            return ""
+        total = sum(spec.recipe.steps for spec in self.specs.values() if spec.crf is None)
+        seconds = (time.monotonic() - self.started) / done * (total - self._steps_done())
+        return f", about {timedelta(seconds=round(seconds))} left"
+
+    def _steps_done(self) -> int:
+        return sum(
+            spec.recipe.steps if self.states[run_id].status in DONE else self.states[run_id].step
+            for run_id, spec in self.specs.items()
+            if spec.crf is None
+        )
+
+
+def print_plan(plans: list[Plan], root: Path) -> None:
+    """Rows of each table, then distinct trainings and evaluations, and what sharing saved."""
+    for plan in plans:
+        manifest = plan.manifest
+        for table in manifest.tables:
+            console.print(f"\nTable {table.key}: {table.title} ({manifest.scale})", markup=False)
+            console.print(_rows(manifest, table.key))
+    manifest = plans[0].manifest
+    rows = sum(len(table.rows) for plan in plans for table in plan.manifest.tables)
+    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
+    trainings = sum(spec.crf is None for spec in specs.values())
+    evaluations = len(specs) - trainings
+    count = len(manifest.seeds)
+    passes = sum(job.after is not None for job in jobs(plans))
+    found = states(root, specs)
+    done = [run_id for run_id in specs if found[run_id].status in DONE]
+    console.print(
+        f"\n{rows} rows = {trainings // count} distinct trainings + {evaluations // count} "
+        f"distinct evaluations; {rows - (trainings + evaluations) // count} rows share a run with "
+        "another row.",
+        soft_wrap=True,
+    )
+    console.print(
+        f"{count} seeds: {trainings} trainings, {evaluations} evaluations in {passes} passes; "
+        f"{len(done)} of {len(specs)} runs are done in {root}.",
+        soft_wrap=True,
+    )
+    seconds = [
+        r["cost"]["train_s"] for i in done if not specs[i].crf and (r := run_dir(root, i).result())
+    ]
+    if seconds and len(done) < len(specs):
+        left = trainings - sum(specs[i].crf is None for i in done)
+        hours = timedelta(seconds=round(left * sum(seconds) / len(seconds)))
+        console.print(
+            f"About {hours} of training left on one worker, judged by the {len(seconds)} done."
+        )
+
+
+def print_status(root: Path) -> None:
+    """Every study of the root: counts, then the runs that are not finished with their reasons."""
+    from bench.cli.night import manifests
+
+    for manifest in manifests(root):
+        cells = {
+            run_id: f"{row.label}, seed {seed}"
+            for row in manifest.rows.values()
+            for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True)
+        }
+        found = {run_id: recover(run_dir(root, run_id)) for run_id in cells}
+        console.print(f"{manifest.study} on {manifest.profile}: {summary(found.values())}")
+        for run_id, state in found.items():
+            if state.status == "finished":
+                continue
+            at = f" at step {state.step}/{state.steps}" if state.steps else ""
+            why = f": {state.reason}" if state.reason else ""
+            console.print(f"  {state.status:<11} {cells[run_id]} [{run_id}]{at}{why}", markup=False)
+
+
+def print_trials(trials: list[Trial], parameter: str, metric: str) -> None:
+    """The curve of a tuning, value by value, with the best trial marked."""
+    best = max(trials, key=lambda trial: trial.mean, default=None)
+    if best is None:
+        console.print("no trial has finished")
+        return
+    low = min(trial.mean for trial in trials)
+    table = Table(parameter, metric, "", box=None)
+    for trial in trials:
+        share = (trial.mean - low) / (best.mean - low) if best.mean > low else 1.0
+        mark = " best of these" if trial is best else ""
+        table.add_row(
+            f"{trial.value:g}", f"{100 * trial.mean:.2f}", "█" * round(1 + 29 * share) + mark
+        )
+    console.print(table)
+    console.print(
+        f"Best trial: {parameter} = {best.value:g} with {100 * best.mean:.2f} over "
+        f"{len(best.scores)} seeds. One noisy trial is no estimate: read the whole curve."
+    )
+
+
+def print_dataset(name: str, data_root: Path | None, *, checked: bool) -> None:
+    """One data set: its classes and splits, and with ``checked`` what reading every file found."""
+    from bench.datasets import open_dataset
+
+    probe = DataSpec(name=name)
+    dataset = open_dataset(probe, data_root)
+    console.print(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
+    if not checked:
+        console.print(f"  splits {', '.join(dataset.splits())}")
+        return
+    for split, found in dataset.check(dataset.splits()).items():
+        size = "different sizes" if found.size is None else f"{found.size[0]} x {found.size[1]}"
+        console.print(f"  {split}: {found.count} images, {size}, digest {found.digest}")
+
+
+def _rows(manifest: Manifest, key: str) -> Table:
+    table = next(table for table in manifest.tables if table.key == key)
+    settings = [column for column in table.columns if column.startswith(("loss.", "crf."))]
+    grid = Table("row", *settings, "runs", box=None, pad_edge=False)
+    for row in table.rows:
+        grid.add_row(
+            row.method, *(str(row.settings.get(s, "–")) for s in settings), " ".join(row.run_ids)
+        )
+    return grid

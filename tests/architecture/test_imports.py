@@ -1,0 +1,58 @@
+"""What may be imported where, seen from fresh interpreters."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "mlflow", "pandas", "matplotlib", "optuna", "timm")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Heavy packages that a fresh interpreter has loaded after ``code``."""
+    probe = f"import sys\n{code}\nprint(*sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    ).stdout
+    return {name for name in out.split() if name in HEAVY}
+
+
+def test_help_loads_nothing_heavy():
+    """`segloss --help` answers at once."""
+    code = (
+        "import bench.cli\nsys.argv = ['segloss', '--help']\n"
+        "try: bench.cli.main()\nexcept SystemExit: pass"
+    )
+    assert loaded_by(code) == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("reports", set()),
+        ("reports.frame", {"pandas"}),
+        ("reports.report", {"pandas"}),
+        ("bench.tracking", set()),
+        ("bench.mirror", set()),
+        ("bench.spec", set()),
+        ("studies.schema", set()),
+        ("studies.plan", set()),
+        ("studies.schedule", set()),
+        ("studies.tune", {"optuna"}),
+        ("postproc", set()),
+    ],
+)
+def test_modules_load_no_more_than_they_need(module, allowed):
+    """Planning knows no torch, a report knows no torch and opens MLflow only when it reads."""
+    assert loaded_by(f"import {module}") <= allowed
+
+
+def test_help_lists_every_verb():
+    """One line each."""
+    out = subprocess.run(
+        [sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True,
+        env={**os.environ, "COLUMNS": "120"},
+    ).stdout  # fmt: skip
+    for verb in ("validate", "plan", "run", "status", "report", "tune", "ui", "data", "sync"):
+        assert f" {verb} " in out

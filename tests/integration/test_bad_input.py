@@ -1,0 +1,125 @@
+"""Bad input: one or two lines on stderr, exit code 2, no traceback, nothing trained."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.rundir import all_run_dirs
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    """A tiny CamVid tree of 2 images a split."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        for folder in (split, f"{split}annot"):
+            (tmp_path / "camvid" / folder).mkdir(parents=True)
+        for name in ("a", "b"):
+            image = rng.integers(0, 256, (36, 48, 3), dtype=np.uint8)
+            Image.fromarray(image).save(tmp_path / "camvid" / split / f"{name}.png")
+            label = rng.integers(0, 12, (36, 48), dtype=np.uint8)
+            Image.fromarray(label).save(tmp_path / "camvid" / f"{split}annot" / f"{name}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def camvid_profile(tiny_profile, edit):
+    """The tiny profile on CamVid."""
+    edit(tiny_profile, 'name = "scenes"', 'name = "camvid"')
+    edit(tiny_profile, 'metric = "miou"', 'metric = "miou_11"')
+    return edit(tiny_profile, "train_images = 12\nevaluate_images = 5", "")
+
+
+def refused(done, tmp_path, *parts):
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
+    for part in parts:
+        assert part in done.stderr
+    assert not any(d.result() for d in all_run_dirs(tmp_path / "out"))
+
+
+def test_unknown_key_in_a_study(segloss, tiny_study, tiny_profile, edit, tmp_path):
+    edit(tiny_study, "[tables.1]", "colour = 3\n[tables.1]")
+    done = segloss("run", tiny_study, "--profile", tiny_profile, "--root", "out")
+    refused(done, tmp_path, "tiny-study.toml", "unknown key 'colour'")
+
+
+def test_region_larger_than_the_downsampled_map(segloss, tiny_study, tiny_profile, edit, tmp_path):
+    edit(tiny_study, "downsample_factor = 4", "downsample_factor = 16\nloss.region_size = 7")
+    done = segloss("run", tiny_study, "--profile", tiny_profile, "--root", "out")
+    refused(done, tmp_path, "region_size", "7", "64 x 64")
+
+
+def test_lambda_outside_its_range(segloss, tiny_study, tiny_profile, edit, tmp_path):
+    edit(tiny_study, "loss.downsample_factor = 4", "loss.lambda_ = 1.5")
+    done = segloss("run", tiny_study, "--profile", tiny_profile, "--root", "out")
+    refused(done, tmp_path, "lambda_", "[0, 1]", "1.5")
+
+
+def test_missing_data_root(segloss, tiny_study, camvid_profile, tmp_path):
+    done = segloss("run", tiny_study, "--profile", camvid_profile, "--root", "out")
+    refused(done, tmp_path, "--data-root")
+    done = segloss(
+        "run", tiny_study, "--profile", camvid_profile, "--root", "out", "--data-root", "nowhere"
+    )
+    refused(done, tmp_path, "nowhere")
+
+
+def test_annotation_with_label_37(segloss, tiny_study, camvid_profile, camvid, tmp_path):
+    path = camvid / "camvid/testannot/b.png"
+    label = np.array(Image.open(path))
+    label[3, 4] = 37
+    Image.fromarray(label).save(path)
+    done = segloss(
+        "run", tiny_study, "--profile", camvid_profile, "--root", "out", "--data-root", camvid
+    )
+    refused(done, tmp_path, "b.png", "37")
+
+
+def test_image_without_annotation(segloss, tiny_study, camvid_profile, camvid, tmp_path):
+    (camvid / "camvid/trainannot/a.png").unlink()
+    done = segloss(
+        "run", tiny_study, "--profile", camvid_profile, "--root", "out", "--data-root", camvid
+    )
+    refused(done, tmp_path, "a.png", "annotation")
+
+
+def test_unwritable_root(segloss, tiny_study, tiny_profile, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = segloss("run", tiny_study, "--profile", tiny_profile, "--root", "file/out")
+    refused(done, tmp_path, "file/out", "cannot be written", "--root")
+
+
+def test_two_runs_on_one_root_at_once(segloss, tiny_study, tiny_profile, tmp_path):
+    holder = subprocess.Popen(
+        [
+            sys.executable, "-c",
+            "import sys; from pathlib import Path; from studies.ledger import lock_root\n"
+            "with lock_root(Path('out')): print('held', flush=True); sys.stdin.read()",
+        ],
+        cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    done = segloss("run", tiny_study, "--profile", tiny_profile, "--root", "out")
+    holder.communicate("")
+    refused(done, tmp_path, f"in use by process {holder.pid}", "--root")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("run", "losses", "--profile", "camvid-gpu"), "did you mean 'camvid-cpu'"),
+        (("run", "losses", "--seeds", "0"), "seeds must be at least 1, got 0"),
+        (("status", "--root", "empty"), "no study was run here"),
+        (("report", "losses", "--root", "empty"), "losses"),
+        (("tune", "losses"), "no [search] section"),
+        (("data", "cityscapes"), "cityscapes"),
+    ],
+)
+def test_verbs_refuse_what_is_not_there(segloss, tmp_path, arguments, part):
+    refused(segloss(*arguments), tmp_path, part)

@@ -1,0 +1,192 @@
+"""From a study file to a report, by the command line alone, on tiny scenes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tiny import TINY_PROFILE, TINY_STUDY
+
+from bench.rundir import all_run_dirs
+from bench.samples import class_iou
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """One run of the tiny study, shared by the tests that only look at it."""
+    folder = tmp_path_factory.mktemp("night")
+    (folder / "tiny.toml").write_text(TINY_PROFILE)
+    (folder / "tiny-study.toml").write_text(TINY_STUDY)
+    command = [sys.executable, "-m", "bench", "run", "tiny-study.toml", "--profile", "tiny.toml"]
+    done = subprocess.run(
+        [*command, "--root", "out"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder, done.stdout, command
+
+
+def results(root):
+    return {d.run_id: d.result() for d in all_run_dirs(root)}
+
+
+def test_every_row_is_in_the_table_and_the_report_is_there(night):
+    """And the line that opens MLflow."""
+    folder, out, _ = night
+    for row in ("CE", "CE & CRF-1", "CE & CRF-5", "RMI"):
+        assert row in out
+    assert "segloss ui --root" in out
+    report = folder / "out/reports/tiny-study-tiny"
+    assert {path.name for path in report.iterdir()} >= {
+        "index.html", "tables.md", "tables.tex", "tables.csv",
+    }  # fmt: skip
+
+
+def test_a_second_night_trains_nothing_and_says_so(night):
+    """Idempotent, as seen by a user."""
+    folder, _, command = night
+    before = {d.path: d.state().updated for d in all_run_dirs(folder / "out")}
+    again = subprocess.run(
+        [*command, "--root", "out"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert "4 runs: 4 finished" in again.stdout
+    assert {d.path: d.state().updated for d in all_run_dirs(folder / "out")} == before
+
+
+def test_the_score_follows_from_the_matrices_of_the_images(night):
+    """Any other mean can be had without inference."""
+    folder, _, _ = night
+    for directory in all_run_dirs(folder / "out"):
+        stored = np.load(directory.confusion)
+        assert len(stored["ids"]) == len(stored["matrices"]) == 5
+        iou = class_iou(stored["matrices"].sum(0, dtype=np.int64))
+        result = directory.result()
+        assert result is not None
+        assert result["metrics"]["miou"] == pytest.approx(np.nanmean(iou))
+
+
+def test_methods_of_one_seed_share_weights_order_and_augmentation(night):
+    """Equal conditions, by digest; an evaluation carries its training's."""
+    found = list(results(night[0] / "out").values())
+    for name in ("init", "order", "augment", "train_data", "data", "code", "env"):
+        assert len({result["digests"][name] for result in found}) == 1, name
+    assert len({result["digests"]["weights"] for result in found}) == 2
+
+
+def test_the_same_specs_on_another_root_give_the_same_bits(night):
+    """Weights and per-image matrices."""
+    folder, _, command = night
+    done = subprocess.run(
+        [*command, "--root", "other"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = results(folder / "out"), results(folder / "other")
+    for run_id, result in first.items():
+        assert result["digests"]["weights"] == second[run_id]["digests"]["weights"]
+        matrices = [
+            np.load(folder / root / "runs" / run_id / "confusion.npz")["matrices"]
+            for root in ("out", "other")
+        ]
+        assert np.array_equal(*matrices)
+
+
+def test_status_counts_runs(night, segloss):
+    """In one line per study."""
+    done = segloss("status", "--root", night[0] / "out")
+    assert "tiny-study on tiny: 4 finished" in done.stdout
+
+
+def test_killed_at_any_moment_the_night_goes_on_to_the_same_result(night, tmp_path):
+    """Kill -9 of scheduler and workers; then the same command again."""
+    folder, _, _ = night
+    command = [sys.executable, "-m", "bench", "run", str(folder / "tiny-study.toml")]
+    command += ["--profile", str(folder / "tiny.toml"), "--root", str(tmp_path / "out")]
+    victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not any(d.state().status == "running" for d in all_run_dirs(tmp_path / "out")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = [s.lease.pid for d in all_run_dirs(tmp_path / "out") if (s := d.state()).lease]
+    for pid in (victim.pid, *workers):
+        os.kill(pid, signal.SIGKILL)
+    victim.wait()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    first, second = results(folder / "out"), results(tmp_path / "out")
+    assert first.keys() == second.keys()
+    for run_id in first:
+        assert first[run_id]["digests"] == second[run_id]["digests"]
+        assert first[run_id]["metrics"] == second[run_id]["metrics"]
+
+
+def test_a_signal_ends_the_night_with_checkpoints_and_130(night, tmp_path):
+    """What ran is interrupted, not failed; the same command ends it."""
+    folder, _, _ = night
+    profile = (folder / "tiny.toml").read_text().replace("steps = 7", "steps = 400")
+    (tmp_path / "long.toml").write_text(profile)
+    command = [sys.executable, "-m", "bench", "run", str(folder / "tiny-study.toml")]
+    command += ["--profile", str(tmp_path / "long.toml"), "--root", str(tmp_path / "out")]
+    victim = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not any(d.metrics() for d in all_run_dirs(tmp_path / "out")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    victim.send_signal(signal.SIGINT)
+    assert victim.wait(timeout=60) == 130
+    stopped = [d for d in all_run_dirs(tmp_path / "out") if d.state().status == "interrupted"]
+    assert stopped
+    assert any(d.checkpoint.exists() for d in stopped)
+
+
+def test_tuning_finds_its_trials_again(night, tmp_path, segloss):
+    """Two trials, on the tuning splits; a second call runs nothing and prints the same."""
+    folder, _, _ = night
+    arguments = ("tune", folder / "tiny-study.toml", "--profile", folder / "tiny.toml")
+    options = ("--trials", 3, "--root", tmp_path / "out")
+    first = segloss(*arguments, *options)
+    assert first.returncode == 0, first.stderr
+    assert "Best trial: loss.lambda_ = " in first.stdout
+    specs = [d.spec() for d in all_run_dirs(tmp_path / "out")]
+    assert len(specs) == 3
+    assert {spec.data.evaluate for spec in specs} == {"val"}
+    assert {spec.loss.options.get("lambda_", 0.5) for spec in specs} > {0.5, 1.0}
+    second = segloss(*arguments, *options)
+    assert second.returncode == 0, second.stderr
+    assert len(all_run_dirs(tmp_path / "out")) == 3
+    table = first.stdout[first.stdout.index("loss.lambda_") :]
+    assert table == second.stdout[second.stdout.index("loss.lambda_") :]
+
+
+def test_a_diverged_training_is_a_cell_with_its_reason(night, tmp_path, segloss):
+    """It ends the night with code 0, and says at which step."""
+    folder, _, _ = night
+    profile = (folder / "tiny.toml").read_text().replace("lr = 0.05", "lr = 1e30")
+    (tmp_path / "wild.toml").write_text(profile)
+    done = segloss(
+        "run", folder / "tiny-study.toml", "--profile", tmp_path / "wild.toml", "--root", "out"
+    )
+    assert "diverged" in done.stdout
+    assert "at step" in done.stdout
+    states = [d.state() for d in all_run_dirs(tmp_path / "out")]
+    assert {state.status for state in states} == {"diverged", "failed"}
+    reasons = [json.dumps(s.reason) for s in states if s.status == "failed"]
+    assert all("its training diverged" in reason for reason in reasons)
