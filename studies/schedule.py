@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Protocol
 
 from bench.rundir import RunDir, State, run_dir
-from studies.ledger import DONE, lock_root, recover
+from studies.ledger import DONE, recover
 from studies.plan import Job
 
 POLL_SECONDS = 0.2
@@ -71,7 +71,7 @@ class Interrupts:
 
 
 class Schedule:
-    """One night on one root."""
+    """One night on one root, which the caller has locked."""
 
     def __init__(self, jobs: list[Job], root: Path, executor: Executor, observe: Observer) -> None:
         self.root = root
@@ -84,7 +84,7 @@ class Schedule:
     def run(self) -> bool:
         """Run all jobs; returns whether it ended by itself rather than by a signal."""
         interrupts = Interrupts()
-        with lock_root(self.root), interrupts.counted():
+        with interrupts.counted():
             for job in self.pending:
                 self._queue(job)
             while self.running or (self.pending and not interrupts.count):

@@ -1,6 +1,7 @@
 """The command line: the only place that knows all five packages."""
 
 import sys
+import warnings
 
 
 def main() -> None:
@@ -8,6 +9,7 @@ def main() -> None:
     from bench.cli.app import app
     from bench.errors import SeglossError
 
+    warnings.formatwarning = lambda message, *_, **__: f"segloss: {message}\n"
     try:
         app()
     except SeglossError as error:

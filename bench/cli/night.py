@@ -17,7 +17,7 @@ from bench.rundir import State, read_json, run_dir, write_json
 from bench.spec import parse
 from bench.tracking import StoreError, default_uri, read_study, serve, view_url
 from studies.executors.local import LocalExecutor
-from studies.ledger import make_root, states
+from studies.ledger import lock_root, states
 from studies.plan import Plan, jobs
 from studies.schedule import Schedule
 
@@ -36,11 +36,13 @@ class Night:
 
     def run(self, plans: list[Plan], *, role: Role = "train") -> int:
         """Run what is missing; returns 0, 3 where a run failed, or 130 after a signal."""
-        make_root(self.root)
+        with lock_root(self.root):
+            return self._run_locked(plans, role)
+
+    def _run_locked(self, plans: list[Plan], role: Role) -> int:
         for plan in plans:
-            write_json(
-                _manifest_path(self.root, plan.manifest), plan.manifest.model_dump(mode="json")
-            )
+            path = self.root / "studies" / f"{plan.manifest.name}.json"
+            write_json(path, plan.manifest.model_dump(mode="json"))
         executor = LocalExecutor(self.workers, self.data_root)
         mirror = _MirrorThread(self, [plan.manifest for plan in plans], role)
 
@@ -83,7 +85,8 @@ class _MirrorThread(threading.Thread):
 
     def __init__(self, night: Night, manifests: list[Manifest], role: Role) -> None:
         super().__init__(name="mirror", daemon=True)
-        self.night, self.manifests, self.role = night, manifests, role
+        self.night, self.manifests = night, manifests
+        self.role: Role = role
         self.changed = threading.Event()
         self.ending = threading.Event()
         self.error: SeglossError | None = None
@@ -161,7 +164,3 @@ def manifests(root: Path) -> list[Manifest]:
             f"{root}: no study was run here; start one with segloss run, or give --root"
         )
     return [parse(Manifest, read_json(path), where=str(path)) for path in paths]
-
-
-def _manifest_path(root: Path, manifest: Manifest) -> Path:
-    return root / "studies" / f"{manifest.name}.json"

@@ -112,6 +112,8 @@ class NightView:
         if done <= 0:
             return ""
         total = sum(spec.recipe.steps for spec in self.specs.values() if spec.crf is None)
+        if done + self.steps_before == total:
+            return ""
         seconds = (time.monotonic() - self.started) / done * (total - self._steps_done())
         return f", about {timedelta(seconds=round(seconds))} left"
 
@@ -146,8 +148,8 @@ def print_plan(plans: list[Plan], root: Path) -> None:
         soft_wrap=True,
     )
     console.print(
-        f"{count} seeds: {trainings} trainings, {evaluations} evaluations in {passes} passes; "
-        f"{len(done)} of {len(specs)} runs are done in {root}.",
+        f"Times {count} (seeds): {trainings} trainings, {evaluations} evaluations in {passes} "
+        f"passes; {len(done)} of {len(specs)} runs are done in {root}.",
         soft_wrap=True,
     )
     seconds = [

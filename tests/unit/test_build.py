@@ -1,0 +1,93 @@
+"""Checks that need no training, and the state of the installation."""
+
+import builtins
+
+import pytest
+
+from bench import build
+from bench.build import check_run, resolve_loss, settings_of
+from bench.environment import check_installation, environment
+from bench.errors import InstallError, SpecError
+from bench.profile import load_profile
+from bench.spec import CRFSpec, LossSpec, RunSpec
+
+PROFILE = load_profile("scenes-demo")
+SPEC = RunSpec(
+    data=PROFILE.data, model=PROFILE.model, recipe=PROFILE.recipe, loss=LossSpec(name="ce")
+)
+
+
+def changed(group, **values):
+    record = getattr(SPEC, group).model_copy(update=values)
+    return SPEC.model_copy(update={group: record})
+
+
+@pytest.mark.parametrize("name", ["scenes-demo", "camvid-smoke", "camvid-cpu"])
+def test_shipped_profiles_pass_every_check(name):
+    """Also on their tuning splits."""
+    profile = load_profile(name)
+    for held in (profile, profile.for_tuning()):
+        spec = SPEC.model_copy(
+            update={"data": held.data, "model": held.model, "recipe": held.recipe}
+        )
+        check_run(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (changed("data", name="citiscapes"), r"unknown data set 'citiscapes'"),
+        (changed("data", evaluate="tset"), r"data.evaluate: unknown split 'tset'; did you mean"),
+        (changed("model", backbone="resnet18"), r"no ImageNet weights are shipped for 'resnet18'"),
+        (changed("recipe", warmup_steps=200), r"warmup_steps = 200 must be below recipe.steps = 2"),
+        (changed("recipe", scale=(2.0, 1.0)), r"recipe.scale: 2.0 is above 1.0"),
+    ],
+)
+def test_what_cannot_run_is_refused(spec, message):
+    """Before anything is started."""
+    with pytest.raises(SpecError, match=message):
+        check_run(spec)
+
+
+def test_a_crf_without_pydensecrf_is_refused_with_the_install_line(monkeypatch):
+    """At plan time, not after the training it needs."""
+    spec = SPEC.model_copy(update={"crf": CRFSpec(steps=5)})
+    check_run(spec)
+    monkeypatch.setattr(build, "crf_available", lambda: False)
+    with pytest.raises(InstallError, match=r"pip install 'segloss-bench\[crf\]'.*C\+\+ compiler"):
+        check_run(spec)
+    check_run(SPEC)
+
+
+def test_torch_and_torchvision_that_do_not_fit_are_recognised(monkeypatch):
+    """The one broken state that a package index can produce."""
+    check_installation()
+    ordinary = builtins.__import__
+
+    def broken(name, *arguments, **keywords):
+        if name == "torchvision":
+            raise RuntimeError("operator torchvision::nms does not exist")
+        return ordinary(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    with pytest.raises(InstallError, match=r"do not fit together.*\n?.*pip install --force"):
+        check_installation()
+
+
+def test_settings_name_every_option_of_a_loss_in_full():
+    """Defaults included, so that a table can show them."""
+    spec, options = resolve_loss("rmi", {"pooling": "avg", "region_size": 5})
+    assert spec.options == {"region_size": 5}
+    settings = settings_of(SPEC.model_copy(update={"loss": spec, "crf": CRFSpec(steps=5)}))
+    assert settings["loss.name"] == "rmi"
+    assert settings["loss.downsample_factor"] == 4
+    assert settings["crf.steps"] == 5
+    assert {f"loss.{key}" for key in options} < settings.keys()
+
+
+def test_the_environment_names_what_can_move_a_number():
+    """Versions, device and threads; the digest leaves out the host."""
+    here, there = environment("cpu", 1), environment("cpu", 2)
+    assert here["packages"]["torch"]
+    assert here["digest"] != there["digest"]
+    assert here["code"] == there["code"]
