@@ -5,24 +5,31 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
 from bench.errors import InstallError
 from bench.spec import digest
 
+OUR_PACKAGES = ("bench", "losses", "postproc")
 # Packages that can move a number.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "pydensecrf2")
 
 
 def code_digest() -> str:
-    """Digest of the source that makes a result: bench, losses and postproc."""
+    """Digest of every file of ours that this process has loaded."""
     root = Path(__file__).parent.parent
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    ours = {
+        path.relative_to(root).as_posix(): path
+        for path in map(Path, filter(None, files))
+        if path.is_relative_to(root) and path.relative_to(root).parts[0] in OUR_PACKAGES
+    }
     content = hashlib.sha256()
-    for package in ("bench", "losses", "postproc"):
-        for path in sorted((root / package).rglob("*.py")):
-            content.update(path.relative_to(root).as_posix().encode())
-            content.update(path.read_bytes())
+    for name, path in sorted(ours.items()):
+        content.update(name.encode())
+        content.update(path.read_bytes())
     return content.hexdigest()[:12]
 
 

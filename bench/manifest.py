@@ -16,7 +16,7 @@ class Row(Strict):
     method: str
     """The row's name as printed in the first column, such as "RMI"."""
     settings: dict[str, Scalar]
-    """Full settings: "loss", "loss.<option>" for every option of the loss, "crf.<parameter>"."""
+    """In full: "loss.name", "loss.<option>" for every option of the loss, "crf.<parameter>"."""
     run_ids: tuple[str, ...]
     """One run per seed, in the order of ``Manifest.seeds``."""
 

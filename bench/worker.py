@@ -197,6 +197,7 @@ class Worker:
             "metrics": dataset.scores(matrix.total.numpy()),
             "class_iou": dict(zip(dataset.class_names, iou, strict=True)),
             "classes": list(dataset.class_names),
+            "palette": dataset.palette.tolist(),
             "settings": settings_of(spec),
             "digests": {
                 **digests,

@@ -55,7 +55,7 @@ class SegmentationLoss(nn.Module, ABC):
         return torch.stack(tuple(self.terms(logits, target, progress=progress).values())).sum()
 
     def probabilities(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return what this loss trains the logits to mean: probabilities that sum to 1 over classes."""
+        """Return what this loss trains the logits to mean: probabilities, 1 in sum over classes."""
         return logits.softmax(1)
 
     def check_input_size(self, height: int, width: int) -> None:

@@ -134,7 +134,7 @@ class RMILoss(SegmentationLoss):
         return terms
 
     def probabilities(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return a softmax where the pixel term is softmax cross entropy, else sigmoids, normalised."""
+        """Return a softmax where the pixel term is one, else sigmoids, normalised over classes."""
         return logits.softmax(1) if self.pixel_term == "ce" else normalised_sigmoid(logits)
 
     def check_input_size(self, height: int, width: int) -> None:

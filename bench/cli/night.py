@@ -15,7 +15,7 @@ from bench.manifest import Manifest
 from bench.mirror import Mirror
 from bench.rundir import State, read_json, run_dir, write_json
 from bench.spec import parse
-from bench.tracking import StoreError, default_uri, read_study, serve, view_url
+from bench.tracking import StoreError, default_uri, log_report, read_study, serve, view_url
 from studies.executors.local import LocalExecutor
 from studies.ledger import lock_root, states
 from studies.plan import Plan, jobs
@@ -120,6 +120,8 @@ def write_report(root: Path, store: str | None, study: str, profile: str) -> Non
 
     uri = store or default_uri(root)
     files = build_report(uri, study, profile, root / "reports" / f"{study}-{profile}")
+    if record := read_study(uri, study, profile):
+        log_report(uri, record, files.all, files.note)
     typer.echo(comparison_text(uri, study, profile))
     typer.echo(f"report: {files.index}")
     option = "" if store is None or store == default_uri(root) else f" --store {store}"

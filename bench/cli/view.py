@@ -80,6 +80,7 @@ class NightView:
             self._refresh()
 
     def _announce(self, run_id: str, state: State) -> None:
+        self._reload()
         # A worker that has just been started has not taken its lease yet.
         word = "started" if state.status in ("queued", "interrupted") else state.status
         why = f": {state.reason}" if state.reason and word in ("failed", "diverged") else ""
@@ -92,9 +93,8 @@ class NightView:
 
     def _refresh(self) -> None:
         self.refreshed = time.monotonic()
+        self._reload()
         for run_id, state in self.states.items():
-            if state.status not in (*DONE, "failed"):
-                self.states[run_id] = state = run_dir(self.root, run_id).state()
             if state.status == "running" and run_id not in self.tasks:
                 self.tasks[run_id] = self.progress.add_task(
                     self.names[run_id], total=state.steps, note=""
@@ -105,6 +105,11 @@ class NightView:
                 self.progress.update(self.tasks[run_id], completed=state.step)
         done = sum(state.status in DONE for state in self.states.values())
         self.progress.update(self.night, completed=done, note=self._left().removeprefix(", "))
+
+    def _reload(self) -> None:
+        """Read how far the running runs have come."""
+        running = (i for i, state in self.states.items() if state.status not in (*DONE, "failed"))
+        self.states |= states(self.root, running)
 
     def _left(self) -> str:
         """How long the rest takes at the pace of the training steps so far, or nothing."""

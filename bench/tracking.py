@@ -1,0 +1,238 @@
+"""The store: MLflow, read by reports and written by bench.mirror.
+
+The only file that imports mlflow, and only when the store is used (that import costs seconds).
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import SeglossError
+from bench.manifest import Manifest
+from bench.mlflow_view import VIEW_KEY
+from bench.rundir import read_json
+from bench.spec import parse
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    # The default of 7 doubles its wait each time: minutes of silence where no server listens.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+}
+
+
+class StoreError(SeglossError):
+    """The store cannot be reached, refuses a request or does not hold what was asked for."""
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study in the store: its manifest and where its runs are."""
+
+    manifest: Manifest
+    experiment_id: str
+    mlflow_run_id: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training or evaluation as the store knows it; ``metrics`` holds latest values."""
+
+    run_id: str
+    mlflow_run_id: str
+    role: str
+    status: str
+    reason: str | None
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+def default_uri(root: Path) -> str:
+    """The store beside the run directories of ``root``."""
+    return f"sqlite:///{root.resolve()}/mlflow.db"
+
+
+def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
+    """The study ``study`` on ``profile`` as the store knows it, or None."""
+    file = database(uri)
+    if file and not file.exists():
+        return None  # opening it would create it
+    with connect(uri) as client:
+        experiment = client.get_experiment_by_name(f"{study}/{profile}")
+        if experiment is None or experiment.lifecycle_stage == "deleted":
+            return None
+        for run in search(client, experiment.experiment_id, "tags.`segloss.role` = 'study'"):
+            path = fetch_artifact(uri, run.info.run_id, "manifest.json")
+            if path is not None:
+                manifest = parse(Manifest, read_json(path), where=f"{uri}: manifest.json")
+                return StudyRecord(manifest, experiment.experiment_id, run.info.run_id)
+    return None
+
+
+def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
+    """All trainings and evaluations of a study that ever started."""
+    with connect(uri) as client:
+        runs = list(search(client, record.experiment_id, "tags.`segloss.role` != 'study'"))
+    return [
+        RunRecord(
+            run_id=tags["segloss.run_id"],
+            mlflow_run_id=run.info.run_id,
+            role=tags["segloss.role"],
+            status=tags.get("segloss.status", "running"),
+            reason=tags.get("segloss.reason") or None,
+            params=run.data.params,
+            metrics=run.data.metrics,
+            tags=tags,
+        )
+        for run in runs
+        for tags in [run.data.tags]
+    ]
+
+
+def read_history(uri: str, mlflow_run_id: str, key: str) -> list[tuple[int, float]]:
+    """(step, value) of one metric of one run, by step; empty where it was never logged."""
+    with connect(uri) as client:
+        return sorted((m.step, m.value) for m in client.get_metric_history(mlflow_run_id, key))
+
+
+def fetch_artifact(uri: str, mlflow_run_id: str, path: str) -> Path | None:
+    """A local copy of a run's file or folder (for a local store the file itself), or None."""
+    with connect(uri) as client:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return Path(client.download_artifacts(mlflow_run_id, path))
+        except (MlflowException, OSError):
+            return None
+
+
+def log_report(uri: str, record: StudyRecord, files: Iterable[Path], note: str) -> None:
+    """Keep ``files`` as report/<name> with the study; show ``note`` (Markdown) on its pages."""
+    with connect(uri) as client:
+        for file in files:
+            client.log_artifact(record.mlflow_run_id, str(file), "report")
+        # MLflow's limits for a tag: 8,000 characters of a run, 20,000 of an experiment.
+        client.set_tag(record.mlflow_run_id, "mlflow.note.content", _cut(note, 8_000))
+        client.set_experiment_tag(record.experiment_id, "mlflow.note.content", _cut(note, 20_000))
+
+
+def view_url(base: str, record: StudyRecord, *, charts: bool = False) -> str:
+    """Address of the study's saved view in the MLflow pages served at ``base``."""
+    # Without the workflow type MLflow opens its pages for language models, which stay empty here.
+    query = f"workflowType=machine_learning&viewStateShareKey={VIEW_KEY}"
+    mode = "&compareRunsMode=CHART" if charts else ""
+    return f"{base.rstrip('/')}/#/experiments/{record.experiment_id}/runs?{query}{mode}"
+
+
+def serve(uri: str, artifact_root: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start MLflow's pages on 127.0.0.1:``port``; the caller ends the process with terminate()."""
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--default-artifact-root", artifact_root.resolve().as_uri()]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    return subprocess.Popen(command, env=ENVIRONMENT | os.environ)
+
+
+@contextmanager
+def connect(uri: str) -> Iterator[MlflowClient]:
+    """A client whose failures are StoreErrors; they name the store without its password."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)  # MLflow reads them when it is imported
+    try:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise StoreError(f"mlflow cannot be imported: {error}") from error
+    try:
+        yield _client(uri)
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = f"store {uri}: {first}"
+        raise StoreError(re.sub("//[^/@ ]*@", "//", message)) from error
+
+
+def database(uri: str) -> Path | None:
+    """The file behind a sqlite URI; None for any other store."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def create_tables(file: Path) -> None:
+    """Fill a new sqlite file with MLflow's tables."""
+    _new_client(f"sqlite:///{file}").search_experiments()
+
+
+def log_batches(
+    client: MlflowClient,
+    run_id: str,
+    *,
+    params: Mapping[str, str] | None = None,
+    metrics: Iterable[tuple[str, float, int, int]] = (),
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Log params, metrics as (key, value, timestamp in ms, step), and tags, in few calls."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    # MLflow's limits per call: 100 params, 1000 metrics, 100 tags.
+    for batch in _batches((params or {}).items(), 100):
+        client.log_batch(run_id, params=[Param(key, value) for key, value in batch])
+    for batch in _batches(metrics, 1000):
+        client.log_batch(run_id, metrics=[Metric(*metric) for metric in batch])
+    for batch in _batches((tags or {}).items(), 100):
+        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in batch])
+
+
+def search(client: MlflowClient, experiment: str, query: str = "") -> Iterator[Run]:
+    """Every run of an experiment that is not deleted."""
+    token = None
+    while True:
+        page = client.search_runs([experiment], query, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _cut(text: str, limit: int) -> str:
+    """At most ``limit`` characters, in whole lines."""
+    if len(text) <= limit:
+        return text
+    more = "\n\nThe rest is in report/index.html."
+    return text[: text.rfind("\n", 0, limit - len(more))] + more
+
+
+@functools.cache
+def _client(uri: str) -> MlflowClient:
+    return _new_client(uri)
+
+
+def _new_client(uri: str) -> MlflowClient:
+    from mlflow import MlflowClient
+
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)

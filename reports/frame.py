@@ -1,0 +1,123 @@
+"""The runs frame: one line for each row and seed of a study, read from the store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.manifest import Manifest
+from bench.tracking import RunRecord, StoreError, StudyRecord, read_runs, read_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUPS = ("final/", "iou/", "cost/")
+# Two runs of one seed must agree in these; two runs of a study in the others.
+PER_SEED = ("init", "order", "augment", "data")
+PER_STUDY = ("code", "env")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the runs of one seed (or of all, where ``seed`` is None) say about one digest."""
+
+    name: str
+    seed: int | None
+    value: str | None
+    """The digest that most runs have; None where no run has one."""
+    odd: tuple[tuple[str, int], ...]
+    """(label, seed) of the runs that differ from it."""
+
+
+def read_frame(uri: str, study: str, profile: str) -> tuple[StudyRecord, pd.DataFrame]:
+    """The study's record in the store and its runs frame; raises StoreError where it is not there.
+
+    Lines follow the manifest (a run that never started is there too, as "queued"). Columns: label,
+    method, seed, run_id, mlflow_run_id, role, status, reason; each setting under its own name
+    ("loss.pooling"); final/<metric> and iou/<class> in 0..1; cost/<cost>; digest/<name>.
+    """
+    record = read_study(uri, study, profile)
+    if record is None:
+        raise StoreError(f"no study {study!r} on profile {profile!r} in {uri}; run it first")
+    return record, frame_of(record.manifest, read_runs(uri, record))
+
+
+def runs_frame(uri: str, study: str, profile: str) -> tuple[Manifest, pd.DataFrame]:
+    """The study's manifest and its runs frame, as ``read_frame``."""
+    record, frame = read_frame(uri, study, profile)
+    return record.manifest, frame
+
+
+def frame_of(manifest: Manifest, runs: list[RunRecord]) -> pd.DataFrame:
+    """The runs frame of a manifest, filled from ``runs``; see ``read_frame``."""
+    import pandas as pd
+
+    by_id = {run.run_id: run for run in runs}
+    lines = []
+    for row in manifest.rows.values():
+        for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True):
+            line = {"label": row.label, "method": row.method, "seed": seed, "run_id": run_id}
+            lines.append(line | _outcome(by_id.get(run_id)) | row.settings)
+    frame = pd.DataFrame(lines)
+    scored = [f"iou/{name}" for name in _class_order(runs) if f"iou/{name}" in frame]
+    return frame.loc[:, [column for column in frame if column not in scored] + scored]
+
+
+def _class_order(runs: list[RunRecord]) -> list[str]:
+    names = (json.loads(run.tags.get("segloss.classes", "[]")) for run in runs)
+    return list(dict.fromkeys(name for some in names for name in some))
+
+
+def _outcome(run: RunRecord | None) -> dict[str, object]:
+    if run is None:
+        return {"mlflow_run_id": None, "role": None, "status": "queued", "reason": None}
+    digests = {
+        f"digest/{key.removeprefix('segloss.digest.')}": value
+        for key, value in run.tags.items()
+        if key.startswith("segloss.digest.")
+    }
+    metrics = {key: value for key, value in run.metrics.items() if key.startswith(GROUPS)}
+    return {
+        "mlflow_run_id": run.mlflow_run_id,
+        "role": run.role,
+        "status": run.status,
+        "reason": run.reason,
+        **metrics,
+        **digests,
+    }
+
+
+def values(frame: pd.DataFrame, label: str, column: str) -> dict[int, float]:
+    """The value in ``column`` of each finished run of row ``label``, by seed."""
+    if column not in frame:
+        return {}
+    ours = (frame["label"] == label) & (frame["status"] == "finished") & frame[column].notna()
+    rows = frame.loc[ours, :]
+    return {int(seed): float(v) for seed, v in zip(rows["seed"], rows[column], strict=True)}
+
+
+def classes(frame: pd.DataFrame) -> list[str]:
+    """Names of the classes that any run was scored on."""
+    return [column.removeprefix("iou/") for column in frame if column.startswith("iou/")]
+
+
+def checks(frame: pd.DataFrame) -> list[Check]:
+    """Whether what must be equal is: a check per digest and seed, one for code and for env."""
+    found = []
+    for name in PER_SEED:
+        for seed in sorted(frame["seed"].unique()):
+            found.append(_check(frame.loc[frame["seed"] == seed, :], name, int(seed)))
+    return found + [_check(frame, name, None) for name in PER_STUDY]
+
+
+def _check(rows: pd.DataFrame, name: str, seed: int | None) -> Check:
+    column = f"digest/{name}"
+    known = rows.loc[rows[column].notna(), :] if column in rows else rows.iloc[:0, :]
+    if known.empty:
+        return Check(name, seed, None, ())
+    # Each run counts once, however many rows show it.
+    value = known.drop_duplicates(["run_id"])[column].mode().iloc[0]
+    odd = known.loc[known[column] != value, :]
+    pairs = zip(odd["label"], odd["seed"], strict=True)
+    return Check(name, seed, str(value), tuple((label, int(s)) for label, s in pairs))

@@ -1,0 +1,65 @@
+"""Published numbers to print beside ours, from reports/published.toml."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.spec import Scalar, Strict, parse
+
+FILE = Path(__file__).with_name("published.toml")
+
+
+class PublishedRow(Strict):
+    """One printed row."""
+
+    method: str
+    settings: dict[str, Scalar] | None = None
+    """What a row of ours must be set to to repeat it; None where nothing of ours does."""
+    values: dict[str, float]
+    """Scores in percent and times in seconds, by name."""
+    iou: tuple[float, ...] = ()
+    """Per-class IoU in percent, in the order of the table's classes."""
+
+    def repeated_by(self, settings: Mapping[str, Scalar]) -> bool:
+        """Whether a row with these settings repeats this one; the CRF must be on or off in both."""
+        if self.settings is None or ("crf.steps" in settings) != ("crf.steps" in self.settings):
+            return False
+        return all(settings.get(key) == value for key, value in self.settings.items())
+
+
+class PublishedTable(Strict):
+    """One printed table, or the half of it that uses one model."""
+
+    key: str
+    source: str
+    data: str
+    model: str
+    head: str
+    note: str = ""
+    classes: tuple[str, ...] = ()
+    rows: tuple[PublishedRow, ...]
+
+    def row(self, settings: Mapping[str, Scalar]) -> PublishedRow | None:
+        """The printed row that a row with these settings repeats, or None."""
+        return next((row for row in self.rows if row.repeated_by(settings)), None)
+
+
+class Published(Strict):
+    """The whole file."""
+
+    table: tuple[PublishedTable, ...]
+
+
+@functools.cache
+def published_tables() -> tuple[PublishedTable, ...]:
+    """Every table in the file."""
+    return parse(Published, tomllib.loads(FILE.read_text()), where=FILE.name).table
+
+
+def find_published(key: str, head: str) -> PublishedTable | None:
+    """The table called ``key``; of several ("1" means 1a and 1b) the one that uses ``head``."""
+    tables = [table for table in published_tables() if key in (table.key, table.key.rstrip("ab"))]
+    return next((table for table in tables if table.head == head), next(iter(tables), None))

@@ -1,0 +1,269 @@
+"""The store after syncing run directories in every order that a night can bring."""
+
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+
+import pytest
+
+import bench.mirror
+from bench.mlflow_view import VIEW_TAG, decode_view
+from bench.tracking import (
+    RunRecord,
+    StoreError,
+    connect,
+    fetch_artifact,
+    log_report,
+    read_history,
+    read_runs,
+    read_study,
+    serve,
+    view_url,
+)
+
+# MLflow's own use of SQLAlchemy.
+
+
+def record_of(fresh):
+    record = read_study(fresh.uri, fresh.manifest.study, fresh.manifest.profile)
+    assert record is not None
+    return record
+
+
+def runs_of(fresh) -> dict[str, RunRecord]:
+    return {run.run_id: run for run in read_runs(fresh.uri, record_of(fresh))}
+
+
+def mlflow_status(fresh, run: RunRecord) -> str:
+    with connect(fresh.uri) as client:
+        return client.get_run(run.mlflow_run_id).info.status
+
+
+def test_second_sync_adds_nothing(fresh):
+    directory = fresh.finish("CE", 0)
+    assert fresh.sync() == 1
+    before = runs_of(fresh)
+    assert fresh.sync() == 0
+    assert runs_of(fresh) == before
+    run = before[directory.run_id]
+    assert [step for step, _ in read_history(fresh.uri, run.mlflow_run_id, "train/loss")] == [
+        10,
+        20,
+        30,
+        40,
+    ]
+    assert len(read_history(fresh.uri, run.mlflow_run_id, "final/miou_11")) == 1
+
+
+def test_a_run_carries_all_that_a_reader_needs(fresh):
+    directory = fresh.finish("RMI", 1)
+    fresh.sync()
+    run = runs_of(fresh)[directory.run_id]
+    result = directory.result()
+    assert result is not None
+    assert run.params["label"] == "RMI"
+    assert run.params["loss.pooling"] == "avg"
+    assert run.params["recipe.steps"] == "40"
+    assert run.params["data.train_images"] == "-"
+    assert run.tags["segloss.digest.init"] == "init1"
+    assert run.metrics["iou/sign symbol"] == pytest.approx(
+        result["class_iou"]["sign symbol"], abs=1e-5
+    )
+    folder = fetch_artifact(fresh.uri, run.mlflow_run_id, "predictions")
+    assert folder is not None
+    assert {file.name for file in folder.iterdir()} == {
+        file.name for file in directory.predictions.iterdir()
+    }
+    assert fetch_artifact(fresh.uri, run.mlflow_run_id, "nothing.txt") is None
+
+
+def test_trials_of_a_tuning_are_a_study_too(fresh):
+    directory = fresh.finish("RMI", 0)
+    fresh.mirror.sync(fresh.root, fresh.manifest, role="tune")
+    assert runs_of(fresh)[directory.run_id].role == "tune"
+
+
+def test_growing_run_is_mirrored_bit_by_bit(fresh):
+    directory = fresh.directory("CE", 0)
+    assert fresh.sync() == 0  # queued: nothing to show
+    for step in (10, 20):
+        directory.append_metrics({"step": step, "time": 1e9 + step, "train/loss": 1 / step})
+        directory.write_state(status="running", step=step)
+        assert fresh.sync() == 1
+    run = runs_of(fresh)[directory.run_id]
+    assert mlflow_status(fresh, run) == "RUNNING"
+    # A resumed run may write a step again; what stands in the store stays.
+    directory.append_metrics({"step": 20, "time": 2e9, "train/loss": 1 / 20})
+    directory.write_state(status="running", step=20)
+    fresh.sync()
+    history = read_history(fresh.uri, run.mlflow_run_id, "train/loss")
+    assert history == [(10, 0.1), (20, 0.05)]
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [("failed", "FAILED"), ("diverged", "FINISHED"), ("interrupted", "KILLED")],
+)
+def test_end_of_a_run_and_its_reason(fresh, status, shown):
+    directory = fresh.directory("CE", 0)
+    directory.write_state(status=status, reason="because")
+    fresh.sync()
+    run = runs_of(fresh)[directory.run_id]
+    assert (run.status, run.reason) == (status, "because")
+    assert mlflow_status(fresh, run) == shown
+
+
+def test_failed_run_that_is_repeated_stays_one_run(fresh):
+    directory = fresh.directory("CE", 0)
+    directory.write_state(status="failed", reason="oom")
+    fresh.sync()
+    first = runs_of(fresh)[directory.run_id]
+    directory.write_state(status="queued", reason=None)
+    fresh.sync()
+    assert mlflow_status(fresh, first) == "SCHEDULED"
+    fresh.finish("CE", 0)
+    fresh.sync()
+    (run,) = runs_of(fresh).values()
+    assert run.mlflow_run_id == first.mlflow_run_id
+    assert (run.status, run.reason) == ("finished", None)
+    assert mlflow_status(fresh, run) == "FINISHED"
+
+
+def test_run_made_anew_replaces_the_old_one(fresh):
+    directory = fresh.finish("CE", 0)
+    fresh.sync()
+    first = runs_of(fresh)[directory.run_id]
+    shutil.rmtree(directory.path)
+    directory = fresh.directory("CE", 0)
+    directory.append_metrics({"step": 10, "time": 3e9, "train/loss": 7.0})
+    directory.write_state(status="running", step=10)
+    fresh.sync()
+    (run,) = runs_of(fresh).values()
+    assert run.mlflow_run_id != first.mlflow_run_id
+    assert read_history(fresh.uri, run.mlflow_run_id, "train/loss") == [(10, 7.0)]
+
+
+def test_renamed_row_is_shown_under_its_new_name(fresh):
+    directory = fresh.finish("CE", 0)
+    fresh.sync()
+    (table,) = fresh.manifest.tables
+    renamed = table.rows[0].model_copy(update={"label": "Cross entropy"})
+    table = table.model_copy(update={"rows": (renamed, *table.rows[1:])})
+    fresh.mirror.sync(fresh.root, fresh.manifest.model_copy(update={"tables": (table,)}))
+    assert runs_of(fresh)[directory.run_id].params["label"] == "Cross entropy"
+    assert "Cross entropy" in record_of(fresh).manifest.rows
+
+
+def test_more_metrics_than_one_call_takes(fresh):
+    directory = fresh.directory("CE", 0)
+    for step in range(700):
+        directory.append_metrics({"step": step, "time": 1e9, "train/loss": 1.0, "train/lr": 0.1})
+    directory.write_state(status="running")
+    fresh.sync()
+    run = runs_of(fresh)[directory.run_id]
+    for key in ("train/loss", "train/lr"):
+        assert len(read_history(fresh.uri, run.mlflow_run_id, key)) == 700
+
+
+def test_infinite_losses_do_not_stop_a_sync(fresh):
+    directory = fresh.directory("CE", 0)
+    directory.append_metrics({"step": 1, "time": 1e9, "train/loss": float("inf")})
+    directory.write_state(status="diverged", reason="loss is inf")
+    assert fresh.sync() == 1
+
+
+def test_damaged_run_directory_does_not_stop_the_others(fresh, caplog):
+    broken = fresh.directory("CE", 0)
+    (broken.path / "state.json").write_text('{"status": "lost"}')
+    directory = fresh.finish("RMI", 0)
+    assert fresh.sync() == 1
+    assert list(runs_of(fresh)) == [directory.run_id]
+    assert "state.json" in caplog.text
+
+
+def test_runs_of_several_tables_are_mirrored_once(store):
+    record = read_study(store.uri, "losses", "tiny")
+    runs = read_runs(store.uri, record)
+    wanted = {run_id for row in store.manifest.rows.values() for run_id in row.run_ids}
+    waiting = store.manifest.rows["Affinity"].run_ids[2]
+    assert sorted(run.run_id for run in runs) == sorted(wanted - {waiting})
+
+
+def test_forgotten_study_is_rebuilt(fresh):
+    directory = fresh.finish("CE", 0)
+    fresh.sync()
+    before = runs_of(fresh)[directory.run_id]
+    assert fresh.mirror.forget(fresh.manifest) == 2  # the run and the study itself
+    assert read_study(fresh.uri, fresh.manifest.study, fresh.manifest.profile) is None
+    fresh.sync()
+    after = runs_of(fresh)[directory.run_id]
+    assert (after.metrics, after.params) == (before.metrics, before.params)
+
+
+def test_saved_view_is_written_and_its_loss_is_no_loss(fresh, monkeypatch):
+    fresh.finish("CE", 0)
+    fresh.sync()
+    record = record_of(fresh)
+    with connect(fresh.uri) as client:
+        tags = client.get_experiment(record.experiment_id).tags
+    assert decode_view(tags[VIEW_TAG])["groupBy"]["groupByKeys"][0]["groupByData"] == "label"
+    url = view_url("http://127.0.0.1:5000/", record)
+    assert url.startswith(f"http://127.0.0.1:5000/#/experiments/{record.experiment_id}/runs?")
+    assert "workflowType=machine_learning" in url
+    assert "viewStateShareKey=segloss" in url
+
+    def refuse(*_):
+        raise ValueError("MLflow changed its format")
+
+    monkeypatch.setattr(bench.mirror, "saved_view", refuse)
+    fresh.finish("CE", 1)
+    assert fresh.sync() == 1
+
+
+def test_report_is_kept_with_the_study(fresh, tmp_path):
+    fresh.sync()
+    record = record_of(fresh)
+    page = tmp_path / "index.html"
+    page.write_text("<p>report</p>")
+    log_report(fresh.uri, record, [page], "One sentence.\n\n" + "| a | b |\n" * 3000)
+    stored = fetch_artifact(fresh.uri, record.mlflow_run_id, "report/index.html")
+    assert stored is not None
+    assert stored.read_text() == "<p>report</p>"
+    with connect(fresh.uri) as client:
+        note = client.get_run(record.mlflow_run_id).data.tags["mlflow.note.content"]
+    assert note.startswith("One sentence.")
+    assert "| a | b |\n\nThe rest" in note
+    assert len(note) <= 8000
+
+
+def test_database_lets_readers_in_while_it_is_written(store):
+    with closing(sqlite3.connect(store.root / "mlflow.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_server_listens_on_this_machine_only(monkeypatch, tmp_path):
+    started = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **kw: started.append((command, kw)))
+    serve("sqlite:////x/mlflow.db", tmp_path, 5000)
+    ((command, options),) = started
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--workers") + 1] == "1"
+    assert options["env"]["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+
+def test_store_that_cannot_be_used_is_named_without_its_password():
+    uri = "nonsense://user:secret@host/store"
+    with pytest.raises(StoreError, match="store nonsense://host/store") as caught:
+        read_study(uri, "s", "p")
+    assert "secret" not in str(caught.value)
+
+
+def test_file_that_is_no_database_is_an_error_on_both_sides(fresh, tmp_path):
+    file = tmp_path / "mlflow.db"
+    file.write_text("something else " * 100)
+    mirror = bench.mirror.Mirror(f"sqlite:///{file}", tmp_path)
+    with pytest.raises(StoreError, match="not a database"):
+        mirror.sync(tmp_path, fresh.manifest)
+    with pytest.raises(StoreError, match="not a database"):
+        read_study(f"sqlite:///{file}", "s", "p")
