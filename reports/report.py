@@ -31,7 +31,7 @@ from reports.render import (
     tables_json,
     text,
 )
-from reports.tables import Table, base_row, build_tables
+from reports.tables import Table, base_row, build_tables, class_tables
 from reports.wording import seeds, summary
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def build_report(uri: str, study: str, profile: str, out_dir: Path) -> ReportFil
     """
     record, frame = read_frame(uri, study, profile)
     manifest = record.manifest
-    tables = build_tables(manifest, frame)
+    tables = [*build_tables(manifest, frame), *class_tables(manifest, frame)]
     figures = _figures(uri, manifest, frame)
     out_dir.mkdir(parents=True, exist_ok=True)
     page = _page(uri, manifest, frame, tables, figures)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["setting", "score", "class", "cost", "gain", "paper", "seeds"]
+# Where the paper prints a data set's IoU by class.
+CLASS_TABLES = {"camvid": "4"}
 # What the paper prints for a column of ours.
 PRINTED = {"miou": ("miou", "miou_12"), "infer_ms": ("infer_s",)}
 
@@ -79,15 +81,30 @@ class Table:
 
 def build_tables(manifest: Manifest, frame: pd.DataFrame) -> list[Table]:
     """The study's tables in the manifest's order; a quoted per-class table follows its own."""
-    tables = []
-    for wanted in manifest.tables:
-        head = str(manifest.settings.get("model.head"))
-        paper = find_published(wanted.paper, head) if wanted.paper else None
-        table = _Builder(manifest, frame, wanted, paper).table()
-        tables.append(table)
-        if paper and paper.classes and any(column.kind == "class" for column in table.columns):
-            tables.append(quoted(paper))
-    return tables
+    return [table for wanted in manifest.tables for table in _built(manifest, frame, wanted)]
+
+
+def class_tables(manifest: Manifest, frame: pd.DataFrame) -> list[Table]:
+    """The first table's rows by class; none where the study has class columns of its own."""
+    columns = [column for table in manifest.tables for column in table.columns]
+    if not classes(frame) or any(c == "class_iou" or c.startswith("iou/") for c in columns):
+        return []
+    changes = {
+        "key": "classes",
+        "title": "IoU by class",
+        "columns": ("class_iou",),
+        "paper": CLASS_TABLES.get(str(manifest.settings.get("data.name"))),
+        "x": None,
+    }
+    return _built(manifest, frame, manifest.tables[0].model_copy(update=changes))
+
+
+def _built(manifest: Manifest, frame: pd.DataFrame, wanted: Wanted) -> list[Table]:
+    head = str(manifest.settings.get("model.head"))
+    paper = find_published(wanted.paper, head) if wanted.paper else None
+    table = _Builder(manifest, frame, wanted, paper).table()
+    by_class = any(column.kind == "class" for column in table.columns)
+    return [table, quoted(paper)] if paper and paper.classes and by_class else [table]
 
 
 def quoted(paper: PublishedTable) -> Table:

@@ -85,12 +85,13 @@ def notes(
 
 
 def _interval(table: Table) -> str:
+    bold = any(cell.best for row in table.rows for cell in row.cells)
     if table.seeds < 2:
-        return "n = 1, no interval. Bold: the highest value, which one seed does not prove."
-    return (
-        f"Mean over n seeds {PLUS_MINUS} half the width of Student's 95 % interval. Bold: the "
-        "highest mean, and each row whose paired interval against it holds zero."
-    )
+        marked = " Bold: the highest value, which one seed does not prove."
+        return f"n = 1, no interval.{marked if bold else ''}"
+    marked = " Bold: the highest mean, and each row whose paired interval against it holds zero."
+    interval = f"Mean over n seeds {PLUS_MINUS} half the width of Student's 95 % interval."
+    return f"{interval}{marked if bold else ''}"
 
 
 def summary(table: Table) -> str:
