@@ -20,6 +20,7 @@ from bench.mlflow_view import (
     VIEW_TAG,
     decode_view,
     encode_view,
+    grouping_keys,
     headline,
     method_colours,
     run_name,
@@ -177,6 +178,7 @@ class _Writer:
                 "segloss.profile": manifest.profile,
                 "segloss.tables": ",".join(tables),
                 "mlflow.runColor": method_colours(manifest)[row.method],
+                **_setting_tags(manifest, row),
             },
         )
 
@@ -254,12 +256,16 @@ def _cells(manifest: Manifest) -> dict[str, tuple[Row, int]]:
 
 
 def _params(manifest: Manifest, row: Row, seed: int) -> dict[str, str]:
-    settings = dict.fromkeys(
-        (key for other in manifest.rows.values() for key in other.settings), ABSENT
-    )
-    shown: dict[str, Scalar | None] = {**manifest.settings, **settings, **row.settings}
-    shown |= {"method": row.method, "label": row.label, "seed": seed}
-    return {key: ABSENT if value is None else str(value)[:6000] for key, value in shown.items()}
+    """What MLflow's pages group and filter by; few, because its image cards print them all."""
+    shown: dict[str, Scalar] = {"method": row.method, "label": row.label, "seed": seed}
+    shown |= {key: row.settings.get(key, ABSENT) for key in grouping_keys(manifest)}
+    return {key: str(value)[:6000] for key, value in shown.items()}
+
+
+def _setting_tags(manifest: Manifest, row: Row) -> dict[str, str]:
+    """Every setting, those held equal included."""
+    settings = {**manifest.settings, **row.settings}
+    return {f"segloss.setting.{key}": str(v)[:6000] for key, v in settings.items() if v is not None}
 
 
 def _stale(run: Run, params: dict[str, str], directory: RunDir) -> bool:

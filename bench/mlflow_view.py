@@ -40,6 +40,15 @@ def varying(rows: Sequence[Row]) -> list[str]:
     return [key for key, seen in found.items() if len(seen) > 1]
 
 
+def grouping_keys(manifest: Manifest) -> list[str]:
+    """Settings to group and filter by: what varies, and what a table shows or draws over."""
+    rows = list(manifest.rows.values())
+    shown = [key for table in manifest.tables for key in (*table.columns, table.x) if key]
+    known = {key for row in rows for key in row.settings}
+    keys = ("loss.name", "crf.steps", *varying(rows), *shown)
+    return list(dict.fromkeys(key for key in keys if key in known))
+
+
 def run_name(manifest: Manifest, row: Row, seed: int) -> str:
     """A short name with every factor that varies first, such as "RMI-avg-df4-rs3-s0"."""
     same = [other for other in manifest.rows.values() if other.method == row.method]
@@ -67,7 +76,7 @@ def saved_view(manifest: Manifest) -> dict[str, Any]:
     Sections bear the metrics' prefixes: MLflow adds its own charts of all other metrics there.
     """
     metric = headline(manifest)
-    settings = [key for key in varying(list(manifest.rows.values())) if key != "loss.name"]
+    settings = [key for key in grouping_keys(manifest) if key != "loss.name"]
     columns = [f"metrics.`{metric}`", "params.`method`"]
     columns += [f"params.`{key}`" for key in settings]
     columns += ["params.`seed`", "metrics.`cost/train_s`", "metrics.`cost/infer_ms`"]
