@@ -94,7 +94,8 @@ class Worker:
         for step in training.run(lambda record: self._record(directory, record)):
             self._beat(step)
             stopping = self.asked_to_stop and step < spec.recipe.steps
-            if stopping or time.monotonic() - self.last_checkpoint > CHECKPOINT_SECONDS:
+            due = time.monotonic() - self.last_checkpoint > CHECKPOINT_SECONDS
+            if stopping or due or step == spec.recipe.steps:
                 save_checkpoint(directory.checkpoint, {**training.state(), "run_id": spec.run_id})
                 self.last_checkpoint = time.monotonic()
             if stopping:

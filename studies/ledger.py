@@ -51,11 +51,11 @@ def make_root(root: Path) -> None:
         ) from None
 
 
-def recover(directory: RunDir) -> State:
-    """The run's state; one whose worker has died without a word is marked interrupted."""
+def current_state(directory: RunDir) -> State:
+    """Where a run stands; interrupted, if it says that it runs and its worker has ended."""
     state = directory.state()
     if state.status == "running" and (state.lease is None or not is_alive(state.lease)):
-        state = directory.write_state(status="interrupted", reason="its worker ended", lease=None)
+        return state.model_copy(update={"status": "interrupted", "reason": "its worker ended"})
     return state
 
 

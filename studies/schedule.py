@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Protocol
 
 from bench.rundir import RunDir, State, run_dir
-from studies.ledger import DONE, recover
+from studies.ledger import DONE, current_state
 from studies.plan import Job
 
 POLL_SECONDS = 0.2
@@ -106,8 +106,8 @@ class Schedule:
         for spec in job.specs:
             directory = self._dir(spec.run_id)
             directory.create(spec)
-            if recover(directory).status == "failed":
-                directory.write_state(status="queued", reason=None)
+            if current_state(directory).status in ("failed", "interrupted"):
+                directory.write_state(status="queued", reason=None, lease=None)
 
     def _start_ready(self) -> None:
         for job in list(self.pending):
@@ -127,7 +127,7 @@ class Schedule:
 
     def _held(self, job: Job) -> bool:
         """Whether a worker that an earlier scheduler started still runs this job."""
-        return any(recover(self._dir(i)).status == "running" for i in job.run_ids)
+        return any(current_state(self._dir(i)).status == "running" for i in job.run_ids)
 
     def _reap(self) -> None:
         for job, handle in list(self.running.items()):
@@ -136,10 +136,12 @@ class Schedule:
                 continue
             del self.running[job]
             # The worker writes how it ended; where it could not, its exit code has to tell.
-            reason = f"killed by signal {-code}" if code < 0 else f"worker exited with code {code}"
+            how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+            status = "interrupted" if self.signals_sent else "failed"
             for run_id in job.run_ids:
                 if self._dir(run_id).state().status in ("queued", "running"):
-                    self._dir(run_id).write_state(status="failed", reason=reason, lease=None)
+                    reason = f"its worker {how}; see log.txt"
+                    self._dir(run_id).write_state(status=status, reason=reason, lease=None)
             self._report(job)
 
     def _pass_on(self, interrupts: int) -> None:

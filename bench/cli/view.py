@@ -15,7 +15,7 @@ from rich.table import Table
 from bench.manifest import Manifest
 from bench.rundir import State, run_dir
 from bench.spec import DataSpec
-from studies.ledger import DONE, recover, states, summary
+from studies.ledger import DONE, current_state, states, summary
 from studies.plan import Plan, jobs
 from studies.tune import Trial
 
@@ -178,7 +178,7 @@ def print_status(root: Path) -> None:
             for row in manifest.rows.values()
             for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True)
         }
-        found = {run_id: recover(run_dir(root, run_id)) for run_id in cells}
+        found = {run_id: current_state(run_dir(root, run_id)) for run_id in cells}
         console.print(f"{manifest.study} on {manifest.profile}: {summary(found.values())}")
         for run_id, state in found.items():
             if state.status == "finished":

@@ -11,7 +11,7 @@ from bench.errors import RootError
 from bench.lease import own_lease
 from bench.profile import load_profile
 from bench.rundir import RunDir, run_dir, write_json
-from studies.ledger import lock_root, recover, states, summary
+from studies.ledger import current_state, lock_root, states, summary
 from studies.plan import jobs, plan
 from studies.schedule import Schedule
 from studies.schema import load_study
@@ -110,7 +110,8 @@ def test_a_worker_that_dies_without_a_word_leaves_the_signal_as_reason(night, tm
     go(night, tmp_path, Pretending(fates={"bce": ("", -9)}))
     bce = next(i for i, spec in night.specs.items() if spec.loss.name == "bce")
     state = run_dir(tmp_path, bce).state()
-    assert (state.status, state.reason) == ("failed", "killed by signal 9")
+    assert state.status == "failed"
+    assert state.reason == "its worker was killed by signal 9; see log.txt"
 
 
 def test_a_run_whose_worker_died_with_its_scheduler_is_taken_over(night, tmp_path):
@@ -120,9 +121,9 @@ def test_a_run_whose_worker_died_with_its_scheduler_is_taken_over(night, tmp_pat
     directory.create(spec)
     dead = own_lease().model_copy(update={"started": 0.0})
     directory.write_state(status="running", lease=dead)
-    assert recover(directory).status == "interrupted"
+    assert current_state(directory).status == "interrupted"
     directory.write_state(status="running", lease=own_lease())
-    assert recover(directory).status == "running"
+    assert current_state(directory).status == "running"
 
 
 def test_a_root_has_one_scheduler(tmp_path):
