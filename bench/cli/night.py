@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import threading
 from pathlib import Path
 from typing import Literal
@@ -142,20 +144,28 @@ def serve_ui(root: Path, store: str | None, port: int) -> None:
     """Serve MLflow until it is ended, with the link to each study's view."""
     uri = store or default_uri(root)
     records = [read_study(uri, m.study, m.profile) for m in manifests(root)]
+    _check_port(port)
     process = serve(uri, root / "artifacts", port)
     for record in filter(None, records):
         link = view_url(f"http://127.0.0.1:{port}", record)
         typer.echo(f"{record.manifest.study} on {record.manifest.profile}: {link}")
     typer.echo("Ctrl-C ends it.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = process.wait()
+        process.wait()
     except KeyboardInterrupt:
         process.terminate()
-        code = process.wait() and 0
-    if code:
-        raise StoreError(
-            f"MLflow ended with code {code}; is port {port} taken? try --port {port + 1}"
-        )
+        process.wait()
+
+
+def _check_port(port: int) -> None:
+    # MLflow itself ends with code 0 where the port is taken.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise StoreError(f"port {port} is taken; try --port {port + 1}") from None
 
 
 def manifests(root: Path) -> list[Manifest]:

@@ -1,5 +1,6 @@
 """Bad input: one or two lines on stderr, exit code 2, no traceback, nothing trained."""
 
+import socket
 import subprocess
 import sys
 
@@ -7,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.rundir import all_run_dirs
+from bench.build import resolve_loss
+from bench.profile import load_profile
+from bench.rundir import all_run_dirs, write_json
+from studies.plan import plan
+from studies.schema import load_study
 
 
 @pytest.fixture
@@ -123,3 +128,23 @@ def test_two_runs_on_one_root_at_once(segloss, tiny_study, tiny_profile, tmp_pat
 )
 def test_verbs_refuse_what_is_not_there(segloss, tmp_path, arguments, part):
     refused(segloss(*arguments), tmp_path, part)
+
+
+def test_a_taken_port_is_named(segloss, tiny_study, tiny_profile, tmp_path):
+    """MLflow would end in silence."""
+    write_json(
+        tmp_path / "out/studies/tiny-study-tiny.json",
+        plan(
+            load_study(str(tiny_study)),
+            load_profile(str(tiny_profile)),
+            names=("tiny-study", "tiny"),
+            seeds=1,
+            resolve=resolve_loss,
+        ).manifest.model_dump(mode="json"),
+    )
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = segloss("ui", "--root", "out", "--port", port)
+    refused(done, tmp_path, f"port {port} is taken; try --port {port + 1}")
