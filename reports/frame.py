@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 GROUPS = ("final/", "iou/", "cost/")
 # Two runs of one seed must agree in these; two runs of a study in the others.
-PER_SEED = ("init", "order", "augment", "data")
-PER_STUDY = ("code", "env")
+PER_SEED = ("init", "order", "augment")
+PER_STUDY = ("train_data", "data", "code", "env")
 
 
 @dataclass(frozen=True)
