@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.errors import SeglossError
 from bench.manifest import Manifest, Row
 from bench.mlflow_view import (
-    ABSENT,
     VIEW_TAG,
     decode_view,
     encode_view,
-    grouping_keys,
     headline,
     method_colours,
     run_name,
+    run_params,
     saved_view,
+    setting_tags,
 )
 from bench.rundir import RunDir, State, run_dir, write_json
-from bench.spec import Scalar, digest
+from bench.spec import digest
 from bench.tracking import StoreError, connect, create_tables, database, log_batches, search
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class _Writer:
     ) -> Literal[0, 1]:
         """Write what is new in ``directory``; 1 if that was anything."""
         state = directory.state()
-        params = _params(self.manifest, row, seed)
+        params = run_params(self.manifest, row, seed)
         if run and _stale(run, params, directory):
             self.client.delete_run(run.info.run_id)
             run = None
@@ -178,7 +178,7 @@ class _Writer:
                 "segloss.profile": manifest.profile,
                 "segloss.tables": ",".join(tables),
                 "mlflow.runColor": method_colours(manifest)[row.method],
-                **_setting_tags(manifest, row),
+                **setting_tags(manifest, row),
             },
         )
 
@@ -253,19 +253,6 @@ def _cells(manifest: Manifest) -> dict[str, tuple[Row, int]]:
         for run_id, seed in zip(row.run_ids, manifest.seeds, strict=True):
             cells.setdefault(run_id, (row, seed))
     return cells
-
-
-def _params(manifest: Manifest, row: Row, seed: int) -> dict[str, str]:
-    """What MLflow's pages group and filter by; few, because its image cards print them all."""
-    shown: dict[str, Scalar] = {"method": row.method, "label": row.label, "seed": seed}
-    shown |= {key: row.settings.get(key, ABSENT) for key in grouping_keys(manifest)}
-    return {key: str(value)[:6000] for key, value in shown.items()}
-
-
-def _setting_tags(manifest: Manifest, row: Row) -> dict[str, str]:
-    """Every setting, those held equal included."""
-    settings = {**manifest.settings, **row.settings}
-    return {f"segloss.setting.{key}": str(v)[:6000] for key, v in settings.items() if v is not None}
 
 
 def _stale(run: Run, params: dict[str, str], directory: RunDir) -> bool:

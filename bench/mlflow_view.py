@@ -58,6 +58,19 @@ def run_name(manifest: Manifest, row: Row, seed: int) -> str:
     return "-".join([row.method, *factors, f"s{seed}"])
 
 
+def run_params(manifest: Manifest, row: Row, seed: int) -> dict[str, str]:
+    """What MLflow's pages group and filter by; few, because its image cards print them all."""
+    shown: dict[str, Scalar] = {"method": row.method, "label": row.label, "seed": seed}
+    shown |= {key: row.settings.get(key, ABSENT) for key in grouping_keys(manifest)}
+    return {key: str(value)[:6000] for key, value in shown.items()}
+
+
+def setting_tags(manifest: Manifest, row: Row) -> dict[str, str]:
+    """Every setting, those held equal included."""
+    settings = {**manifest.settings, **row.settings}
+    return {f"segloss.setting.{key}": str(v)[:6000] for key, v in settings.items() if v is not None}
+
+
 def _short(key: str, value: Scalar) -> str:
     if isinstance(value, str):
         return value

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from reports.tables import Cell, Column, Table
+from reports.model import Cell, Column, Table
 from reports.wording import DAGGER, DASH, MINUS, PLUS_MINUS, number
 
 LATEX = {

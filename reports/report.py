@@ -20,6 +20,7 @@ from reports.figures import (
 )
 from reports.frame import PER_SEED, PER_STUDY, Check, checks, read_frame, values
 from reports.gallery import gallery, legend
+from reports.model import Table
 from reports.render import (
     document,
     escape_markdown,
@@ -31,7 +32,7 @@ from reports.render import (
     tables_json,
     text,
 )
-from reports.tables import Table, base_row, build_tables, class_tables
+from reports.tables import base_row, build_tables, class_tables
 from reports.wording import seeds, summary
 
 if TYPE_CHECKING:

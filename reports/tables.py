@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from bench.manifest import Manifest, Row
 from bench.manifest import Table as Wanted
 from bench.mlflow_view import ABSENT
 from reports.frame import checks, classes, values
+from reports.model import Cell, Column, Table, TableRow
 from reports.published import PublishedRow, PublishedTable, find_published
 from reports.stats import Estimate, difference, estimate
 from reports.wording import UNITS, about, header, notes, reason, seeds, unit
@@ -17,66 +18,10 @@ from reports.wording import UNITS, about, header, notes, reason, seeds, unit
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["setting", "score", "class", "cost", "gain", "paper", "seeds"]
 # Where the paper prints a data set's IoU by class.
 CLASS_TABLES = {"camvid": "4"}
 # What the paper prints for a column of ours.
 PRINTED = {"miou": ("miou", "miou_12"), "infer_ms": ("infer_s",)}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: ``key`` as in the study, ``header`` as printed with its unit."""
-
-    key: str
-    header: str
-    kind: Kind
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What one cell says: a setting's ``text``, or an estimate in the column's unit, or neither."""
-
-    text: str | None = None
-    value: Estimate | None = None
-    missing: bool = False
-    """A number was due here and no run gave it; the row's ``reasons`` say why."""
-    best: bool = False
-    doubtful: bool = False
-    """A run behind it was made under other conditions than its neighbours."""
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """One row; ``reference`` rows are quoted from a paper and have no runs of ours."""
-
-    label: str
-    name: str
-    """The first column: the method, or the label where methods do not tell rows apart."""
-    cells: tuple[Cell, ...]
-    seeds: int = 0
-    reasons: tuple[str, ...] = ()
-    """Why seeds are missing, such as "seed 2: diverged: loss is nan at step 40"."""
-    reference: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table, ready for any renderer."""
-
-    key: str
-    title: str
-    scale: str
-    """Which data, how many images, steps and seeds: read with the title."""
-    columns: tuple[Column, ...]
-    rows: tuple[TableRow, ...]
-    seeds: int
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def caption(self) -> str:
-        """Title and scale."""
-        return f"{self.title}. {self.scale}"
 
 
 def build_tables(manifest: Manifest, frame: pd.DataFrame) -> list[Table]:

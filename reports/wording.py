@@ -8,8 +8,8 @@ from reports.stats import Estimate
 
 if TYPE_CHECKING:
     from bench.manifest import Manifest
+    from reports.model import Table
     from reports.published import PublishedTable
-    from reports.tables import Table
 
 UNITS = {"ms": "ms", "s": "s", "mb": "MB"}
 DASH = "\N{EN DASH}"

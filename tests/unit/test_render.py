@@ -7,6 +7,7 @@ import json
 import pytest
 
 from reports import wording
+from reports.model import Cell, Column, Table, TableRow
 from reports.render import (
     escape_latex,
     escape_markdown,
@@ -17,7 +18,6 @@ from reports.render import (
     text,
 )
 from reports.stats import Estimate
-from reports.tables import Cell, Column, Table, TableRow
 
 EVIL = "[x] & 50% $a_b$ #{c} ~^\\ <script>|*d*"
 
