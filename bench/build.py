@@ -9,7 +9,8 @@ from bench.datasets import open_dataset
 from bench.errors import InstallError, SpecError
 from bench.models import check_model
 from bench.pretrained import check_pretrained
-from bench.spec import LossSpec, RunSpec, Scalar
+from bench.profile import Profile
+from bench.spec import DataSpec, LossSpec, RunSpec, Scalar, unknown
 from losses import build_loss, check_options, find_loss, loss_options
 from losses.base import SegmentationLoss
 from postproc.dense_crf import available as crf_available
@@ -30,14 +31,11 @@ def loss_of(spec: LossSpec) -> SegmentationLoss:
     return build_loss(spec.name, **spec.options)
 
 
-def settings_of(spec: RunSpec) -> dict[str, Scalar]:
-    """Full settings of what varies: "loss.name", "loss.<option>", "crf.<parameter>"."""
-    _, options = resolve_loss(spec.loss.name, spec.loss.options)
-    settings: dict[str, Scalar] = {"loss.name": spec.loss.name}
-    settings |= {f"loss.{key}": value for key, value in options.items()}
-    if spec.crf is not None:
-        settings |= {f"crf.{k}": v for k, v in spec.crf.model_dump(exclude={"version"}).items()}
-    return settings
+def check_profile(profile: Profile) -> None:
+    """Raise SpecError where the headline metric is none of the data set's."""
+    known = open_dataset(profile.data, None).metric_names
+    if profile.metric not in known:
+        raise SpecError(unknown("metric", profile.metric, known))
 
 
 def check_run(spec: RunSpec) -> None:
@@ -46,6 +44,11 @@ def check_run(spec: RunSpec) -> None:
     check_model(spec.model)
     if spec.model.pretrained:
         check_pretrained(spec.model.backbone)
+    images = spec.data.train_images
+    if images is not None and images < spec.recipe.batch_size:
+        raise SpecError(
+            f"data.train_images = {images} does not fill a batch of {spec.recipe.batch_size}"
+        )
     if spec.recipe.scale[0] > spec.recipe.scale[1]:
         raise SpecError(f"recipe.scale: {spec.recipe.scale[0]} is above {spec.recipe.scale[1]}")
     if spec.recipe.warmup_steps >= spec.recipe.steps:
@@ -69,11 +72,12 @@ def check_run(spec: RunSpec) -> None:
 
 def check_data(spec: RunSpec, data_root: Path | None) -> str:
     """Decode every file that a run reads; returns one line about it, raises DataError."""
-    return _checked(spec.data.model_dump_json(), data_root, spec)
+    return _checked(spec.data.model_dump_json(), data_root)
 
 
 @cache
-def _checked(key: str, data_root: Path | None, spec: RunSpec) -> str:
-    dataset = open_dataset(spec.data, data_root)
-    found = dataset.check((*spec.data.train, spec.data.evaluate))
-    return f"{spec.data.name}: " + ", ".join(f"{split} {s.count}" for split, s in found.items())
+def _checked(data_json: str, data_root: Path | None) -> str:
+    data = DataSpec.model_validate_json(data_json)
+    dataset = open_dataset(data, data_root)
+    found = dataset.check((*data.train, data.evaluate))
+    return f"{data.name}: " + ", ".join(f"{split} {s.count}" for split, s in found.items())

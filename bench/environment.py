@@ -4,45 +4,55 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import inspect
 import platform
 import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bench.errors import InstallError
 from bench.spec import digest
 
 OUR_PACKAGES = ("bench", "losses", "postproc")
-# Packages that can move a number.
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "pydensecrf2")
+# Packages that can move a training's numbers.
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
-def code_digest() -> str:
-    """Digest of every file of ours that this process has loaded."""
+def code_digest(loss: type) -> str:
+    """Digest of every file of ours that this process has loaded, and of the one of ``loss``."""
     root = Path(__file__).parent.parent
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     ours = {
-        path.relative_to(root).as_posix(): path
-        for path in map(Path, filter(None, files))
+        path
+        for path in map(Path, filter(None, loaded))
         if path.is_relative_to(root) and path.relative_to(root).parts[0] in OUR_PACKAGES
     }
+    plugin = Path(inspect.getfile(loss))
     content = hashlib.sha256()
-    for name, path in sorted(ours.items()):
-        content.update(name.encode())
+    for path in (*sorted(ours), *({plugin} - ours)):
+        content.update(path.name.encode())
         content.update(path.read_bytes())
     return content.hexdigest()[:12]
 
 
-def environment(device: str, threads: int) -> dict[str, Any]:
-    """Interpreter, packages, machine; "digest" covers what can move a number."""
+def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
+    """Interpreter, packages, machine; "digest" covers what can move a training's numbers."""
     facts = {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "machine": platform.machine(),
+        "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "device": device,
         "threads": threads,
     }
-    return {**facts, "host": platform.node(), "code": code_digest(), "digest": digest(facts)}
+    return {
+        **facts,
+        "pydensecrf": _version("pydensecrf2"),
+        "host": platform.node(),
+        "code": code_digest(loss),
+        "digest": digest(facts),
+    }
 
 
 def check_installation() -> None:

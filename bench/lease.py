@@ -24,10 +24,10 @@ def own_lease() -> Lease:
     return Lease(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
 
 
-def is_alive(lease: Lease) -> bool:
-    """Whether the holder lives; a holder on another host is taken to live."""
+def is_alive(lease: Lease, *, silent: bool = False) -> bool:
+    """Whether the holder lives; one on another host is judged by its heartbeat, if ``silent``."""
     if lease.host != socket.gethostname():
-        return True
+        return not silent
     try:
         process = psutil.Process(lease.pid)
         # A zombie has ended: only its parent has not noticed yet.

@@ -5,7 +5,12 @@ The scheduler writes it into the store beside the runs, so that a report needs n
 
 from __future__ import annotations
 
-from bench.spec import Scalar, Strict
+from pathlib import Path
+from typing import Literal
+
+from bench.errors import RootError
+from bench.rundir import read_json, write_json
+from bench.spec import Scalar, Strict, parse
 
 
 class Row(Strict):
@@ -43,6 +48,8 @@ class Manifest(Strict):
     title: str
     scale: str
     """One sentence for every title: which data, how many images and steps."""
+    role: Literal["train", "tune"] = "train"
+    """What its trainings are for: tables, or the search for a value."""
     metric: str
     """The metric that a "miou" column shows, such as "miou_11"."""
     seeds: tuple[int, ...]
@@ -60,3 +67,19 @@ class Manifest(Strict):
     def rows(self) -> dict[str, Row]:
         """Every distinct row by its label, in order of first appearance."""
         return {row.label: row for table in self.tables for row in table.rows}
+
+
+def remember(root: Path, manifest: Manifest) -> None:
+    """Keep the manifest in ``root`` for status, sync and the pages of MLflow."""
+    path = root / "studies" / f"{manifest.name}.json"
+    write_json(path, manifest.model_dump(mode="json"))
+
+
+def manifests(root: Path) -> list[Manifest]:
+    """Every study that was ever run on ``root``; raises RootError where there is none."""
+    paths = sorted((root / "studies").glob("*.json"))
+    if not paths:
+        raise RootError(
+            f"{root}: no study was run here; start one with segloss run, or give --root"
+        )
+    return [parse(Manifest, read_json(path), where=str(path)) for path in paths]

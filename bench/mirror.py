@@ -33,8 +33,6 @@ from bench.tracking import StoreError, connect, create_tables, database, log_bat
 if TYPE_CHECKING:
     from bench.tracking import MlflowClient, Run
 
-Role = Literal["train", "evaluate", "tune", "study"]
-
 # A diverged training is a result, so MLflow shows it as finished; its tag says what happened.
 STATUS = {
     "queued": "SCHEDULED",
@@ -62,7 +60,7 @@ class Mirror:
         self.uri = uri
         self.artifact_root = artifact_root.resolve()
 
-    def sync(self, root: Path, manifest: Manifest, *, role: Role = "train") -> int:
+    def sync(self, root: Path, manifest: Manifest) -> int:
         """Bring the store up to date with the run directories of ``manifest``; return runs touched.
 
         Idempotent and incremental: a run whose state has not changed since costs nothing. Runs that
@@ -78,7 +76,7 @@ class Mirror:
             for run_id, (row, seed) in _cells(manifest).items():
                 directory = run_dir(root, run_id)
                 try:
-                    touched += writer.mirror(directory, row, seed, known.get(run_id), role)
+                    touched += writer.mirror(directory, row, seed, known.get(run_id))
                 except SeglossError as error:
                     log.warning("not mirrored: %s", error)
             if touched:
@@ -116,9 +114,7 @@ class _Writer:
     experiment: str
     manifest: Manifest
 
-    def mirror(
-        self, directory: RunDir, row: Row, seed: int, run: Run | None, role: Role
-    ) -> Literal[0, 1]:
+    def mirror(self, directory: RunDir, row: Row, seed: int, run: Run | None) -> Literal[0, 1]:
         """Write what is new in ``directory``; 1 if that was anything."""
         state = directory.state()
         params = run_params(self.manifest, row, seed)
@@ -132,7 +128,9 @@ class _Writer:
         lines, result = directory.metrics(), directory.result()
         mirrored = run.data.tags if run else {}
         if run is None:
-            role = "evaluate" if directory.spec().crf and role == "train" else role
+            role = self.manifest.role
+            if role == "train" and directory.spec().crf:
+                role = "evaluate"
             start = lines[0]["time"] if lines else state.updated
             run = self._create(row, seed, directory.run_id, start, role)
         run_id = run.info.run_id
@@ -164,7 +162,7 @@ class _Writer:
         log_batches(self.client, run_id, tags=tags)
         return 1
 
-    def _create(self, row: Row, seed: int, run_id: str, start: float, role: Role) -> Run:
+    def _create(self, row: Row, seed: int, run_id: str, start: float, role: str) -> Run:
         manifest = self.manifest
         tables = [table.key for table in manifest.tables if row in table.rows]
         return self.client.create_run(
@@ -176,6 +174,7 @@ class _Writer:
                 "segloss.run_id": run_id,
                 "segloss.study": manifest.study,
                 "segloss.profile": manifest.profile,
+                "segloss.comparison_key": manifest.comparison_key,
                 "segloss.tables": ",".join(tables),
                 "mlflow.runColor": method_colours(manifest)[row.method],
                 **setting_tags(manifest, row),

@@ -105,7 +105,8 @@ def saved_view(manifest: Manifest) -> dict[str, Any]:
     if numeric:
         charts.insert(1, _parallel("settings", "final", numeric, metric))
     return {
-        "searchFilter": "tags.`segloss.role` != 'study'",
+        # Leaves out the study's own run, and runs of the same names on an edited profile.
+        "searchFilter": f"tags.`segloss.comparison_key` = '{manifest.comparison_key}'",
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "modelVersionFilter": "All Runs",

@@ -6,6 +6,8 @@ Sources: Chen et al. 2017, "Rethinking atrous convolution" (DeepLabv3); Chen et 
 
 from __future__ import annotations
 
+from functools import cache
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -116,22 +118,38 @@ def conv_bn_relu(
 
 
 def check_model(spec: ModelSpec) -> None:
-    """Raise SpecError where the backbone is unknown, before anything is built."""
+    """Raise SpecError where the backbone is unknown or gives no features at the output stride."""
     if not timm.is_model(spec.backbone):
         raise SpecError(unknown("model.backbone", spec.backbone, timm.list_models()))
+    if fault := _fault(spec.backbone, spec.output_stride):
+        raise SpecError(
+            f"model.backbone = {spec.backbone!r} gives no feature maps of stride 4 to "
+            f"{spec.output_stride}: {fault}"
+        )
+
+
+@cache
+def _fault(backbone: str, output_stride: int) -> str | None:
+    try:
+        with torch.device("meta"):
+            _backbone(backbone, output_stride)
+    except Exception as error:  # timm raises whatever its model does
+        return str(error)
+    return None
+
+
+def _backbone(name: str, output_stride: int) -> nn.Module:
+    """Features from stride 4 on: what the decoder joins and what ASPP reads."""
+    return timm.create_model(
+        name, features_only=True, out_indices=(1, 2, 3, 4), output_stride=output_stride
+    )
 
 
 def build_model(spec: ModelSpec, num_classes: int, *, seed: int) -> SegmentationModel:
     """The model: weights drawn from ``seed`` alone, ImageNet's in the backbone if pretrained."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        # Features from stride 4 on: what the decoder joins and what ASPP reads.
-        backbone = timm.create_model(
-            spec.backbone,
-            features_only=True,
-            out_indices=(1, 2, 3, 4),
-            output_stride=spec.output_stride,
-        )
+        backbone = _backbone(spec.backbone, spec.output_stride)
         channels = backbone.feature_info.channels()  # pyright: ignore (timm is not typed)
         model = SegmentationModel(backbone, HEADS[spec.head](channels, num_classes, spec))
         if spec.pretrained:

@@ -53,7 +53,8 @@ class Profile(Strict):
         data = self.data.model_copy(
             update={"train": self.tuning.train, "evaluate": self.tuning.evaluate}
         )
-        return self.model_copy(update={"data": data})
+        title = f"{self.title}, trained on {' + '.join(data.train)}, scored on {data.evaluate}"
+        return self.model_copy(update={"data": data, "title": title})
 
     def settings(self) -> dict[str, Any]:
         """What is held equal, flat: "data.name", "recipe.steps" and so on."""

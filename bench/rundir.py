@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.errors import RootError
+from bench.errors import RootError, SpecError
 from bench.lease import Lease
 from bench.spec import RunSpec, Strict, parse
 
@@ -84,9 +84,12 @@ class RunDir:
         return parse(RunSpec, data, where=str(self.path / "spec.json"))
 
     def state(self) -> State:
-        """Where the run stands; a directory without a state is queued."""
+        """Where the run stands: queued without a state, failed with one that cannot be read."""
         data = read_json(self.path / "state.json")
-        return State() if data is None else parse(State, data, where=str(self.path / "state.json"))
+        try:
+            return State() if data is None else parse(State, data, where="state.json")
+        except SpecError as error:
+            return State(status="failed", reason=str(error))
 
     def write_state(self, **changes: Any) -> State:
         """Replace fields of the state and return it."""
@@ -97,10 +100,6 @@ class RunDir:
     def result(self) -> dict[str, Any] | None:
         """The finished run's result.json, else None."""
         return read_json(self.path / "result.json")
-
-    def env(self) -> dict[str, Any] | None:
-        """Where and with which code the run was made, else None."""
-        return read_json(self.path / "env.json")
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl: {"step", "time", "<metric>": value, …}."""

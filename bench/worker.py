@@ -22,20 +22,21 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bench.build import check_run, loss_of, settings_of
+from bench.build import check_run, loss_of
 from bench.checkpoint import load_checkpoint, save_checkpoint
 from bench.datasets import evaluation_split, open_dataset, training_split
 from bench.engine import Training, TrainingData, evaluate, predict, weights_digest
 from bench.environment import environment
 from bench.errors import DataError, DivergedError, SeglossError
-from bench.lease import own_lease
+from bench.lease import is_alive, own_lease
 from bench.metrics import ConfusionMatrix
 from bench.models import SegmentationModel, build_model
 from bench.pictures import ShownImages
 from bench.rundir import RunDir, write_json, write_whole
 from bench.samples import SegmentationDataset, Split
 from bench.seeding import torch_seed
-from bench.spec import RunSpec
+from bench.spec import RunSpec, digest
+from losses import find_loss
 from postproc.dense_crf import DenseCRF
 
 STOPPED, REFUSED, FAILED = 75, 78, 1
@@ -47,21 +48,32 @@ class StoppedError(Exception):
     """The scheduler asked for the end, or is gone."""
 
 
+class HeldError(Exception):
+    """A living worker is at work on this run already."""
+
+
 class Worker:
     """One process at work on run directories that share their source training."""
 
-    def __init__(self, run_dirs: list[RunDir], data_root: Path | None, threads: int) -> None:
+    def __init__(
+        self, run_dirs: list[RunDir], data_root: Path | None, threads: int, parent: int
+    ) -> None:
         self.run_dirs = run_dirs
         self.data_root = data_root
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.environment = environment(_device_name(self.device), threads)
-        self.parent = os.getppid()
+        self.threads = threads
+        self.parent = parent
         self.asked_to_stop = False
         self.last_heartbeat = self.last_checkpoint = time.monotonic()
 
     def run(self) -> None:
         """Take the leases, do the work, and leave results or the reason why there are none."""
         specs = [directory.spec() for directory in self.run_dirs]
+        for state in (directory.state() for directory in self.run_dirs):
+            if state.status == "running" and state.lease and is_alive(state.lease):
+                raise HeldError
+        loss = find_loss(specs[0].loss.name)
+        self.environment = environment(_device_name(self.device), self.threads, loss)
         for directory, spec in zip(self.run_dirs, specs, strict=True):
             directory.write_state(
                 status="running", reason=None, lease=own_lease(), steps=spec.recipe.steps
@@ -87,16 +99,23 @@ class Worker:
         data = TrainingData(split, dataset, spec.recipe, spec.seed)
         training = Training(model, loss_of(spec.loss), data, device=self.device)
         state = load_checkpoint(directory.checkpoint, device=self.device)
-        if state is not None and state["run_id"] == spec.run_id:
+        same = {"run_id": spec.run_id, "code": self.environment["code"]}
+        environments = [self.environment["digest"]]
+        if state is not None and same.items() <= state.items():
             training.restore(state)
+            environments = list(dict.fromkeys([*state["environments"], *environments]))
             print(f"going on from step {training.progress.step}", flush=True)
+        elif state is not None:
+            print("the checkpoint is of other code: from the start", flush=True)
 
         for step in training.run(lambda record: self._record(directory, record)):
             self._beat(step)
             stopping = self.asked_to_stop and step < spec.recipe.steps
             due = time.monotonic() - self.last_checkpoint > CHECKPOINT_SECONDS
             if stopping or due or step == spec.recipe.steps:
-                save_checkpoint(directory.checkpoint, {**training.state(), "run_id": spec.run_id})
+                save_checkpoint(
+                    directory.checkpoint, {**training.state(), **same, "environments": environments}
+                )
                 self.last_checkpoint = time.monotonic()
             if stopping:
                 raise StoppedError
@@ -106,6 +125,8 @@ class Worker:
         progress = training.progress
         digests = {"init": init, "order": progress.order, "augment": progress.augment}
         digests |= {"train_data": split.digest, "weights": weights_digest(model)}
+        # A training that went on elsewhere has an environment of its own.
+        digests["env"] = environments[0] if len(environments) == 1 else digest(environments)
         self._evaluate(spec, dataset, model, digests, {"train_s": progress.seconds})
         directory.checkpoint.unlink(missing_ok=True)
 
@@ -155,12 +176,15 @@ class Worker:
         for prediction in predict(model, split, dataset, device=self.device):
             self._beat()
             started = time.perf_counter()
+            scoring = 0.0
             probabilities = loss.probabilities(prediction.logits[None])[0].cpu().numpy()
             truth = torch.from_numpy(split.labels[prediction.index]).long()
             for count, labels in crf.snapshots(full[prediction.index], probabilities):
-                seconds[count].append(prediction.seconds + time.perf_counter() - started)
+                reached = time.perf_counter()
+                seconds[count].append(prediction.seconds + reached - started - scoring)
                 matrices[count].update(torch.from_numpy(labels).long(), truth)
                 shown.keep(by_steps[count], prediction.index, labels)
+                scoring += time.perf_counter() - reached
 
         cost = {"train_s": result["cost"]["train_s"]}
         digests = {k: v for k, v in result["digests"].items() if k not in ("code", "env", "data")}
@@ -199,12 +223,11 @@ class Worker:
             "class_iou": dict(zip(dataset.class_names, iou, strict=True)),
             "classes": list(dataset.class_names),
             "palette": dataset.palette.tolist(),
-            "settings": settings_of(spec),
             "digests": {
+                "env": self.environment["digest"],
                 **digests,
                 "data": split.digest,
                 "code": self.environment["code"],
-                "env": self.environment["digest"],
             },
             "cost": {
                 **cost,
@@ -262,6 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run_dirs", nargs="+", type=Path)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="ends when this ends")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
@@ -269,10 +293,12 @@ def main(arguments: list[str] | None = None) -> int:
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore (set up late)
 
     directories = [RunDir(path.resolve()) for path in options.run_dirs]
-    worker = Worker(directories, options.data_root, options.threads)
+    worker = Worker(directories, options.data_root, options.threads, options.parent)
     signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "asked_to_stop", True))
     try:
         worker.run()
+    except HeldError:
+        return STOPPED  # and not a word about a run that is another's
     except StoppedError:
         return _end(directories, "interrupted", "stopped", STOPPED)
     except DivergedError as error:

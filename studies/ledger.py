@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from bench.lease import is_alive, own_lease
 from bench.rundir import RunDir, State, run_dir
 
 DONE = ("finished", "diverged")
+# A worker on another host that has not said a word for so long is taken to be gone.
+SILENT_SECONDS = 600.0
 
 
 @contextmanager
@@ -54,7 +57,10 @@ def make_root(root: Path) -> None:
 def current_state(directory: RunDir) -> State:
     """Where a run stands; interrupted, if it says that it runs and its worker has ended."""
     state = directory.state()
-    if state.status == "running" and (state.lease is None or not is_alive(state.lease)):
+    if state.status != "running":
+        return state
+    silent = time.time() - state.updated > SILENT_SECONDS
+    if state.lease is None or not is_alive(state.lease, silent=silent):
         return state.model_copy(update={"status": "interrupted", "reason": "its worker ended"})
     return state
 

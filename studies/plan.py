@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.errors import SpecError
 from bench.manifest import Manifest, Row, Table
 from bench.profile import Profile
-from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar, Strict, parse
+from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar, Strict, parse, unknown
 from studies.schema import RowDefinition, Study, TableDefinition, Values
 
 Settings = dict[str, Scalar]
@@ -52,14 +53,18 @@ class Plan:
 
 
 def plan(
-    study: Study, profile: Profile, *, names: tuple[str, str], seeds: int, resolve: ResolveLoss
+    study: Study,
+    profile: Profile,
+    *,
+    names: tuple[str, str],
+    seeds: int,
+    resolve: ResolveLoss,
+    role: Literal["train", "tune"] = "train",
 ) -> Plan:
     """Write out every run of a study called ``names`` = (study, profile); raises SpecError."""
     if seeds < 1:
         raise SpecError(f"seeds must be at least 1, got {seeds}")
-    cells = {
-        key: list(_table_cells(study, key, table, resolve)) for key, table in study.tables.items()
-    }
+    cells = {key: _table_cells(study, key, table, resolve) for key, table in study.tables.items()}
     labels = _labels([cell for table in cells.values() for cell in table])
     specs: dict[str, RunSpec] = {}
 
@@ -85,14 +90,18 @@ def plan(
         )
         for key, table in study.tables.items()
     )
+    keys = {spec.comparison_key for spec in specs.values()}
+    if len(keys) > 1:
+        raise SpecError("runs of one study must share everything but loss, CRF and seed")
     manifest = Manifest(
         study=names[0],
         profile=names[1],
         title=study.title,
         scale=profile.scale,
+        role=role,
         metric=profile.metric,
         seeds=tuple(range(seeds)),
-        comparison_key=next(iter(specs.values())).comparison_key,
+        comparison_key=keys.pop(),
         settings=profile.settings(),
         tables=tables,
     )
@@ -120,16 +129,21 @@ def jobs(plans: Iterable[Plan]) -> list[Job]:
 
 def _table_cells(
     study: Study, key: str, table: TableDefinition, resolve: ResolveLoss
-) -> Iterator[Cell]:
+) -> list[Cell]:
+    cells: list[Cell] = []
     for row in table.rows:
         try:
-            yield from _row_cells(study, row, resolve)
+            cells += _row_cells(study, row, resolve)
         except SpecError as error:
             raise SpecError(f"tables.{key}, row {row.method!r}: {error}") from None
-    if table.x is not None and not table.x.startswith(("loss.", "crf.")):
-        raise SpecError(
-            f'tables.{key}.x must be "loss.<option>" or "crf.<parameter>", got {table.x!r}'
-        )
+    known = {name: value for cell in cells for name, value in cell.settings.items()}
+    settings = [column for column in table.columns if column.startswith(("loss.", "crf."))]
+    for name in (*settings, *([table.x] if table.x else [])):
+        if name not in known:
+            raise SpecError(f"tables.{key}: {unknown('setting', name, known)}")
+    if table.x and isinstance(known[table.x], str | bool):
+        raise SpecError(f"tables.{key}.x = {table.x!r}: a curve needs a numeric setting")
+    return cells
 
 
 def _row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterator[Cell]:

@@ -114,16 +114,22 @@ class Schedule:
             if len(self.running) >= self.executor.slots:
                 return
             source = self._dir(job.after).state() if job.after else None
-            if source is not None and source.status in ("failed", "diverged"):
+            if source is not None and source.status in ("failed", "diverged", "interrupted"):
                 self.pending.remove(job)
-                self._mark(job, "failed", f"its training {source.status}: {source.reason}")
+                self._mark(job, source.status, f"its training {source.status}: {source.reason}")
             elif self._done(job):
                 self.pending.remove(job)
             elif (source is None or source.status == "finished") and not self._held(job):
                 self.pending.remove(job)
-                wanted = [i for i in job.run_ids if self._dir(i).state().status not in DONE]
-                self.running[job] = self.executor.start([self._dir(i).path for i in wanted])
-                self._report(job)
+                self._start(job)
+
+    def _start(self, job: Job) -> None:
+        wanted = [i for i in job.run_ids if self._dir(i).state().status not in DONE]
+        try:
+            self.running[job] = self.executor.start([self._dir(i).path for i in wanted])
+            self._report(job)
+        except OSError as error:
+            self._mark(job, "failed", f"its worker could not be started: {error}")
 
     def _held(self, job: Job) -> bool:
         """Whether a worker that an earlier scheduler started still runs this job."""
@@ -135,6 +141,9 @@ class Schedule:
             if code is None:
                 continue
             del self.running[job]
+            if self._held(job):
+                self.pending.append(job)  # another worker has it: wait for that one
+                continue
             # The worker writes how it ended; where it could not, its exit code has to tell.
             how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
             status = "interrupted" if self.signals_sent else "failed"

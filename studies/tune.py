@@ -7,7 +7,7 @@ the same seeds for every value; Optuna's database is a cache that the ledger can
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -17,7 +17,8 @@ from bench.errors import SpecError
 from bench.manifest import Manifest
 from bench.profile import Profile
 from bench.rundir import run_dir
-from studies.ledger import DONE, make_root
+from bench.spec import digest
+from studies.ledger import DONE
 from studies.plan import Plan, ResolveLoss, plan
 from studies.schema import RowDefinition, Study, TableDefinition
 
@@ -58,15 +59,12 @@ class Tuner:
         self.names = (f"{names[0]}-tune", names[1])
         self.seeds, self.root, self.resolve = seeds, root, resolve
         self.parameter = self.search.parameter
-        make_root(root)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # Another recipe, split or number of seeds is another question, hence another study.
-        question = (
-            f"{'/'.join(self.names)}/{self._plan([self.search.high]).manifest.comparison_key}"
-        )
+        # Another recipe, split, method, range or number of seeds is another question.
+        ends = self._plan([self.search.low, self.search.high])
         self.optuna = optuna.create_study(
             direction="maximize",
-            study_name=f"{question}/{self.parameter}/{seeds}",
+            study_name=f"{'/'.join(self.names)}/{self.parameter}/{digest(sorted(ends.specs))}",
             storage=f"sqlite:///{root}/optuna.db",
             load_if_exists=True,
         )
@@ -76,32 +74,37 @@ class Tuner:
     def propose(self, trials: int, *, at_once: int) -> Plan | None:
         """The next values as a plan, those left over from a killed night first; None when done."""
         self.tell()
-        values = [self._value(t) for t in self._in_state(TrialState.RUNNING)]
-        known = len(self._in_state(TrialState.COMPLETE)) + len(values)
+        values = [self._value(trial) for trial in self._started() if not self._over(trial)]
+        known = len(self._started())
         while known < trials and len(values) * self.seeds < at_once:
             values.append(self._ask())
             known += 1
-        return self._plan(values) if values else None
+        if not values:
+            return None
+        return replace(self._plan(values), manifest=self.manifest())
 
     def tell(self) -> None:
         """Tell Optuna the result of every running trial whose runs are over."""
-        for trial in self._in_state(TrialState.RUNNING):
-            states = [run_dir(self.root, i).state() for i in self._run_ids(self._value(trial))]
-            scores = self._scores(self._value(trial))
-            if scores:
-                self.optuna.tell(trial.number, sum(scores) / len(scores))
-            elif all(state.status in (*DONE, "failed") for state in states):
+        for trial in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if self.parameter not in trial.params:
+                # Killed between asking and the answer: nothing was tried.
                 self.optuna.tell(trial.number, state=TrialState.FAIL)
+            elif self._over(trial):
+                scores = self._scores(self._value(trial))
+                if scores:
+                    self.optuna.tell(trial.number, sum(scores) / len(scores))
+                else:
+                    self.optuna.tell(trial.number, state=TrialState.FAIL)
 
     def trials(self) -> list[Trial]:
-        """Finished trials by value."""
-        values = {self._value(trial) for trial in self._in_state(TrialState.COMPLETE)}
-        return [Trial(value, self._scores(value)) for value in sorted(values)]
+        """Trials of which every seed is finished, by value."""
+        values = {self._value(trial) for trial in self._started()}
+        found = (Trial(value, self._scores(value)) for value in sorted(values))
+        return [trial for trial in found if trial.scores]
 
     def manifest(self) -> Manifest:
         """All trials as one table, for the store and the report."""
-        values = [self._value(trial) for trial in self.optuna.get_trials(deepcopy=False)]
-        return self._plan(sorted(set(values))).manifest
+        return self._plan(sorted({self._value(trial) for trial in self._started()})).manifest
 
     def _ask(self) -> float:
         # Seeded by the trial's number: a killed night goes on to propose what it would have.
@@ -111,12 +114,20 @@ class Tuner:
         trial.suggest_float(self.parameter, self.search.low, self.search.high)
         return self._value(self.optuna.get_trials(deepcopy=False)[trial.number])
 
-    def _in_state(self, state: TrialState) -> list[optuna.trial.FrozenTrial]:
-        return self.optuna.get_trials(deepcopy=False, states=(state,))
+    def _started(self) -> list[optuna.trial.FrozenTrial]:
+        """Trials that have a value, whatever became of them."""
+        every = self.optuna.get_trials(deepcopy=False)
+        return [trial for trial in every if self.parameter in trial.params]
+
+    def _over(self, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether no run of the trial is left to be done."""
+        if trial.state == TrialState.FAIL:
+            return True
+        states = (run_dir(self.root, i).state() for i in self._run_ids(self._value(trial)))
+        return all(state.status in (*DONE, "failed") for state in states)
 
     def _value(self, trial: optuna.trial.FrozenTrial) -> float:
-        fixed = trial.system_attrs.get("fixed_params", {})
-        return round({**fixed, **trial.params}[self.parameter], DECIMALS)
+        return round(trial.params[self.parameter], DECIMALS)
 
     def _plan(self, values: list[float]) -> Plan:
         option = self.parameter.removeprefix("loss.")

@@ -95,13 +95,15 @@ def run(
 ) -> None:
     """Train and evaluate what is missing, mirror it into MLflow and write the reports."""
     from bench.cli.night import Night
+    from bench.cli.store import report_all
+    from studies.ledger import lock_root
 
     plans = _plans(studies, profile, seeds)
     _check(plans)
-    night = Night(root.resolve(), data_root, workers, store)
-    code = night.run(plans)
-    for plan in plans:
-        night.report(plan.manifest)
+    root = root.resolve()
+    with lock_root(root):
+        code = Night(root, data_root, workers, store).run(plans)
+        report_all(root, store, [plan.manifest for plan in plans])
     sys.exit(code)
 
 
@@ -117,33 +119,36 @@ def tune(
     store: StoreOption = None,
 ) -> None:
     """Let Optuna look for the study's search value on splits that the tables never see."""
-    from bench.build import resolve_loss
+    from bench.build import check_profile, resolve_loss
     from bench.cli.night import Night
+    from bench.cli.store import report_all
     from bench.cli.view import print_trials
     from bench.profile import load_profile
+    from studies.ledger import lock_root
     from studies.schema import load_study, study_name
     from studies.tune import Tuner
 
-    held = load_profile(profile)
-    tuner = Tuner(
-        load_study(study),
-        held,
-        names=(study_name(study), study_name(profile)),
-        seeds=seeds or held.seeds,
-        root=root.resolve(),
-        resolve=resolve_loss,
-    )
-    night = Night(root.resolve(), data_root, workers, store)
-    while plan := tuner.propose(trials, at_once=workers):
-        _check([plan])
-        code = night.run([plan], role="tune")
+    held, searched = load_profile(profile), load_study(study)
+    check_profile(held)
+    root = root.resolve()
+    with lock_root(root):
+        tuner = Tuner(
+            searched,
+            held,
+            names=(study_name(study), study_name(profile)),
+            seeds=held.seeds if seeds is None else seeds,
+            root=root,
+            resolve=resolve_loss,
+        )
+        night = Night(root, data_root, workers, store)
+        code = 0
+        while code != 130 and (plan := tuner.propose(trials, at_once=workers)):
+            _check([plan])
+            code = night.run([plan])
         tuner.tell()
-        if code == 130:
-            sys.exit(code)
-    manifest = tuner.manifest()
-    night.mirror(manifest, role="tune")
-    print_trials(tuner.trials(), tuner.parameter, held.metric)
-    night.report(manifest)
+        print_trials(tuner.trials(), tuner.parameter, held.metric)
+        report_all(root, store, [tuner.manifest()])
+    sys.exit(code)
 
 
 @app.command()
@@ -162,7 +167,7 @@ def report(
     store: StoreOption = None,
 ) -> None:
     """Build tables, figures and index.html from the store."""
-    from bench.cli.night import write_report
+    from bench.cli.store import write_report
     from studies.schema import study_name
 
     write_report(root.resolve(), store, study_name(study), study_name(profile))
@@ -175,7 +180,7 @@ def sync(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make every run anew.")] = False,
 ) -> None:
     """Bring the MLflow store up to date with the run directories."""
-    from bench.cli.night import sync_all
+    from bench.cli.store import sync_all
 
     sync_all(root.resolve(), store, rebuild=rebuild)
 
@@ -187,7 +192,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1024, max=65535)] = 5000,
 ) -> None:
     """Open MLflow on 127.0.0.1 and print the link to each study's view."""
-    from bench.cli.night import serve_ui
+    from bench.cli.store import serve_ui
 
     serve_ui(root.resolve(), store, port)
 
@@ -208,14 +213,17 @@ def data(
 
 
 def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]:
+    from bench.build import check_profile, resolve_loss
+    from bench.errors import SpecError
     from bench.profile import load_profile
     from studies.plan import plan
     from studies.schema import load_study, study_name
 
     profile = load_profile(profile_name)
+    check_profile(profile)
     studies = {study_name(name): load_study(name) for name in names}
-    from bench.build import resolve_loss
-
+    if len(studies) < len(names):
+        raise SpecError(f"two studies go by one name: {', '.join(names)}; rename a file")
     return [
         plan(
             study,

@@ -6,18 +6,21 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.manifest import Manifest
+from bench.manifest import Manifest, manifests
 from bench.rundir import State, run_dir
 from bench.spec import DataSpec
 from studies.ledger import DONE, current_state, states, summary
 from studies.plan import Plan, jobs
-from studies.tune import Trial
+
+if TYPE_CHECKING:
+    from studies.tune import Trial
 
 console = Console(highlight=False)
 REFRESH_SECONDS = 1.0
@@ -170,8 +173,6 @@ def print_plan(plans: list[Plan], root: Path) -> None:
 
 def print_status(root: Path) -> None:
     """Every study of the root: counts, then the runs that are not finished with their reasons."""
-    from bench.cli.night import manifests
-
     for manifest in manifests(root):
         cells = {
             run_id: f"{row.label}, seed {seed}"

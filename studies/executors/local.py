@@ -51,7 +51,7 @@ class LocalExecutor:
     def start(self, run_dirs: list[Path]) -> Handle:
         """Start one worker on these run directories; its output goes to the first one's log.txt."""
         command = [sys.executable, "-m", "bench.worker", *map(str, run_dirs)]
-        command += ["--threads", str(self.threads)]
+        command += ["--threads", str(self.threads), "--parent", str(os.getpid())]
         if self.data_root is not None:
             command += ["--data-root", str(self.data_root)]
         environment = {**KEEP_MEMORY, **os.environ, "OMP_NUM_THREADS": str(self.threads)}

@@ -28,6 +28,24 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
+    ("verb", "allowed"),
+    [
+        ("status --root nowhere", set()),
+        ("sync --root nowhere", set()),
+        ("ui --root nowhere", set()),
+        ("data camvid", set()),
+    ],
+)
+def test_verbs_load_no_more_than_they_need(verb, allowed):
+    """What reads files and prints lines waits for no torch."""
+    code = (
+        f"import bench.cli\nsys.argv = 'segloss {verb}'.split()\n"
+        "try: bench.cli.main()\nexcept SystemExit: pass"
+    )
+    assert loaded_by(code) <= allowed
+
+
+@pytest.mark.parametrize(
     ("module", "allowed"),
     [
         ("reports", set()),

@@ -1,15 +1,18 @@
 """Checks that need no training, and the state of the installation."""
 
 import builtins
+import importlib
+import sys
 
 import pytest
 
 from bench import build
-from bench.build import check_run, resolve_loss, settings_of
-from bench.environment import check_installation, environment
+from bench.build import check_profile, check_run
+from bench.environment import check_installation, code_digest, environment
 from bench.errors import InstallError, SpecError
 from bench.profile import load_profile
 from bench.spec import CRFSpec, LossSpec, RunSpec
+from losses import CrossEntropyLoss
 
 PROFILE = load_profile("scenes-demo")
 SPEC = RunSpec(
@@ -39,6 +42,11 @@ def test_shipped_profiles_pass_every_check(name):
         (changed("data", name="citiscapes"), r"unknown data set 'citiscapes'"),
         (changed("data", evaluate="tset"), r"data.evaluate: unknown split 'tset'; did you mean"),
         (changed("model", backbone="resnet18"), r"no ImageNet weights are shipped for 'resnet18'"),
+        (
+            changed("model", backbone="vit_tiny_patch16_224", pretrained=False),
+            r"vit_tiny_patch16_224' gives no feature maps of stride 4 to 16",
+        ),
+        (changed("data", train_images=3), r"train_images = 3 does not fill a batch of 4"),
         (changed("recipe", warmup_steps=200), r"warmup_steps = 200 must be below recipe.steps = 2"),
         (changed("recipe", scale=(2.0, 1.0)), r"recipe.scale: 2.0 is above 1.0"),
     ],
@@ -74,20 +82,28 @@ def test_torch_and_torchvision_that_do_not_fit_are_recognised(monkeypatch):
         check_installation()
 
 
-def test_settings_name_every_option_of_a_loss_in_full():
-    """Defaults included, so that a table can show them."""
-    spec, options = resolve_loss("rmi", {"pooling": "avg", "region_size": 5})
-    assert spec.options == {"region_size": 5}
-    settings = settings_of(SPEC.model_copy(update={"loss": spec, "crf": CRFSpec(steps=5)}))
-    assert settings["loss.name"] == "rmi"
-    assert settings["loss.downsample_factor"] == 4
-    assert settings["crf.steps"] == 5
-    assert {f"loss.{key}" for key in options} < settings.keys()
-
-
 def test_the_environment_names_what_can_move_a_number():
     """Versions, device and threads; the digest leaves out the host."""
-    here, there = environment("cpu", 1), environment("cpu", 2)
+    here, there = (environment("cpu", threads, CrossEntropyLoss) for threads in (1, 2))
     assert here["packages"]["torch"]
     assert here["digest"] != there["digest"]
     assert here["code"] == there["code"]
+
+
+def test_the_code_of_a_plug_in_loss_is_part_of_the_code_digest(tmp_path, monkeypatch):
+    """Two versions of it do not pass for equal conditions."""
+    path = tmp_path / "plugin_loss.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    digests = set()
+    for scale in (1, 2):
+        path.write_text(f"class Loss:\n    scale = {scale}\n")
+        sys.modules.pop("plugin_loss", None)
+        digests.add(code_digest(importlib.import_module("plugin_loss").Loss))
+    assert len(digests) == 2
+
+
+def test_a_headline_metric_that_the_data_set_does_not_have_is_refused():
+    """Not found in the morning as an empty table."""
+    check_profile(PROFILE)
+    with pytest.raises(SpecError, match=r"unknown metric 'miou_12'; did you mean 'miou'"):
+        check_profile(PROFILE.model_copy(update={"metric": "miou_12"}))

@@ -126,6 +126,52 @@ def test_a_run_whose_worker_died_with_its_scheduler_is_taken_over(night, tmp_pat
     assert current_state(directory).status == "running"
 
 
+def test_a_run_of_another_host_is_taken_over_when_it_has_long_been_silent(night, tmp_path):
+    """A container has another name at every start; its heartbeat has to tell."""
+    spec = next(iter(night.specs.values()))
+    directory = run_dir(tmp_path, spec.run_id)
+    directory.create(spec)
+    state = directory.write_state(
+        status="running", lease=own_lease().model_copy(update={"host": "elsewhere"})
+    )
+    assert current_state(directory).status == "running"
+    long_ago = state.model_copy(update={"updated": state.updated - 3600})
+    write_json(directory.path / "state.json", long_ago.model_dump(mode="json"))
+    assert current_state(directory).status == "interrupted"
+
+
+def test_a_training_that_is_stopped_alone_does_not_hold_up_the_night(night, tmp_path):
+    """Its evaluations are interrupted with it; the next night does both."""
+    go(night, tmp_path, Pretending(fates={"ce": ("interrupted", 75)}))
+    assert summary(states(tmp_path, night.specs).values()) == "6 finished, 8 interrupted"
+    go(night, tmp_path, Pretending())
+    assert summary(states(tmp_path, night.specs).values()) == "14 finished"
+
+
+def test_a_worker_that_cannot_be_started_fails_its_run_alone(night, tmp_path):
+    """No memory for another process, say."""
+
+    class Starved(Pretending):
+        def start(self, run_dirs):
+            if RunDir(run_dirs[0]).spec().loss.name == "bce":
+                raise OSError(12, "Cannot allocate memory")
+            return super().start(run_dirs)
+
+    go(night, tmp_path, Starved())
+    assert summary(states(tmp_path, night.specs).values()) == "12 finished, 2 failed"
+
+
+def test_a_state_that_cannot_be_read_counts_as_failed_and_is_done_again(night, tmp_path):
+    """Written by a newer version, say."""
+    spec = next(iter(night.specs.values()))
+    directory = run_dir(tmp_path, spec.run_id)
+    directory.create(spec)
+    write_json(directory.path / "state.json", {"status": "finished", "colour": "red"})
+    assert directory.state().status == "failed"
+    go(night, tmp_path, Pretending())
+    assert summary(states(tmp_path, night.specs).values()) == "14 finished"
+
+
 def test_a_root_has_one_scheduler(tmp_path):
     """The second one is told who holds it."""
     with (

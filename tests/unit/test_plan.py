@@ -89,6 +89,22 @@ def test_labels_tell_rows_apart_by_what_varies():
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"columns": ("loss.poolng", "miou")}, r"unknown setting 'loss.poolng'; did you mean"),
+        ({"x": "loss.lambda"}, r"unknown setting 'loss.lambda'; did you mean 'loss.lambda_'"),
+        ({"x": "loss.pooling"}, r"'loss.pooling': a curve needs a numeric setting"),
+    ],
+)
+def test_a_column_or_axis_that_no_row_has_is_refused(change, message):
+    """At plan time, not when the report is built."""
+    study = load_study("downsampling")
+    table = study.tables["3a"].model_copy(update=change)
+    with pytest.raises(SpecError, match=message):
+        made("downsampling", study=study.model_copy(update={"tables": {"3a": table}}))
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (

@@ -1,0 +1,80 @@
+"""The verbs that need the store and no training: report, sync, ui."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import typer
+
+from bench.manifest import Manifest, manifests
+from bench.mirror import Mirror
+from bench.rundir import run_dir
+from bench.tracking import StoreError, default_uri, log_report, read_study, serve, view_url
+from studies.ledger import lock_root
+
+
+def report_all(root: Path, store: str | None, written: list[Manifest]) -> None:
+    """Write the report of each study of which anything is finished; the store's trouble is said."""
+    for manifest in written:
+        ids = (run_id for row in manifest.rows.values() for run_id in row.run_ids)
+        if not any(run_dir(root, run_id).result() for run_id in ids):
+            continue
+        try:
+            write_report(root, store, manifest.study, manifest.profile)
+        except StoreError as error:
+            typer.echo(f"no report of {manifest.name} yet: {error}", err=True)
+
+
+def write_report(root: Path, store: str | None, study: str, profile: str) -> None:
+    """Build the report of one study and say where it is."""
+    from reports.report import build_report, comparison_text
+
+    uri = store or default_uri(root)
+    files = build_report(uri, study, profile, root / "reports" / f"{study}-{profile}")
+    if record := read_study(uri, study, profile):
+        log_report(uri, record, files.all, files.note)
+    typer.echo(comparison_text(uri, study, profile))
+    typer.echo(f"report: {files.index}")
+    option = "" if store is None or store == default_uri(root) else f" --store {store}"
+    typer.echo(f"runs in MLflow: segloss ui --root {root}{option}")
+
+
+def sync_all(root: Path, store: str | None, *, rebuild: bool) -> None:
+    """Mirror every study that was ever run on ``root``."""
+    mirror = Mirror(store or default_uri(root), root / "artifacts")
+    found = manifests(root)
+    with lock_root(root):
+        for manifest in found:
+            if rebuild:
+                mirror.forget(manifest)
+            typer.echo(f"{manifest.name}: {mirror.sync(root, manifest)} runs written")
+
+
+def serve_ui(root: Path, store: str | None, port: int) -> None:
+    """Serve MLflow until it is ended, with the link to each study's view."""
+    uri = store or default_uri(root)
+    records = [read_study(uri, m.study, m.profile) for m in manifests(root)]
+    _check_port(port)
+    process = serve(uri, root / "artifacts", port)
+    for record in filter(None, records):
+        link = view_url(f"http://127.0.0.1:{port}", record)
+        typer.echo(f"{record.manifest.study} on {record.manifest.profile}: {link}")
+    typer.echo("Ctrl-C ends it.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+
+
+def _check_port(port: int) -> None:
+    # MLflow itself ends with code 0 where the port is taken.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise StoreError(f"port {port} is taken; try --port {port + 1}") from None
