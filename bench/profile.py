@@ -60,10 +60,18 @@ class Profile(Strict):
         """What is held equal, flat: "data.name", "recipe.steps" and so on."""
         records = {"data": self.data, "model": self.model, "recipe": self.recipe}
         return {
-            f"{group}.{key}": " x ".join(map(str, value)) if isinstance(value, list) else value
+            f"{group}.{key}": _shown(value)
             for group, record in records.items()
             for key, value in record.model_dump(mode="json").items()
         }
+
+
+def _shown(value: Any) -> Any:
+    """Lists as text: sizes and ranges as "96 x 128", names as "train, val"."""
+    if not isinstance(value, list):
+        return value
+    between = ", " if isinstance(value[0], str) else " x "
+    return between.join(map(str, value))
 
 
 def load_profile(name: str) -> Profile:

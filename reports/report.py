@@ -110,7 +110,7 @@ def _figures(uri: str, manifest: Manifest, frame: pd.DataFrame) -> list[Figure]:
         data = curve_data(manifest, frame, table)
         if table.x and not data.empty:
             name = table.x.rpartition(".")[2]
-            caption = f"{score} over {name}; bars are 95 % intervals over {_seeds(manifest)}."
+            caption = f"{score} over {name}; bars are 95 % intervals over finished seeds."
             svg = draw_curve(data, name, score)
             alt = f"{caption} {_spoken(data)}"
             figures.append(Figure(f"curve-{_slug(table.key)}", svg, caption, alt, table.key))
@@ -119,7 +119,7 @@ def _figures(uri: str, manifest: Manifest, frame: pd.DataFrame) -> list[Figure]:
     if not gains.empty:
         caption = (
             f"Gain in IoU of each class over {_base(main)}, paired by seed; lines are 95 % "
-            f"intervals over {_seeds(manifest)}."
+            "intervals over finished seeds."
         )
         alt = f"{caption} The numbers are in tables.csv."
         figures.append(Figure("gains", draw_gains(gains, manifest, main), caption, alt))
@@ -130,7 +130,7 @@ def _figures(uri: str, manifest: Manifest, frame: pd.DataFrame) -> list[Figure]:
     }
     if panels:
         caption = (
-            f"Training of each method: mean of {_seeds(manifest)} within the band of all. "
+            "Training of each method: mean of its seeds within the band of all. "
             "Losses of different methods have different scales and do not compare."
         )
         svg = draw_training(panels, manifest, main)
@@ -199,10 +199,6 @@ def _runs(manifest: Manifest, frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _base(table: Wanted) -> str:
     return base_row(table.rows).label
-
-
-def _seeds(manifest: Manifest) -> str:
-    return seeds(len(manifest.seeds))
 
 
 def _spoken(data: pd.DataFrame) -> str:

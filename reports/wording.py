@@ -67,6 +67,10 @@ def notes(
             f"Gain over {base}: percentage points, paired by seed (a seed fixes initial weights, "
             "order and augmentation)."
         )
+    if any(column.kind == "cost" for column in table.columns):
+        found.append(
+            "Times and memory as they were beside other runs; no quiet machine was waited for."
+        )
     if any(cell.doubtful for row in table.rows for cell in row.cells):
         found.append(
             f"{DAGGER} A run of this row was made under other conditions than its neighbours; "
