@@ -73,7 +73,7 @@ class RunDir:
     def create(self, spec: RunSpec) -> None:
         """Make the directory with its spec; one that exists keeps what it has."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / "spec.json").exists():
+        if read_json(self.path / "spec.json") is None:
             write_json(self.path / "spec.json", spec.model_dump(mode="json", exclude_defaults=True))
 
     def spec(self) -> RunSpec:

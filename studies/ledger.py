@@ -55,8 +55,10 @@ def make_root(root: Path) -> None:
 
 
 def current_state(directory: RunDir) -> State:
-    """Where a run stands; interrupted, if it says that it runs and its worker has ended."""
+    """Where a run stands; interrupted, if its worker has ended or its result is gone."""
     state = directory.state()
+    if state.status == "finished" and directory.result() is None:
+        return state.model_copy(update={"status": "interrupted", "reason": "its result is missing"})
     if state.status != "running":
         return state
     silent = time.time() - state.updated > SILENT_SECONDS

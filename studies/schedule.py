@@ -97,7 +97,7 @@ class Schedule:
         return interrupts.count == 0
 
     def _done(self, job: Job) -> bool:
-        return all(self._dir(run_id).state().status in DONE for run_id in job.run_ids)
+        return all(current_state(self._dir(run_id)).status in DONE for run_id in job.run_ids)
 
     def _dir(self, run_id: str) -> RunDir:
         return run_dir(self.root, run_id)

@@ -42,6 +42,8 @@ class Pretended:
         if self.polls < 2:
             return None
         for directory in self.directories:
+            if self.status == "finished":
+                write_json(directory.path / "result.json", {})
             if self.status:
                 directory.write_state(status=self.status, reason="as told")
         return self.code
@@ -170,6 +172,16 @@ def test_a_state_that_cannot_be_read_counts_as_failed_and_is_done_again(night, t
     assert directory.state().status == "failed"
     go(night, tmp_path, Pretending())
     assert summary(states(tmp_path, night.specs).values()) == "14 finished"
+
+
+def test_a_finished_run_whose_result_is_gone_is_done_again(night, tmp_path):
+    """Its evaluations could not be made without it."""
+    go(night, tmp_path, Pretending())
+    gone = run_dir(tmp_path, next(iter(night.specs)))
+    (gone.path / "result.json").unlink()
+    again = Pretending()
+    go(night, tmp_path, again)
+    assert again.started == [[gone.run_id]]
 
 
 def test_a_root_has_one_scheduler(tmp_path):
