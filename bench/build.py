@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from bench.datasets import open_dataset
 from bench.errors import InstallError, SpecError
 from bench.models import check_model
@@ -24,6 +26,8 @@ def resolve_loss(name: str, options: dict[str, Scalar]) -> tuple[LossSpec, dict[
         return spec, {**loss_options(name), **changed}
     except ValueError as error:
         raise SpecError(str(error)) from None
+    except Exception as error:  # a loss of the user's own may raise anything
+        raise SpecError(f"loss {name!r} cannot be built: {_said(error)}") from None
 
 
 def loss_of(spec: LossSpec) -> SegmentationLoss:
@@ -56,18 +60,36 @@ def check_run(spec: RunSpec) -> None:
             f"recipe.warmup_steps = {spec.recipe.warmup_steps} must be below "
             f"recipe.steps = {spec.recipe.steps}"
         )
-    try:
-        loss_of(spec.loss).check_input_size(*spec.recipe.crop_size)
-    except ValueError as error:
+    if fault := _loss_fault(spec.loss.model_dump_json(), spec.recipe.crop_size):
         height, width = spec.recipe.crop_size
-        raise SpecError(
-            f"loss {spec.loss.name!r} on crops of {height} x {width}: {error}"
-        ) from None
+        raise SpecError(f"loss {spec.loss.name!r} on crops of {height} x {width}: {fault}")
     if spec.crf is not None and not crf_available():
         raise InstallError(
             "this study evaluates a CRF, and pydensecrf is not installed: pip install "
             "'segloss-bench[crf]' (builds from source: needs a C++ compiler, e.g. apt install g++)"
         )
+
+
+@cache
+def _loss_fault(loss_json: str, crop_size: tuple[int, int]) -> str | None:
+    """What goes wrong when the loss is tried on one blank crop of two classes, or None."""
+    logits = torch.zeros(1, 2, *crop_size)
+    target = torch.zeros(1, *crop_size, dtype=torch.int64)
+    try:
+        loss = loss_of(LossSpec.model_validate_json(loss_json))
+        loss.check_input_size(*crop_size)
+        terms = loss.terms(logits, target)
+    except ValueError as error:
+        return str(error)
+    except Exception as error:  # a loss of the user's own may raise anything
+        return _said(error)
+    if not isinstance(terms, dict) or not all(isinstance(t, torch.Tensor) for t in terms.values()):
+        return f"terms() must return a dict of tensors by name, got {type(terms).__name__}"
+    return None
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def check_data(spec: RunSpec, data_root: Path | None) -> str:

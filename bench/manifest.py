@@ -82,4 +82,8 @@ def manifests(root: Path) -> list[Manifest]:
         raise RootError(
             f"{root}: no study was run here; start one with segloss run, or give --root"
         )
-    return [parse(Manifest, read_json(path), where=str(path)) for path in paths]
+    found = {path: read_json(path) for path in paths}
+    for path, data in found.items():
+        if data is None:
+            raise RootError(f"{path} cannot be read: delete it and run its study again")
+    return [parse(Manifest, data, where=str(path)) for path, data in found.items()]

@@ -211,7 +211,8 @@ def _prepare(uri: str) -> None:
             with closing(sqlite3.connect(file)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"store {uri}: {error}") from error
+            way_out = "the runs are safe: delete the file, then segloss sync"
+            raise StoreError(f"store {uri}: {error} ({way_out})") from error
 
 
 def _mirror_study(client: MlflowClient, experiment: str, manifest: Manifest) -> None:

@@ -167,6 +167,9 @@ def _row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterat
 
 def _crossed(options: dict[str, Values]) -> Iterator[Settings]:
     """Every combination of the listed values, the last option varying fastest."""
+    for option, value in options.items():
+        if value == ():
+            raise SpecError(f"{option} = [] names no value")
     lists = [value if isinstance(value, tuple) else (value,) for value in options.values()]
     for values in itertools.product(*lists):
         yield dict(zip(options, values, strict=True))

@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from bench.errors import SpecError
+from bench.errors import RootError, SpecError
 from bench.manifest import Manifest
 from bench.profile import Profile
 from bench.rundir import run_dir
@@ -62,12 +62,8 @@ class Tuner:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Another recipe, split, method, range or number of seeds is another question.
         ends = self._plan([self.search.low, self.search.high])
-        self.optuna = optuna.create_study(
-            direction="maximize",
-            study_name=f"{'/'.join(self.names)}/{self.parameter}/{digest(sorted(ends.specs))}",
-            storage=f"sqlite:///{root}/optuna.db",
-            load_if_exists=True,
-        )
+        question = f"{'/'.join(self.names)}/{self.parameter}/{digest(sorted(ends.specs))}"
+        self.optuna = _open(root / "optuna.db", question)
         for value in self.search.first:
             self.optuna.enqueue_trial({self.parameter: value}, skip_if_exists=True)
 
@@ -148,3 +144,18 @@ class Tuner:
         results = [run_dir(self.root, run_id).result() for run_id in self._run_ids(value)]
         scores = tuple(r["metrics"][self.profile.metric] if r else math.nan for r in results)
         return () if any(math.isnan(score) for score in scores) else scores
+
+
+def _open(database: Path, study_name: str) -> optuna.Study:
+    try:
+        return optuna.create_study(
+            direction="maximize",
+            study_name=study_name,
+            storage=f"sqlite:///{database}",
+            load_if_exists=True,
+        )
+    except Exception as error:  # whatever sqlalchemy makes of a damaged file
+        first = str(error).splitlines()[0]
+        raise RootError(
+            f"{database} cannot be used: {first}; delete it, the runs are safe"
+        ) from None

@@ -34,8 +34,6 @@ class Night:
         """Run what is missing; returns 0, 3 where a run failed, or 130 after a signal."""
         from bench.build import check_data
 
-        for plan in plans:
-            remember(self.root, plan.manifest)
         executor = LocalExecutor(self.workers, self.data_root)
         mirror = _MirrorThread(self.mirror, self.root, [plan.manifest for plan in plans])
 
@@ -50,6 +48,8 @@ class Night:
             if schedule.pending:
                 # Every file is read once before the first training, not in the middle of the night.
                 check_data(schedule.pending[0].specs[0], self.data_root)
+            for plan in plans:
+                remember(self.root, plan.manifest)
             mirror.start()
             try:
                 undisturbed = schedule.run()
@@ -57,6 +57,8 @@ class Night:
                 mirror.finish()
         if mirror.error is not None:
             typer.echo(f"MLflow: {mirror.error}\nThe runs are safe; later: segloss sync", err=True)
+        if not undisturbed:
+            typer.echo("stopped; the same command goes on from here")
         ids = [run_id for plan in plans for run_id in plan.specs]
         failed = any(state.status == "failed" for state in states(self.root, ids).values())
         return 130 if not undisturbed else 3 if failed else 0

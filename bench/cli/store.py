@@ -12,14 +12,14 @@ from bench.manifest import Manifest, manifests
 from bench.mirror import Mirror
 from bench.rundir import run_dir
 from bench.tracking import StoreError, default_uri, log_report, read_study, serve, view_url
-from studies.ledger import lock_root
+from studies.ledger import DONE, lock_root
 
 
 def report_all(root: Path, store: str | None, written: list[Manifest]) -> None:
-    """Write the report of each study of which anything is finished; the store's trouble is said."""
+    """Write the report of each study of which anything is over; the store's trouble is said."""
     for manifest in written:
         ids = (run_id for row in manifest.rows.values() for run_id in row.run_ids)
-        if not any(run_dir(root, run_id).result() for run_id in ids):
+        if not any(run_dir(root, run_id).state().status in DONE for run_id in ids):
             continue
         try:
             write_report(root, store, manifest.study, manifest.profile)

@@ -85,7 +85,7 @@ class NightView:
     def _announce(self, run_id: str, state: State) -> None:
         self._reload()
         # A worker that has just been started has not taken its lease yet.
-        word = "started" if state.status in ("queued", "interrupted") else state.status
+        word = "started" if state.status == "queued" else state.status
         why = f": {state.reason}" if state.reason and word in ("failed", "diverged") else ""
         done = sum(known.status in DONE for known in self.states.values())
         stamp = time.strftime("%H:%M:%S")
@@ -195,18 +195,15 @@ def print_trials(trials: list[Trial], parameter: str, metric: str) -> None:
     if best is None:
         console.print("no trial has finished")
         return
-    low = min(trial.mean for trial in trials)
     table = Table(parameter, metric, "", box=None)
     for trial in trials:
-        share = (trial.mean - low) / (best.mean - low) if best.mean > low else 1.0
+        share = trial.mean / best.mean if best.mean else 0.0
         mark = " best of these" if trial is best else ""
-        table.add_row(
-            f"{trial.value:g}", f"{100 * trial.mean:.2f}", "█" * round(1 + 29 * share) + mark
-        )
+        table.add_row(f"{trial.value:g}", f"{100 * trial.mean:.2f}", "█" * round(30 * share) + mark)
     console.print(table)
     console.print(
-        f"Best trial: {parameter} = {best.value:g} with {100 * best.mean:.2f} over "
-        f"{len(best.scores)} seeds. One noisy trial is no estimate: read the whole curve."
+        f"Best trial: {parameter} = {best.value:g} with {100 * best.mean:.2f} "
+        f"(n = {len(best.scores)}). One noisy trial is no estimate: read the whole curve."
     )
 
 

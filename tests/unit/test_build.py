@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
+import losses
 from bench import build
 from bench.build import check_profile, check_run
 from bench.environment import check_installation, code_digest, environment
 from bench.errors import InstallError, SpecError
 from bench.profile import load_profile
 from bench.spec import CRFSpec, LossSpec, RunSpec
-from losses import CrossEntropyLoss
+from losses import CrossEntropyLoss, SegmentationLoss
 
 PROFILE = load_profile("scenes-demo")
 SPEC = RunSpec(
@@ -100,6 +101,24 @@ def test_the_code_of_a_plug_in_loss_is_part_of_the_code_digest(tmp_path, monkeyp
         sys.modules.pop("plugin_loss", None)
         digests.add(code_digest(importlib.import_module("plugin_loss").Loss))
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ("return logits.mean()", r"terms\(\) must return a dict of tensors by name, got Tensor"),
+        ("return {'own': logits.men()}", r"AttributeError: .*has no attribute 'men'"),
+    ],
+)
+def test_a_loss_of_ones_own_is_tried_before_the_night(monkeypatch, terms, message):
+    """On one blank crop; its mistake is one line and no traceback."""
+    names = {"SegmentationLoss": SegmentationLoss}
+    body = f"def terms(self, logits, target, *, progress=0.0):\n        {terms}"
+    exec(f"class Own(SegmentationLoss):\n    {body}", names)
+    monkeypatch.setattr(losses, "LOSSES", {**losses.LOSSES, "own": names["Own"]})
+    build._loss_fault.cache_clear()
+    with pytest.raises(SpecError, match=message):
+        check_run(SPEC.model_copy(update={"loss": LossSpec(name="own")}))
 
 
 def test_a_headline_metric_that_the_data_set_does_not_have_is_refused():
