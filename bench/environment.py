@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import inspect
 import platform
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,18 @@ def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
         "code": code_digest(loss),
         "digest": digest(facts),
     }
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory held so far: on a GPU by tensors, on a CPU by the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def device_name(device: torch.device) -> str:
+    """What the environment calls the device: the GPU's model, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def check_installation() -> None:

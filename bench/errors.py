@@ -28,3 +28,11 @@ class DivergedError(Exception):
         self.step = step
         self.sample_ids = sample_ids
         super().__init__(f"loss is {value} at step {step}; the batch held {', '.join(sample_ids)}")
+
+
+class StoppedError(Exception):
+    """The scheduler asked for the end, or is gone."""
+
+
+class HeldError(Exception):
+    """A living worker is at work on this run already."""

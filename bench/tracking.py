@@ -136,12 +136,11 @@ def log_report(uri: str, record: StudyRecord, files: Iterable[Path], note: str) 
         client.set_experiment_tag(record.experiment_id, "mlflow.note.content", _cut(note, 20_000))
 
 
-def view_url(base: str, record: StudyRecord, *, charts: bool = False) -> str:
+def view_url(base: str, record: StudyRecord) -> str:
     """Address of the study's saved view in the MLflow pages served at ``base``."""
     # Without the workflow type MLflow opens its pages for language models, which stay empty here.
     query = f"workflowType=machine_learning&viewStateShareKey={VIEW_KEY}"
-    mode = "&compareRunsMode=CHART" if charts else ""
-    return f"{base.rstrip('/')}/#/experiments/{record.experiment_id}/runs?{query}{mode}"
+    return f"{base.rstrip('/')}/#/experiments/{record.experiment_id}/runs?{query}"
 
 
 def serve(uri: str, artifact_root: Path, port: int) -> subprocess.Popen[bytes]:

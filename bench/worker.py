@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import signal
 import sys
 import time
@@ -26,8 +25,8 @@ from bench.build import check_run, loss_of
 from bench.checkpoint import load_checkpoint, save_checkpoint
 from bench.datasets import evaluation_split, open_dataset, training_split
 from bench.engine import Training, TrainingData, evaluate, predict, weights_digest
-from bench.environment import environment
-from bench.errors import DataError, DivergedError, SeglossError
+from bench.environment import device_name, environment, peak_memory_mb
+from bench.errors import DataError, DivergedError, HeldError, SeglossError, StoppedError
 from bench.lease import is_alive, own_lease
 from bench.metrics import ConfusionMatrix
 from bench.models import SegmentationModel, build_model
@@ -42,14 +41,6 @@ from postproc.dense_crf import DenseCRF
 STOPPED, REFUSED, FAILED = 75, 78, 1
 HEARTBEAT_SECONDS = 2.0
 CHECKPOINT_SECONDS = 60.0
-
-
-class StoppedError(Exception):
-    """The scheduler asked for the end, or is gone."""
-
-
-class HeldError(Exception):
-    """A living worker is at work on this run already."""
 
 
 class Worker:
@@ -73,7 +64,7 @@ class Worker:
             if state.status == "running" and state.lease and is_alive(state.lease):
                 raise HeldError
         loss = find_loss(specs[0].loss.name)
-        self.environment = environment(_device_name(self.device), self.threads, loss)
+        self.environment = environment(device_name(self.device), self.threads, loss)
         for directory, spec in zip(self.run_dirs, specs, strict=True):
             directory.write_state(
                 status="running", reason=None, lease=own_lease(), steps=spec.recipe.steps
@@ -168,18 +159,19 @@ class Worker:
         loss = loss_of(specs[0].loss)
 
         split = evaluation_split(dataset, specs[0].data)
-        full = [entry.read().image for entry in _entries_of(split, dataset, specs[0])]
+        entries = {entry.id: entry for entry in dataset.entries(specs[0].data.evaluate)}
         shown = ShownImages(split, dataset)
         matrices = {count: ConfusionMatrix(len(dataset.class_names)) for count in steps}
         seconds: dict[int, list[float]] = {count: [] for count in steps}
         by_steps = dict(zip(steps, self.run_dirs, strict=True))
         for prediction in predict(model, split, dataset, device=self.device):
             self._beat()
+            image = entries[split.ids[prediction.index]].read().image  # as stored, not resized
             started = time.perf_counter()
             scoring = 0.0
             probabilities = loss.probabilities(prediction.logits[None])[0].cpu().numpy()
             truth = torch.from_numpy(split.labels[prediction.index]).long()
-            for count, labels in crf.snapshots(full[prediction.index], probabilities):
+            for count, labels in crf.snapshots(image, probabilities):
                 reached = time.perf_counter()
                 seconds[count].append(prediction.seconds + reached - started - scoring)
                 matrices[count].update(torch.from_numpy(labels).long(), truth)
@@ -233,7 +225,7 @@ class Worker:
                 **cost,
                 "evaluate_s": sum(seconds),
                 "infer_ms": 1e3 * float(np.median(seconds)),
-                "peak_mem_mb": _peak_memory_mb(self.device),
+                "peak_mem_mb": peak_memory_mb(self.device),
             },
         }
         write_json(directory.path / "result.json", result)
@@ -257,21 +249,6 @@ class Worker:
             directory.write_state(**({} if step is None else {"step": step}))
         if self.asked_to_stop and step is None:
             raise StoppedError  # an evaluation has nothing to keep
-
-
-def _entries_of(split: Split, dataset: SegmentationDataset, spec: RunSpec) -> list[Any]:
-    by_id = {entry.id: entry for entry in dataset.entries(spec.data.evaluate)}
-    return [by_id[name] for name in split.ids]
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def _reason(error: BaseException) -> str:

@@ -16,6 +16,18 @@ from bench.rundir import all_run_dirs, run_dir
 from bench.samples import class_iou
 
 
+def run(command, folder, root):
+    """The night's command on a root of that name in ``folder``."""
+    return subprocess.run(
+        [*command, "--root", root],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
     """One run of the tiny study, shared by the tests that only look at it."""
@@ -23,14 +35,7 @@ def night(tmp_path_factory):
     (folder / "tiny.toml").write_text(TINY_PROFILE)
     (folder / "tiny-study.toml").write_text(TINY_STUDY)
     command = [sys.executable, "-m", "bench", "run", "tiny-study.toml", "--profile", "tiny.toml"]
-    done = subprocess.run(
-        [*command, "--root", "out"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run(command, folder, "out")
     assert done.returncode == 0, done.stderr + done.stdout
     return folder, done.stdout, command
 
@@ -55,14 +60,7 @@ def test_a_second_night_trains_nothing_and_says_so(night):
     """Idempotent, as seen by a user."""
     folder, _, command = night
     before = {d.path: d.state().updated for d in all_run_dirs(folder / "out")}
-    again = subprocess.run(
-        [*command, "--root", "out"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    again = run(command, folder, "out")
     assert again.returncode == 0, again.stderr
     assert "4 runs: 4 finished" in again.stdout
     assert {d.path: d.state().updated for d in all_run_dirs(folder / "out")} == before
@@ -91,14 +89,7 @@ def test_methods_of_one_seed_share_weights_order_and_augmentation(night):
 def test_the_same_specs_on_another_root_give_the_same_bits(night):
     """Weights and per-image matrices."""
     folder, _, command = night
-    done = subprocess.run(
-        [*command, "--root", "other"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run(command, folder, "other")
     assert done.returncode == 0, done.stderr
     first, second = results(folder / "out"), results(folder / "other")
     for run_id, result in first.items():
