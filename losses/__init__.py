@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from losses.affinity_field import AffinityFieldLoss
 from losses.base import SegmentationLoss
 from losses.cross_entropy import BinaryCrossEntropyLoss, CrossEntropyLoss
+from losses.dice import DiceLoss
 from losses.rmi import RMILoss
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "AffinityFieldLoss",
     "BinaryCrossEntropyLoss",
     "CrossEntropyLoss",
+    "DiceLoss",
     "RMILoss",
     "SegmentationLoss",
     "build_loss",
@@ -32,6 +34,7 @@ LOSSES: Mapping[str, type[SegmentationLoss]] = {
     "bce": BinaryCrossEntropyLoss,
     "affinity": AffinityFieldLoss,
     "rmi": RMILoss,
+    "dice": DiceLoss,
 }
 ENTRY_POINT_GROUP = "segloss.losses"
 
