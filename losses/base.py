@@ -1,6 +1,5 @@
 """The interface of every loss, and what they share: input checks and one-hot labels."""
 
-import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -70,20 +69,20 @@ class SegmentationLoss(nn.Module, ABC):
         Raises as ``terms`` does.
         """
         valid = target != self.ignore_index
-        stray = valid & ((target < 0) | (target >= logits.shape[1]))
-        # Both extremes are NaN if any logit is. One transfer for all three answers: on a GPU each
+        low, high = torch.where(valid, target, 0).aminmax()
+        # A sum is finite only if its terms are. One transfer for all three answers: on a GPU each
         # would wait for the whole queue.
-        answers = torch.stack([*logits.detach().aminmax(), stray.any().to(logits.dtype)])
-        low, high, any_stray = answers.tolist()
-        if not (math.isfinite(low) and math.isfinite(high)):
-            count = int((~logits.isfinite()).sum())
+        answers = [low, high, logits.detach().float().sum().isfinite()]
+        lowest, highest, finite = torch.stack([answer.long() for answer in answers]).tolist()
+        if not finite and (count := int((~logits.isfinite()).sum())):
             raise FloatingPointError(
                 f"{count} of {logits.numel()} logits are NaN or infinite: the training has "
                 "diverged (a smaller learning rate or a longer warm-up may help)"
             )
-        if any_stray:
+        if lowest < 0 or highest >= logits.shape[1]:
+            stray = lowest if lowest < 0 else highest
             raise ValueError(
-                f"label {int(target[stray][0])} is neither one of the {logits.shape[1]} classes "
+                f"label {stray} is neither one of the {logits.shape[1]} classes "
                 f"nor ignore_index {self.ignore_index}"
             )
         return logits if logits.dtype == torch.float64 else logits.float(), valid

@@ -1,10 +1,12 @@
 """Pixel-wise losses: softmax and sigmoid cross entropy."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from losses.base import SegmentationLoss, normalised_sigmoid, one_hot
+from losses.base import SegmentationLoss, normalised_sigmoid
+from losses.sigmoid import SigmoidTerms
 
 
 class CrossEntropyLoss(SegmentationLoss):
@@ -38,7 +40,7 @@ class BinaryCrossEntropyLoss(SegmentationLoss):
     ) -> dict[str, Float[Tensor, ""]]:
         """Return {"bce": binary cross entropy}; see ``SegmentationLoss.terms``."""
         logits, valid = self.prepare(logits, target)
-        return {"bce": binary_cross_entropy(logits, one_hot(target, valid, logits), valid)}
+        return {"bce": binary_cross_entropy(logits, target, valid)}
 
     def probabilities(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return sigmoids, normalised over classes."""
@@ -58,11 +60,10 @@ def cross_entropy(
 
 def binary_cross_entropy(
     logits: Float[Tensor, "b c h w"],
-    truth: Float[Tensor, "b c h w"],
+    target: Int64[Tensor, "b h w"],
     valid: Bool[Tensor, "b h w"],
 ) -> Float[Tensor, ""]:
     """Return the sum over ``valid`` pixels and all classes, over the number of those pixels + 1."""
-    total = F.binary_cross_entropy_with_logits(
-        logits, truth, weight=valid.unsqueeze(1).to(logits.dtype), reduction="sum"
-    )
+    labels = torch.where(valid, target, 0)
+    total, _ = SigmoidTerms.apply(logits.contiguous(), labels, valid, None, [])
     return total / (valid.sum() + 1)

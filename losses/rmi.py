@@ -1,38 +1,32 @@
-"""Region mutual information: S. Zhao, Y. Wang, Z. Yang, D. Cai, NeurIPS 2019 ("the paper")."""
+"""Region mutual information: S. Zhao, Y. Wang, Z. Yang, D. Cai, NeurIPS 2019 ("the paper").
+
+From logits to the loss in four steps, each in a file of its own:
+
+1. probabilities, their pixel term, and their means over cells (sigmoid.py);
+2. the truth's means over the same cells, counted from the labels (cells.py);
+3. both maps' regions as points, and the points' covariances (region.py, windows.py);
+4. the entropy of the truth's points given the prediction's, eq. 9 to 14 (region_term.py).
+"""
 
 import warnings
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from losses.base import SegmentationLoss, normalised_sigmoid, one_hot
+from losses.base import SegmentationLoss, normalised_sigmoid
+from losses.cells import Grid, cell_counts, cell_coverage, nearest
 from losses.cross_entropy import binary_cross_entropy, cross_entropy
+from losses.region import build_region
+from losses.region_term import Formulation, RegionTerm, absent_value
+from losses.sigmoid import SigmoidTerms
 
 Pooling = Literal["avg", "max", "interp"]
 FormulationName = Literal["authors", "paper"]
 PixelTerm = Literal["bce", "ce"]
 Ignored = Literal["zero", "drop"]
-
-
-@dataclass(frozen=True)
-class Formulation:
-    """Where the paper's text and its published code differ."""
-
-    padded: bool
-    """Pooling pads the map by half a window with zeros (average) or -inf (max)."""
-    normalised: bool
-    """Covariances are means over the regions; else sums."""
-    ridge: float
-    """Added to the diagonals of Σ_P and of M; paper: ξ."""
-    probability_offset: float
-    """Added to every probability before pooling."""
-    log_offset: float
-    """Added to each diagonal entry of M's Cholesky factor before its logarithm."""
-
 
 FORMULATIONS: dict[FormulationName, Formulation] = {
     # A ridge of 5e-4 on sums over N regions is one of 5e-4/N on means: 3e-8 at a 513² crop.
@@ -45,7 +39,7 @@ FORMULATIONS: dict[FormulationName, Formulation] = {
 class RMILoss(SegmentationLoss):
     """λ · pixel term + (1 - λ) · region term, where the region term is -I_l of eq. 14 to 16.
 
-    Each pixel of the downsampled map stands for its region_size² region, so that a class channel
+    Each pixel of the downsampled map stands for a region of d pixels, so that a class channel
     becomes a cloud of points; I_l is a lower bound of the mutual information between the clouds
     of prediction and truth. It is bounded by 0.5·log(ridge) per class: negative values are normal.
 
@@ -61,6 +55,10 @@ class RMILoss(SegmentationLoss):
         pixel_term: "bce" or "ce", as in ``BinaryCrossEntropyLoss`` and ``CrossEntropyLoss``.
         ignored: "zero" sets truth and probability of ignored pixels to 0 (published code); "drop"
             leaves out regions that touch one.
+        region: "square", or a shape of its own: a height and a width such as "1x5", or the offsets
+            of its pixels as rows and columns such as "0,0 0,1 1,0".
+        radial_decay: weight exp(-radial_decay · r) of a region's pixel at distance r from the
+            centre; 0 weighs all the same, as the paper does.
         ignore_index: label of pixels that do not count.
 
     Raises:
@@ -77,11 +75,11 @@ class RMILoss(SegmentationLoss):
         formulation: FormulationName = "authors",
         pixel_term: PixelTerm = "bce",
         ignored: Ignored = "zero",
+        region: str = "square",
+        radial_decay: float = 0.0,
         ignore_index: int = 255,
     ) -> None:
         super().__init__(ignore_index=ignore_index)
-        if not 1 <= region_size <= 10:
-            raise ValueError(f"region_size must be in [1, 10], got {region_size}")
         if downsample_factor < 1:
             raise ValueError(f"downsample_factor must be at least 1, got {downsample_factor}")
         if not 0 <= lambda_ <= 1:
@@ -101,13 +99,15 @@ class RMILoss(SegmentationLoss):
             if value not in get_args(kind):
                 choices = ", ".join(get_args(kind))
                 raise ValueError(f"{option} must be one of {choices}, got {value!r}")
-        self.region_size = region_size
-        self.downsample_factor = downsample_factor
+        self.region = build_region(region, region_size, radial_decay)
         self.pooling = pooling
         self.lambda_ = lambda_
         self.formulation = FORMULATIONS[formulation]
         self.pixel_term = pixel_term
         self.ignored = ignored
+        padded = self.formulation.padded and downsample_factor > 1 and pooling != "interp"
+        self.grid = Grid(downsample_factor, downsample_factor // 2 if padded else 0)
+        self.skip_absent = True
 
     def terms(
         self,
@@ -121,17 +121,21 @@ class RMILoss(SegmentationLoss):
         A term of weight 0 is absent. See ``SegmentationLoss.terms``.
         """
         logits, valid = self.prepare(logits, target)
-        truth = one_hot(target, valid, logits)
-        terms = {}
-        if self.lambda_ > 0:
+        # Half precision would round the covariances' products.
+        with torch.autocast(logits.device.type, enabled=False):
+            if self.lambda_ == 1:
+                return {self.pixel_term: self._pixel_term(logits, target, valid)}
+            self.check_input_size(*logits.shape[-2:])
+            labels = torch.where(valid, target, 0)
+            bce_sum, region = self._bce_sum_and_region_term(logits.contiguous(), labels, valid)
+            terms = {"rmi": (1 - self.lambda_) * region}
+            if self.lambda_ == 0:
+                return terms
             if self.pixel_term == "bce":
-                pixel = binary_cross_entropy(logits, truth, valid)
+                pixel = bce_sum / (valid.sum() + 1)
             else:
                 pixel = cross_entropy(logits, target, valid, self.ignore_index)
-            terms[self.pixel_term] = self.lambda_ * pixel
-        if self.lambda_ < 1:
-            terms["rmi"] = (1 - self.lambda_) * self._region_term(logits, truth, valid)
-        return terms
+            return {self.pixel_term: self.lambda_ * pixel, **terms}
 
     def probabilities(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return a softmax where the pixel term is one, else sigmoids, normalised over classes."""
@@ -141,122 +145,101 @@ class RMILoss(SegmentationLoss):
         """Raise ValueError unless at least two regions fit into the downsampled map."""
         if self.lambda_ == 1:
             return
-        size, factor = self.region_size, self.downsample_factor
-        rows, columns = (self._pooled(length) for length in (height, width))
+        region, factor = self.region, self.grid.factor
+        rows, columns = (self.grid.cells(length) for length in (height, width))
+        places = (rows - region.height + 1) * (columns - region.width + 1)
         # Fewer than two points have no covariance: the term would be a constant.
-        if min(rows, columns) < size or rows == columns == size:
+        if rows < region.height or columns < region.width or places < 2:
             raise ValueError(
                 f"a crop of {height} x {width} is {rows} x {columns} after downsampling by "
-                f"{factor}: too small for two regions of {size} x {size}; use a larger crop, or "
-                f"a smaller region_size ({size}) or downsample_factor ({factor})"
+                f"{factor}: too small for two regions of {region.height} x {region.width}; use a "
+                f"larger crop, a smaller region or a smaller downsample_factor ({factor})"
             )
 
-    def _pooled(self, length: int) -> int:
-        """Rows or columns that are left of ``length``."""
-        factor = self.downsample_factor
-        padding = 2 * self._padding if self.pooling != "interp" else 0
-        return (length + padding) // factor
-
-    @property
-    def _padding(self) -> int:
-        factor = self.downsample_factor
-        return factor // 2 if self.formulation.padded and factor > 1 else 0
-
-    def _region_term(
+    def _pixel_term(
         self,
         logits: Float[Tensor, "b c h w"],
-        truth: Float[Tensor, "b c h w"],
+        target: Int64[Tensor, "b h w"],
         valid: Bool[Tensor, "b h w"],
     ) -> Float[Tensor, ""]:
-        """Return -I_l, summed over classes, mean over images (eq. 16); 0 if nothing is labelled."""
-        self.check_input_size(*logits.shape[-2:])
-        labelled = valid.unsqueeze(1).to(logits.dtype)
-        offset = logits.new_tensor(self.formulation.probability_offset)
-        probs = torch.addcmul(offset, logits.sigmoid(), labelled)
-        kept = self._kept(labelled) if self.ignored == "drop" else None
-        values = rmi_lower_bound(
-            self._downsample(probs, "bilinear").double(),
-            self._downsample(truth, "nearest").double(),
-            kept,
-            region_size=self.region_size,
-            formulation=self.formulation,
+        if self.pixel_term == "bce":
+            return binary_cross_entropy(logits, target, valid)
+        return cross_entropy(logits, target, valid, self.ignore_index)
+
+    def _bce_sum_and_region_term(
+        self,
+        logits: Float[Tensor, "b c h w"],
+        labels: Int64[Tensor, "b h w"],
+        valid: Bool[Tensor, "b h w"],
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Return the sum of sigmoid cross entropies, and -I_l: mean over images, sum over classes.
+
+        -I_l is 0 if nothing is labelled (eq. 16).
+        """
+        truth = self._truth(labels, valid, logits)
+        present = truth.flatten(2).any(-1).flatten()
+        # A map without truth has a constant value and no gradient, so it need not be computed. A
+        # GPU would have to be waited for to know which ones those are: it computes all.
+        skip = self.skip_absent and logits.device.type == "cpu"
+        pairs = (present if skip else torch.ones_like(present)).nonzero().squeeze(1)
+        wanted = present.tolist() if skip else [True] * len(present)
+        bce_sum, probs = self._probabilities(logits, labels, valid, wanted)
+        values = RegionTerm.apply(
+            probs.flatten(0, 1)[pairs],
+            truth.flatten(0, 1)[pairs],
+            self._kept(valid, pairs // logits.shape[1]),
+            self.region,
+            self.formulation,
         )
-        return (-values.sum(1).mean() * valid.any()).to(logits.dtype)
+        absent = absent_value(self.region, self.formulation, logits)
+        values = absent.expand(len(present)).index_put((pairs,), values)
+        region = values.view(logits.shape[:2]).sum(1).mean() * valid.any()
+        return bce_sum, region.to(logits.dtype)
 
-    def _downsample(
-        self, maps: Float[Tensor, "b c h w"], interpolation: Literal["bilinear", "nearest"]
-    ) -> Float[Tensor, "b c hd wd"]:
-        factor = self.downsample_factor
-        if factor == 1:
-            return maps
+    def _truth(
+        self, labels: Int64[Tensor, "b h w"], valid: Bool[Tensor, "b h w"], like: Tensor
+    ) -> Float[Tensor, "b c hc wc"]:
+        """Return the downsampled one-hot labels."""
+        classes, grid = like.shape[1], self.grid
+        if self.pooling == "interp":
+            size = [grid.cells(length) for length in labels.shape[-2:]]
+            labels, valid, grid = nearest(labels, *size), nearest(valid, *size), Grid()
+        counts = cell_counts(labels, valid, classes, grid, like.dtype)
+        return (counts > 0).to(like.dtype) if self.pooling == "max" else counts / grid.factor**2
+
+    def _probabilities(
+        self,
+        logits: Float[Tensor, "b c h w"],
+        labels: Int64[Tensor, "b h w"],
+        valid: Bool[Tensor, "b h w"],
+        wanted: list[bool],
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c hc wc"]]:
+        """Return the sum of sigmoid cross entropies, and the downsampled probabilities."""
+        grid, height, width = self.grid, *logits.shape[-2:]
         if self.pooling == "avg":
-            return F.avg_pool2d(maps, factor, padding=self._padding)
+            bce_sum, probs = SigmoidTerms.apply(logits, labels, valid, grid, wanted)
+            # A constant moves no covariance; what the padding takes of it does, at the border.
+            offset = cell_coverage(height, width, grid, probs) * self.formulation.probability_offset
+            return bce_sum, probs + offset
+        bce_sum, probs = SigmoidTerms.apply(logits, labels, valid, Grid(), wanted)
         if self.pooling == "max":
-            return F.max_pool2d(maps, factor, padding=self._padding)
-        size = [self._pooled(length) for length in maps.shape[-2:]]
-        # Only bilinear knows corners.
-        corners = True if interpolation == "bilinear" else None
-        return F.interpolate(maps, size, mode=interpolation, align_corners=corners)
+            return bce_sum, F.max_pool2d(probs, grid.factor, padding=grid.padding)
+        size = [grid.cells(length) for length in (height, width)]
+        return bce_sum, F.interpolate(probs, size, mode="bilinear", align_corners=True)
 
-    def _kept(self, labelled: Float[Tensor, "b 1 h w"]) -> Float64[Tensor, "b 1 n"]:
-        """Return 1 for each region that no ignored pixel went into, else 0."""
-        ignored = 1 - labelled
-        cells = self._downsample(ignored, "bilinear") + self._downsample(ignored, "nearest")
-        touched = F.max_pool2d((cells > 0).double(), self.region_size, stride=1)
-        return 1 - touched.flatten(2)
-
-
-def rmi_lower_bound(
-    probs: Float64[Tensor, "b c h w"],
-    truth: Float64[Tensor, "b c h w"],
-    kept: Float64[Tensor, "b 1 n"] | None = None,
-    *,
-    region_size: int,
-    formulation: Formulation,
-) -> Float64[Tensor, "b c"]:
-    """Return I_l of eq. 14 for each image and class, in nats per dimension; at most -log(ridge)/2.
-
-    With Z the 2d x N matrix of centred points, probabilities above truth, the Gram matrix ZZᵀ
-    plus the ridge is [[Σ_P, Σ_PY], [Σ_YP, Σ_Y]]. The lower right block of its Cholesky factor is
-    the Cholesky factor of the Schur complement Σ_Y - Σ_YP Σ_P⁻¹ Σ_PY, which is M of eq. 13. So one
-    factorisation gives M's without an inverse and without the subtraction, which cancels all
-    digits where a prediction is good.
-
-    Args:
-        probs: downsampled probabilities.
-        truth: downsampled one-hot labels.
-        kept: weight 0 or 1 of each of the n = (h-R+1)(w-R+1) regions, row by row; None keeps all.
-        region_size: side R of a region.
-        formulation: constants and scale of the covariances.
-    """
-    d = region_size * region_size
-    weight = None if kept is None else kept.repeat_interleave(probs.shape[1], dim=0)
-    # float64 throughout: Σ_P has condition numbers up to 1e6, and float32 sums are off by more
-    # than the ridge.
-    p, y = (_centred_points(maps.flatten(0, 1), region_size, weight) for maps in (probs, truth))
-    yp = y @ p.mT
-    top = torch.cat([p @ p.mT, yp.mT], dim=-1)
-    bottom = torch.cat([yp, y @ y.mT], dim=-1)
-    gram = torch.cat([top, bottom], dim=-2)
-    if formulation.normalised:
-        count = p.shape[-1] if weight is None else weight.sum(-1, keepdim=True).clamp(min=1)
-        gram = gram / count
-    ridge = formulation.ridge * torch.eye(2 * d, dtype=gram.dtype, device=gram.device)
-    factor = torch.linalg.cholesky(gram + ridge)
-    diagonal = factor.diagonal(dim1=-2, dim2=-1)[:, d:]
-    # log det M = 2 Σ log diag, and eq. 14 divides by 2d.
-    values = -(diagonal + formulation.log_offset).log().sum(-1) / d
-    return values.unflatten(0, probs.shape[:2])
-
-
-def _centred_points(
-    maps: Float64[Tensor, "m h w"], region_size: int, weight: Float64[Tensor, "m 1 n"] | None
-) -> Float64[Tensor, "m d n"]:
-    """Return each map's regions, row by row, minus their mean; regions of weight 0 become 0."""
-    points = F.unfold(maps.unsqueeze(1), region_size)
-    # The mean may be a constant: the gradient of a centred Gram matrix sums to 0 over the points,
-    # so nothing would flow through it (first derivatives only).
-    if weight is None:
-        return points - points.detach().mean(-1, keepdim=True)
-    total = (points.detach() * weight).sum(-1, keepdim=True)
-    return (points - total / weight.sum(-1, keepdim=True).clamp(min=1)) * weight
+    def _kept(
+        self, valid: Bool[Tensor, "b h w"], images: Int64[Tensor, " m"]
+    ) -> Float[Tensor, "m n"] | None:
+        """Return 1 for each region of an image that no ignored pixel went into, else 0."""
+        if self.ignored == "zero":
+            return None
+        if self.pooling == "interp":
+            size = [self.grid.cells(length) for length in valid.shape[-2:]]
+            holes = (~valid).unsqueeze(1).float()
+            mixed = F.interpolate(holes, size, mode="bilinear", align_corners=True)
+            touched = (mixed > 0) | ~nearest(valid, *size).unsqueeze(1)
+        else:
+            zeros = torch.zeros_like(valid, dtype=torch.int64)
+            touched = cell_counts(zeros, ~valid, 1, self.grid, torch.float32) > 0
+        windows = F.unfold(touched.float(), (self.region.height, self.region.width))
+        return (1 - windows[:, list(self.region.pixels)].amax(1))[images]

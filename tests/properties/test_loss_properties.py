@@ -13,15 +13,19 @@ from losses import (
     AffinityFieldLoss,
     BinaryCrossEntropyLoss,
     CrossEntropyLoss,
+    DiceLoss,
     RMILoss,
 )
-from losses.rmi import FORMULATIONS, rmi_lower_bound
+from losses.region import build_region
+from losses.region_term import RegionTerm
+from losses.rmi import FORMULATIONS
 
 IGNORED = 255
 EVERY_LOSS = [
     pytest.param(CrossEntropyLoss(), id="ce"),
     pytest.param(BinaryCrossEntropyLoss(), id="bce"),
     pytest.param(AffinityFieldLoss(stride=3), id="affinity"),
+    pytest.param(DiceLoss(), id="dice"),
     *(
         pytest.param(
             RMILoss(
@@ -211,17 +215,19 @@ def test_region_term_cannot_tell_a_prediction_from_its_inverse(data):
 @few
 @given(batches(ignored=False), st.integers(1, 3))
 def test_sums_and_means_differ_by_a_constant(data, region_size):
-    """Sums over n regions with ridge α are means with ridge α/n, up to -log(n)/2 per class."""
+    """Sums over n regions with ridge α are means with ridge α/n, up to log(n)/2 per class."""
     logits, target = data
-    truth = torch.stack([(target == k).double() for k in range(logits.shape[1])], dim=1)
+    probs = logits.sigmoid().flatten(0, 1)
+    classes = range(logits.shape[1])
+    truth = torch.stack([(target == k).double() for k in classes], dim=1).flatten(0, 1)
     sums = replace(FORMULATIONS["authors"], log_offset=0.0)
     n = (logits.shape[2] - region_size + 1) * (logits.shape[3] - region_size + 1)
     means = replace(sums, normalised=True, ridge=sums.ridge / n)
+    region = build_region("square", region_size, radial_decay=0.0)
     value, other = (
-        rmi_lower_bound(logits.sigmoid(), truth, region_size=region_size, formulation=constants)
-        for constants in (sums, means)
+        RegionTerm.apply(probs, truth, None, region, constants) for constants in (sums, means)
     )
-    assert_close(value, other - 0.5 * torch.tensor(n).double().log(), rtol=1e-9, atol=1e-9)
+    assert_close(value, other + 0.5 * torch.tensor(n).double().log(), rtol=1e-9, atol=1e-9)
 
 
 @few

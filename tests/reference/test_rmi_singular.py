@@ -10,11 +10,13 @@ import mpmath
 import pytest
 import torch
 
-from losses.rmi import FORMULATIONS, rmi_lower_bound
+from losses.region import build_region
+from losses.region_term import RegionTerm
+from losses.rmi import FORMULATIONS
 
 
 def exact_value_and_gradient(probs, truth, side, *, normalised, ridge):
-    """Return I_l of one map, and its gradient by each probability."""
+    """Return -I_l of one map, and its gradient by each probability."""
     d = side * side
     corners = [
         (i, j) for i in range(probs.shape[0] - side + 1) for j in range(probs.shape[1] - side + 1)
@@ -35,12 +37,12 @@ def exact_value_and_gradient(probs, truth, side, *, normalised, ridge):
     ridge = mpmath.mpf(ridge) * mpmath.eye(d)
     regression = y * p.T / scale * mpmath.inverse(p * p.T / scale + ridge)
     m = y * y.T / scale - regression * (p * y.T / scale) + ridge
-    by_point = regression.T * mpmath.inverse(m) * (y - regression * p) / (d * scale)
+    by_point = -regression.T * mpmath.inverse(m) * (y - regression * p) / (d * scale)
     gradient = torch.zeros_like(probs)
     for column, (i, j) in enumerate(corners):
         for row in range(d):
             gradient[i + row // side, j + row % side] += float(by_point[row, column])
-    return float(-mpmath.log(mpmath.det(m)) / (2 * d)), gradient
+    return float(mpmath.log(mpmath.det(m)) / (2 * d)), gradient
 
 
 @pytest.mark.parametrize("formulation", ["authors", "paper"])
@@ -48,21 +50,22 @@ def exact_value_and_gradient(probs, truth, side, *, normalised, ridge):
 @pytest.mark.parametrize(("height", "width", "side"), [(3, 4, 2), (4, 5, 3), (5, 5, 3)])
 def test_fewer_regions_than_dimensions(formulation, noise, height, width, side):
     g = torch.Generator().manual_seed(height + width)
-    truth = (torch.rand(1, 1, height, width, generator=g, dtype=torch.float64) > 0.5).double()
-    other = torch.rand(1, 1, height, width, generator=g, dtype=torch.float64)
+    truth = (torch.rand(1, height, width, generator=g, dtype=torch.float64) > 0.5).double()
+    other = torch.rand(1, height, width, generator=g, dtype=torch.float64)
     probs = ((1 - noise) * truth + noise * other).requires_grad_()
     # Without the 1e-8 of the published code, which the other reference holds.
     constants = replace(FORMULATIONS[formulation], log_offset=0.0)
 
-    value = rmi_lower_bound(probs, truth, region_size=side, formulation=constants)
+    region = build_region("square", side, radial_decay=0.0)
+    value = RegionTerm.apply(probs, truth, None, region, constants)
     (gradient,) = torch.autograd.grad(value.sum(), probs)
     with mpmath.workdps(50):
         expected, reference = exact_value_and_gradient(
-            probs[0, 0].detach(),
-            truth[0, 0],
+            probs[0].detach(),
+            truth[0],
             side,
             normalised=constants.normalised,
             ridge=constants.ridge,
         )
     assert value.item() == pytest.approx(expected, rel=1e-9)
-    assert (gradient[0, 0] - reference).abs().max() < 1e-6 * reference.abs().max()
+    assert (gradient[0] - reference).abs().max() < 1e-6 * reference.abs().max()

@@ -1,0 +1,163 @@
+"""The region term of RMI on downsampled maps, with its gradient in closed form.
+
+One image and class at a time: P and Y are maps of probabilities and of truth. The d pixels of a
+region, in P and in Y, are one point; its N places on the map give N points. With Z the 2d × N
+matrix of centred points, P's above Y's, and a small ridge ξ,
+
+    J = Z·Zᵀ + ξ·I = [[Σ_P, Σ_PY], [Σ_YP, Σ_Y]] + ξ·I = L·Lᵀ.
+
+The lower right block of L is the Cholesky factor of the Schur complement of Σ_P, which is M of
+eq. 13 (Zhao et al. 2019): the covariance that is left of the truth when the prediction is known.
+
+    ½·log det M = Σ_i log L_ii  over the last d rows of L                               (value)
+
+needs no inverse, and no subtraction that cancels all digits of a good prediction. Term i is, up to
+a constant, the entropy of the region's pixel i given the prediction and pixels 1 … i - 1. Ordered
+from the centre outwards, each may have a weight w_i. With Q the last d rows of L⁻¹,
+
+    ∂(Σ_i w_i·log L_ii)/∂Z = Qᵀ·diag(w)·Q·Z                                          (gradient)
+
+of which only P's d rows are wanted. docs/rmi.md derives both.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from losses.region import Region
+from losses.windows import Windows, windows_of
+
+# Bytes of float64 points that are worked on at once: on a CPU they stay in a core's second cache.
+CHUNK_BYTES = {"cpu": 6 * 2**20, "cuda": 2**28}
+
+
+@dataclass(frozen=True)
+class Formulation:
+    """Where the paper's text and its published code differ."""
+
+    padded: bool
+    """Pooling pads the map by half a window with zeros (average) or -inf (max)."""
+    normalised: bool
+    """Covariances are means over the regions; else sums."""
+    ridge: float
+    """Added to the diagonals of Σ_P and of M; paper: ξ."""
+    probability_offset: float
+    """Added to every probability before pooling."""
+    log_offset: float
+    """Added to each diagonal entry of M's Cholesky factor before its logarithm."""
+
+
+class RegionTerm(torch.autograd.Function):
+    """-I_l of eq. 14 for each of m maps: ½·log det M / d, or the weighted mean of its terms."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        probs: Float[Tensor, "m h w"],
+        truth: Float[Tensor, "m h w"],
+        kept: Float[Tensor, "m n"] | None,
+        region: Region,
+        formulation: Formulation,
+    ) -> Float64[Tensor, " m"]:
+        """Return the values, in nats per dimension; at least ½·log(ridge).
+
+        Args:
+            ctx: autograd's.
+            probs: downsampled probabilities.
+            truth: downsampled one-hot labels.
+            kept: weight 0 or 1 of each of the n places of the region's window, row by row; None
+                keeps all.
+            region: the pixels of a point.
+            formulation: scale and constants of the covariances.
+        """
+        if len(probs) == 0:
+            ctx.gradient = torch.zeros_like(probs)
+            return probs.new_zeros(0, dtype=torch.float64)
+        parts = cut(probs, truth, kept, region)
+        places, mean, gram = map(torch.cat, zip(*(part.moments() for part in parts), strict=True))
+        scale = 1 / places[:, None, None] if formulation.normalised else 1.0
+        factor = cholesky(region.of_both(gram) * scale, formulation.ridge)
+        if ctx.needs_input_grad[0]:
+            slope = entropy_slope(factor, region, formulation.log_offset) * scale
+            step = len(parts[0].pair[0])
+            slopes, means = region.in_window(slope).split(step), mean.split(step)
+            ctx.gradient = torch.cat(
+                [
+                    part.adjoint(*of_part)
+                    for part, *of_part in zip(parts, slopes, means, strict=True)
+                ]
+            )
+        return entropy(factor, region, formulation.log_offset)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # as decorated
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        """Return the gradient of the probabilities."""
+        scale = grad_outputs[0].to(ctx.gradient.dtype)
+        return ctx.gradient * scale[:, None, None], None, None, None, None
+
+
+def cut(
+    probs: Float[Tensor, "m h w"],
+    truth: Float[Tensor, "m h w"],
+    kept: Float[Tensor, "m n"] | None,
+    region: Region,
+) -> list[Windows]:
+    """Return the maps' windows in parts for the cache."""
+    one = 8 * 2 * region.width * probs.shape[1] * probs.shape[2]
+    step = max(1, CHUNK_BYTES[probs.device.type] // one)
+    window = (region.height, region.width)
+    return [
+        windows_of((p, y), window, None if kept is None else kept[i * step : (i + 1) * step])
+        for i, (p, y) in enumerate(zip(probs.split(step), truth.split(step), strict=True))
+    ]
+
+
+def cholesky(covariance: Float64[Tensor, "m d2 d2"], ridge: float) -> Float64[Tensor, "m d2 d2"]:
+    """Return L with L·Lᵀ = covariance + ridge·I; NaN if there is none."""
+    size = covariance.shape[-1]
+    eye = torch.eye(size, dtype=covariance.dtype, device=covariance.device)
+    factor, failed = torch.linalg.cholesky_ex(covariance + ridge * eye)
+    return factor.masked_fill((failed > 0)[:, None, None], torch.nan)
+
+
+def entropy(
+    factor: Float64[Tensor, "m d2 d2"], region: Region, log_offset: float
+) -> Float64[Tensor, " m"]:
+    """Return the weighted mean of log L_ii over the last d rows."""
+    diagonal = factor.diagonal(dim1=-2, dim2=-1)[:, region.d :]
+    return (diagonal + log_offset).log() @ shares(region, factor)
+
+
+def entropy_slope(
+    factor: Float64[Tensor, "m d2 d2"], region: Region, log_offset: float
+) -> Float64[Tensor, "m d d2"]:
+    """Return A with ∂entropy/∂P = A·Z: the first d rows of Qᵀ·diag(w)·Q."""
+    d = region.d
+    last_rows = torch.eye(2 * d, dtype=factor.dtype, device=factor.device)[d:]
+    q = torch.linalg.solve_triangular(
+        factor, last_rows.expand(len(factor), -1, -1), upper=False, left=False
+    )
+    diagonal = factor.diagonal(dim1=-2, dim2=-1)[:, d:]
+    weights = shares(region, factor) * diagonal / (diagonal + log_offset)
+    return (q[..., :d] * weights.unsqueeze(-1)).mT @ q
+
+
+def shares(region: Region, like: Tensor) -> Float64[Tensor, " d"]:
+    """Return the region's weights over their sum."""
+    weights = like.new_tensor(region.weights)
+    return weights / weights.sum()
+
+
+def absent_value(region: Region, formulation: Formulation, like: Tensor) -> Float64[Tensor, " 1"]:
+    """Return the value of a map without truth, whatever the prediction: M is the ridge alone."""
+    eye = torch.eye(2 * region.d, dtype=torch.float64, device=like.device)
+    return entropy(
+        cholesky(0 * eye.unsqueeze(0), formulation.ridge), region, formulation.log_offset
+    )
