@@ -68,24 +68,39 @@ class SegmentationLoss(nn.Module, ABC):
         Half precision goes no further: its sigmoid saturates at logits of about 10.
         Raises as ``terms`` does.
         """
+        valid = self.labelled(logits, target)
+        logits = full_precision(logits)
+        check_finite(logits, logits.detach().sum())
+        return logits, valid
+
+    def labelled(
+        self, logits: Float[Tensor, "b c h w"], target: Int64[Tensor, "b h w"]
+    ) -> Bool[Tensor, "b h w"]:
+        """Return the mask of labelled pixels; raise ValueError if a label is no class."""
         valid = target != self.ignore_index
-        low, high = torch.where(valid, target, 0).aminmax()
-        # A sum is finite only if its terms are. One transfer for all three answers: on a GPU each
-        # would wait for the whole queue.
-        answers = [low, high, logits.detach().float().sum().isfinite()]
-        lowest, highest, finite = torch.stack([answer.long() for answer in answers]).tolist()
-        if not finite and (count := int((~logits.isfinite()).sum())):
-            raise FloatingPointError(
-                f"{count} of {logits.numel()} logits are NaN or infinite: the training has "
-                "diverged (a smaller learning rate or a longer warm-up may help)"
-            )
+        lowest, highest = torch.stack(torch.where(valid, target, 0).aminmax()).tolist()
         if lowest < 0 or highest >= logits.shape[1]:
             stray = lowest if lowest < 0 else highest
             raise ValueError(
                 f"label {stray} is neither one of the {logits.shape[1]} classes "
                 f"nor ignore_index {self.ignore_index}"
             )
-        return logits if logits.dtype == torch.float64 else logits.float(), valid
+        return valid
+
+
+def full_precision(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Return the logits in float32; float64 stays."""
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def check_finite(logits: Float[Tensor, "b c h w"], total: Float[Tensor, ""]) -> None:
+    """Raise FloatingPointError if a logit is NaN or infinite, which shows in the logits' sum."""
+    # A sum of finite logits may overflow: only then are they looked at one by one.
+    if not total.isfinite() and (count := int((~logits.isfinite()).sum())):
+        raise FloatingPointError(
+            f"{count} of {logits.numel()} logits are NaN or infinite: the training has "
+            "diverged (a smaller learning rate or a longer warm-up may help)"
+        )
 
 
 def normalised_sigmoid(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

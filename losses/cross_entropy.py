@@ -5,7 +5,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from losses.base import SegmentationLoss, normalised_sigmoid
+from losses.base import (
+    SegmentationLoss,
+    check_finite,
+    full_precision,
+    normalised_sigmoid,
+)
 from losses.sigmoid import SigmoidTerms
 
 
@@ -39,8 +44,8 @@ class BinaryCrossEntropyLoss(SegmentationLoss):
         progress: float = 0.0,
     ) -> dict[str, Float[Tensor, ""]]:
         """Return {"bce": binary cross entropy}; see ``SegmentationLoss.terms``."""
-        logits, valid = self.prepare(logits, target)
-        return {"bce": binary_cross_entropy(logits, target, valid)}
+        valid = self.labelled(logits, target)
+        return {"bce": binary_cross_entropy(full_precision(logits), target, valid)}
 
     def probabilities(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return sigmoids, normalised over classes."""
@@ -63,7 +68,11 @@ def binary_cross_entropy(
     target: Int64[Tensor, "b h w"],
     valid: Bool[Tensor, "b h w"],
 ) -> Float[Tensor, ""]:
-    """Return the sum over ``valid`` pixels and all classes, over the number of those pixels + 1."""
+    """Return the sum over ``valid`` pixels and all classes, over the number of those pixels + 1.
+
+    Raises FloatingPointError if a logit is NaN or infinite.
+    """
     labels = torch.where(valid, target, 0)
-    total, _ = SigmoidTerms.apply(logits.contiguous(), labels, valid, None, [])
+    total, _, logit_sum = SigmoidTerms.apply(logits.contiguous(), labels, valid, None, [])
+    check_finite(logits, logit_sum)
     return total / (valid.sum() + 1)

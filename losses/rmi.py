@@ -16,7 +16,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from losses.base import SegmentationLoss, normalised_sigmoid
+from losses.base import (
+    SegmentationLoss,
+    check_finite,
+    full_precision,
+    normalised_sigmoid,
+)
 from losses.cells import Grid, cell_counts, cell_coverage, nearest
 from losses.cross_entropy import binary_cross_entropy, cross_entropy
 from losses.region import build_region
@@ -120,7 +125,8 @@ class RMILoss(SegmentationLoss):
 
         A term of weight 0 is absent. See ``SegmentationLoss.terms``.
         """
-        logits, valid = self.prepare(logits, target)
+        valid = self.labelled(logits, target)
+        logits = full_precision(logits)
         # Half precision would round the covariances' products.
         with torch.autocast(logits.device.type, enabled=False):
             if self.lambda_ == 1:
@@ -217,11 +223,13 @@ class RMILoss(SegmentationLoss):
         """Return the sum of sigmoid cross entropies, and the downsampled probabilities."""
         grid, height, width = self.grid, *logits.shape[-2:]
         if self.pooling == "avg":
-            bce_sum, probs = SigmoidTerms.apply(logits, labels, valid, grid, wanted)
+            bce_sum, probs, logit_sum = SigmoidTerms.apply(logits, labels, valid, grid, wanted)
+            check_finite(logits, logit_sum)
             # A constant moves no covariance; what the padding takes of it does, at the border.
             offset = cell_coverage(height, width, grid, probs) * self.formulation.probability_offset
             return bce_sum, probs + offset
-        bce_sum, probs = SigmoidTerms.apply(logits, labels, valid, Grid(), wanted)
+        bce_sum, probs, logit_sum = SigmoidTerms.apply(logits, labels, valid, Grid(), wanted)
+        check_finite(logits, logit_sum)
         if self.pooling == "max":
             return bce_sum, F.max_pool2d(probs, grid.factor, padding=grid.padding)
         size = [grid.cells(length) for length in (height, width)]

@@ -27,6 +27,8 @@ from losses.cells import Grid
 STRIP_PIXELS = 2**18
 # Factors in [1/2, 1] that are multiplied before a logarithm is taken; 2^-64 does not underflow.
 GROUP = 64
+# Values of float32 in a cache line.
+ALIGNED = 16
 
 
 class SigmoidTerms(torch.autograd.Function):
@@ -43,12 +45,12 @@ class SigmoidTerms(torch.autograd.Function):
         valid: Bool[Tensor, "b h w"],
         grid: Grid | None,
         pooled: list[bool],
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c hc wc"]]:
-        """Return the sum over pixels and classes, and the means.
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c hc wc"], Float[Tensor, ""]]:
+        """Return the sum over pixels and classes, the means, and the sum of all logits.
 
         Args:
             ctx: autograd's.
-            logits: finite, one channel per class, contiguous.
+            logits: one channel per class, contiguous.
             labels: the class of each pixel; any class where it has none.
             valid: whether it has one.
             grid: the cells; None if no means are wanted, which are then of size 0.
@@ -60,27 +62,31 @@ class SigmoidTerms(torch.autograd.Function):
         means = logits.new_zeros(*logits.shape[:2], *spanned(logits, grid))
         grid, pooled = (Grid(), []) if grid is None else (grid, pooled)
         ctx.grid, ctx.pooled = grid, pooled
-        mask = mask_of(valid, logits)
-        sums = []
+        veil = veil_of(valid, logits)
+        sums, logit_sums = [], []
         for strip in strips(logits, grid):
             frame = Frame(strip, logits, grid)
             parts, out = strip.pixels_of(logits), strip.cells_of(means)
-            softplus, pool = SoftplusSum(frame.pixels, len(parts)), CellSums(frame.cells)
+            plain = torch.empty_like(parts[0])
+            softplus, pool = SoftplusSum(plain, len(parts)), CellSums(frame.cells)
             for i, x in enumerate(parts):
-                p = torch.sigmoid(x, out=frame.pixels)
-                inside = strip.shared(mask, i)
-                if inside is not None:
-                    p.mul_(inside)
-                softplus.add(i, x, p, inside)
-                if strip.wants(pooled, i):
+                logit_sums.append(x.sum())
+                x = strip.veiled(x, veil, i, softplus.values)
+                wanted = strip.wants(pooled, i)
+                p = torch.sigmoid(x, out=frame.pixels if wanted else plain)
+                softplus.add(i, x, p)
+                if wanted:
                     pool.write(out[i])
             sums.append(softplus.total())
-        at_label = logits.gather(1, labels.unsqueeze(1))
-        if mask is not None:
-            at_label.mul_(mask)
+        at_label = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
+        if veil is not None:
+            at_label = torch.where(valid, at_label, 0)
         total = torch.stack(sums).sum() - at_label.sum(-1).sum(dtype=torch.float64)
         rows, columns = (grid.cells(length) for length in logits.shape[-2:])
-        return total.to(logits.dtype), means.div_(grid.factor**2)[..., :rows, :columns]
+        means = means.div_(grid.factor**2)[..., :rows, :columns]
+        logit_sum = torch.stack(logit_sums).sum()
+        ctx.mark_non_differentiable(logit_sum)
+        return total.to(logits.dtype), means, logit_sum
 
     @staticmethod
     @once_differentiable
@@ -90,30 +96,28 @@ class SigmoidTerms(torch.autograd.Function):
         """Return the gradient of the logits."""
         logits, labels, valid = ctx.saved_tensors
         grid: Grid = ctx.grid
-        of_sum, of_means = grad_outputs
+        of_sum, of_means, _ = grad_outputs
         of_sum = logits.new_zeros(()) if of_sum is None else of_sum
         if of_means is not None:
             height, width = spanned(logits, grid)
             missing = (0, width - of_means.shape[-1], 0, height - of_means.shape[-2])
             of_means = F.pad(of_means, missing) / grid.factor**2
-        mask = mask_of(valid, logits)
+        veil = veil_of(valid, logits)
         result = torch.empty_like(logits)
         for strip in strips(logits, grid):
             frame, slope = Frame(strip, logits, grid), Frame(strip, logits, grid)
-            p, out = frame.pixels, strip.pixels_of(result)
-            up, both = strip.cell_gradients(of_means, of_sum, grid)
+            out = strip.pixels_of(result)
+            of_cells = () if of_means is None else strip.cells_of(of_means)
             for i, x in enumerate(strip.pixels_of(logits)):
-                torch.sigmoid(x, out=p)
-                if up and strip.wants(ctx.pooled, i):
+                if of_cells and strip.wants(ctx.pooled, i):
+                    p = torch.sigmoid(strip.veiled(x, veil, i, frame.pixels), out=frame.pixels)
                     # p·(g + G - G·p): p meets G at the cells, and the result at the pixels.
-                    torch.addcmul(both[i], up[i], frame.cells, value=-1, out=slope.cells)
+                    up = of_cells[i].repeat_interleave(grid.factor, dim=-1).unsqueeze(-2)
+                    torch.addcmul(up + of_sum, up, frame.cells, value=-1, out=slope.cells)
                     torch.mul(slope.pixels, p, out=out[i])
                 else:
-                    torch.mul(p, of_sum, out=out[i])
-                inside = strip.shared(mask, i)
-                if inside is not None:
-                    out[i].mul_(inside)
-        at_label = -of_sum.expand(labels.shape) if mask is None else -of_sum * mask.squeeze(1)
+                    torch.sigmoid(strip.veiled(x, veil, i, out[i]), out=out[i]).mul_(of_sum)
+        at_label = torch.where(valid, -of_sum, 0) if veil is not None else -of_sum.expand_as(labels)
         result.scatter_add_(1, labels.unsqueeze(1), at_label.unsqueeze(1))
         return result, None, None, None, None
 
@@ -138,24 +142,18 @@ class Strip:
         """The rows of cells of every part."""
         return self.parts(maps[:, :, self.cells])
 
-    def cell_gradients(
-        self, of_means: Float[Tensor, "b c hc wc"] | None, of_sum: Float[Tensor, ""], grid: Grid
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """G at the columns of pixels of every part, and g + G; nothing without G."""
-        if of_means is None:
-            return (), ()
-        columns = of_means[:, :, self.cells].repeat_interleave(grid.factor, dim=-1).unsqueeze(-2)
-        return self.parts(columns), self.parts(columns + of_sum)
-
     def parts(self, rows: Float[Tensor, "b c *rows"]) -> tuple[Tensor, ...]:
         """Its rows, part by part."""
         return (rows.flatten(0, 1) if self.planes else rows).unbind()
 
-    def shared(self, mask: Float[Tensor, "b 1 h w"] | None, part: int) -> Tensor | None:
-        """The rows of pixels of what all classes of an image share."""
-        if mask is None:
-            return None
-        return mask[part // self.classes, 0, self.rows] if self.planes else mask[part, :, self.rows]
+    def veiled(
+        self, x: Tensor, veil: Float[Tensor, "b 1 h w"] | None, part: int, out: Tensor
+    ) -> Tensor:
+        """A part of the logits, -inf where there is no label: written to ``out`` if need be."""
+        if veil is None:
+            return x
+        rows = veil[part // self.classes, 0] if self.planes else veil[part]
+        return torch.add(x, rows[..., self.rows, :], out=out)
 
     def wants(self, planes: list[bool], part: int) -> bool:
         """Whether a part is computed if only these planes are asked for."""
@@ -184,13 +182,17 @@ class Frame:
 
     def __init__(self, strip: Strip, logits: Float[Tensor, "b c h w"], grid: Grid) -> None:
         k, width = grid.factor, logits.shape[-1]
+        count, columns = strip.cells.stop - strip.cells.start, grid.spanned(width) * k
         classes = () if strip.planes else (strip.classes,)
-        count = strip.cells.stop - strip.cells.start
-        memory = logits.new_zeros(*classes, count, k, grid.spanned(width) * k)
+        # Rows of pixels begin at multiples of 64 bytes: a store across two cache lines costs two.
+        left = -grid.padding % ALIGNED
+        row = -(-(left + columns) // ALIGNED) * ALIGNED
+        memory = logits.new_zeros(*classes, count, k, row)
         top = grid.padding if strip.cells.start == 0 else 0
         bottom = top + strip.rows.stop - strip.rows.start
-        self.cells = memory
-        self.pixels = memory.flatten(-3, -2)[..., top:bottom, grid.padding : grid.padding + width]
+        first = left + grid.padding
+        self.cells = memory[..., left : left + columns]
+        self.pixels = memory.flatten(-3, -2)[..., top:bottom, first : first + width]
 
 
 class SoftplusSum:
@@ -209,23 +211,15 @@ class SoftplusSum:
         self.sums = like.new_empty(parts, length)
         self.rows = list(zip(self.products.unbind(), self.sums.unbind(), strict=True))
 
-    def add(
-        self,
-        part: int,
-        x: Float[Tensor, "*part"],
-        p: Float[Tensor, "*part"],
-        inside: Float[Tensor, "*shared"] | None,
-    ) -> None:
-        """Take in a part; where it is not inside, p is 0 and x does not count."""
+    def add(self, part: int, x: Float[Tensor, "*part"], p: Float[Tensor, "*part"]) -> None:
+        """Take in a part; x may be ``values``."""
         product, total = self.rows[part]
+        torch.clamp(x, min=0, out=self.values)
+        self._fill_rest(0)
+        torch.sum(self.groups, 0, out=total)
         torch.maximum(p, torch.sub(1, p, out=self.values), out=self.values)
         self._fill_rest(1)
         torch.prod(self.groups, 0, out=product)
-        torch.clamp(x, min=0, out=self.values)
-        self._fill_rest(0)
-        if inside is not None:
-            self.values.mul_(inside)
-        torch.sum(self.groups, 0, out=total)
 
     def _fill_rest(self, value: float) -> None:
         if self.rest.numel():
@@ -259,13 +253,16 @@ def sum_over(terms: Tensor, dim: int, out: Tensor) -> None:
         torch.sum(terms, dim, out=out)
 
 
-def mask_of(
+def veil_of(
     valid: Bool[Tensor, "b h w"], logits: Float[Tensor, "b c h w"]
 ) -> Float[Tensor, "b 1 h w"] | None:
-    """Return 1 where a pixel has a label and 0 elsewhere; None if a CPU sees no 0 at all."""
+    """Return what to add to logits to make p, its slope and its entropy 0 without a label: -inf.
+
+    0 where there is a label; None if a CPU sees that there is one everywhere.
+    """
     if valid.device.type == "cpu" and valid.all():
         return None
-    return valid.unsqueeze(1).to(logits.dtype)
+    return torch.where(valid, 0.0, -torch.inf).unsqueeze(1).to(logits.dtype)
 
 
 def spanned(logits: Float[Tensor, "b c h w"], grid: Grid | None) -> tuple[int, int]:
