@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,14 +32,19 @@ def learning_rate(recipe: RecipeSpec, step: int) -> float:
     return max(recipe.lr * (1 - done) ** recipe.poly_power, LOWEST_LR)
 
 
-def build_optimizer(model: nn.Module, recipe: RecipeSpec) -> torch.optim.SGD:
-    """SGD whose groups carry "scale": the head's multiplier; norms and biases do not decay."""
+def build_optimizer(
+    model: nn.Module, recipe: RecipeSpec, learned: Iterable[nn.Parameter] = ()
+) -> torch.optim.SGD:
+    """SGD whose groups carry "scale": the head's multiplier; norms and biases do not decay.
+
+    What the loss itself learns is a group of its own, at the base rate and without decay.
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         scale = recipe.head_lr_multiplier if name.startswith("head.") else 1.0
         decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         [
             {"params": parameters, "scale": scale, "weight_decay": decay}
             for (scale, decay), parameters in groups.items()
@@ -47,6 +52,9 @@ def build_optimizer(model: nn.Module, recipe: RecipeSpec) -> torch.optim.SGD:
         lr=recipe.lr,
         momentum=recipe.momentum,
     )
+    if of_loss := list(learned):
+        optimizer.add_param_group({"params": of_loss, "scale": 1.0, "weight_decay": 0.0})
+    return optimizer
 
 
 @dataclass(frozen=True)
@@ -121,16 +129,18 @@ class Training:
         device: torch.device,
     ) -> None:
         self.model = model.to(device).to(memory_format=torch.channels_last)
+        loss.bind(len(data.dataset.class_names))
         self.loss = loss.to(device)
         self.data = data
         self.device = device
-        self.optimizer = build_optimizer(model, data.recipe)
+        self.optimizer = build_optimizer(model, data.recipe, loss.parameters())
         self.progress = Progress()
 
     def state(self) -> dict[str, Any]:
         """Everything that ``restore`` needs."""
         return {
             "model": self.model.state_dict(),
+            "loss": self.loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": self.progress.state(),
         }
@@ -138,6 +148,7 @@ class Training:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state of this very training."""
         self.model.load_state_dict(state["model"])
+        self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
 

@@ -23,6 +23,13 @@ class SegmentationLoss(nn.Module, ABC):
         super().__init__()
         self.ignore_index = ignore_index
 
+    def bind(self, num_classes: int) -> None:
+        """Create the parameters of a loss that learns some; called once, before a training.
+
+        Args:
+            num_classes: number of channels that the logits will have.
+        """
+
     @abstractmethod
     def terms(
         self,
