@@ -4,11 +4,14 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
 
 from bench.build import resolve_loss
 from bench.profile import load_profile
-from losses.base import SegmentationLoss, one_hot
+from losses.base import SegmentationLoss
 from studies.plan import plan
 from studies.schema import load_study
 
@@ -20,20 +23,24 @@ def block(language):
     return text
 
 
-def test_the_loss_of_your_own_is_a_dice_loss():
-    """0 for a certain and right prediction, and its gradient is finite."""
-    names = {"SegmentationLoss": SegmentationLoss, "one_hot": one_hot}
+def test_the_loss_of_your_own_is_a_focal_loss():
+    """By its definition, (1 - p)^γ · -log p, and as a study's check demands."""
+    names = {"SegmentationLoss": SegmentationLoss, "F": F}
     exec(block("python"), names)
-    loss = names["DiceLoss"]()
-    target = torch.randint(0, 3, (2, 8, 8), generator=torch.Generator().manual_seed(0))
+    loss = names["FocalLoss"](gamma=1.5)
+    g = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 5, generator=g, requires_grad=True)
+    target = torch.randint(0, 3, (2, 4, 5), generator=g)
     target[0, :2] = 255
-    logits = 50.0 * torch.nn.functional.one_hot(target.clamp(max=2), 3).permute(0, 3, 1, 2)
-    assert loss(logits.float(), target).abs() < 1e-5
-    uniform = torch.zeros(2, 3, 8, 8, requires_grad=True)
-    loss(uniform, target).backward()
-    assert uniform.grad is not None
-    assert uniform.grad.isfinite().all()
-    assert (uniform.grad[0, :, :2] == 0).all()
+    p = logits.softmax(1).gather(1, target.clamp(max=2).unsqueeze(1)).squeeze(1)[target != 255]
+    value = loss(logits, target)
+    assert_close(value, ((1 - p) ** 1.5 * -p.log()).mean())
+    value.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[0, :, :2] == 0).all()
+    with pytest.raises(ValueError, match=r"gamma must be at least 1, got 0\.5"):
+        names["FocalLoss"](gamma=0.5)
 
 
 def test_the_study_of_your_own_can_be_planned(tmp_path):

@@ -1,0 +1,91 @@
+"""What docs/adding-a-loss.md shows works as it stands there."""
+
+import importlib.util
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import losses
+from bench.build import check_run, resolve_loss
+from bench.profile import load_profile
+from studies.plan import plan
+from studies.schema import load_study
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "adding-a-loss.md").read_text()
+SHOWN = dict(re.findall(r"```\w+ file=(\S+)\n(.*?)```", GUIDE, re.DOTALL))
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """The guide's package, written out and found as if it were installed."""
+    for name, text in SHOWN.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    folder = tmp_path / "segloss-tversky"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    ((group, points),) = project["project"]["entry-points"].items()
+    found = metadata.EntryPoints(metadata.EntryPoint(*item, group) for item in points.items())
+    monkeypatch.setattr(losses, "entry_points", lambda group: found.select(group=group))
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    sys.modules.pop("segloss_tversky", None)
+
+
+def test_the_dice_loss_is_the_one_of_the_repository():
+    """To the letter; and its line in LOSSES is there."""
+    (line,) = re.findall(r"```python\n    (\"dice\".*)\n```", GUIDE)
+    assert SHOWN["losses/dice.py"] == (ROOT / "losses" / "dice.py").read_text()
+    assert f"    {line}\n" in (ROOT / "losses" / "__init__.py").read_text()
+
+
+def test_the_study_finds_the_package_and_its_losses_work(package):
+    """Five trainings for six rows, all of which can run."""
+    made = plan(
+        load_study(str(package.parent / "overlap.toml")),
+        load_profile("scenes-demo"),
+        names=("overlap", "scenes-demo"),
+        seeds=1,
+        resolve=resolve_loss,
+    )
+    assert len(made.specs) == 5
+    assert sum(len(table.rows) for table in made.manifest.tables) == 6
+    for spec in made.specs.values():
+        check_run(spec)
+
+
+def test_the_packages_own_test_passes(package):
+    """As pytest would run it beside the installed package."""
+    path = package / "test_tversky.py"
+    spec = importlib.util.spec_from_file_location("test_tversky", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tests = [value for name, value in vars(module).items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        test()
+
+
+def test_tversky_at_one_half_is_dice_without_squares(package):
+    """A second way to the package's number."""
+    g = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 6, 7, generator=g, dtype=torch.float64)
+    target = torch.randint(0, 3, (2, 6, 7), generator=g)
+    tversky = losses.build_loss("tversky", beta=0.5)(logits, target)
+    assert_close(tversky, losses.DiceLoss(squared=False)(logits, target))
+
+
+def test_every_file_named_exists():
+    """Paths in backticks, save those of the guide's own package."""
+    paths = re.findall(r"`([\w./-]+/[\w.-]*)`", GUIDE)
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
