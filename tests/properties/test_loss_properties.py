@@ -25,6 +25,7 @@ EVERY_LOSS = [
     pytest.param(CrossEntropyLoss(), id="ce"),
     pytest.param(BinaryCrossEntropyLoss(), id="bce"),
     pytest.param(AffinityFieldLoss(stride=3), id="affinity"),
+    pytest.param(AffinityFieldLoss(variant="original", stride=3), id="affinity-original"),
     pytest.param(DiceLoss(), id="dice"),
     *(
         pytest.param(
