@@ -26,11 +26,11 @@ def split():
 
 @pytest.fixture
 def training(split):
-    def make(loss="ce", seed=3, recipe=RECIPE):
+    def make(loss="ce", seed=3, recipe=RECIPE, **options):
         dataset = open_dataset(DATA, None)
         model = build_model(MODEL, len(dataset.class_names), seed=seed)
         data = TrainingData(split, dataset, recipe, seed)
-        return Training(model, build_loss(loss), data, device=torch.device("cpu"))
+        return Training(model, build_loss(loss, **options), data, device=torch.device("cpu"))
 
     return make
 
@@ -95,9 +95,42 @@ def test_a_training_that_goes_on_from_its_state_ends_in_the_same_bits(training, 
     assert after.progress.augment == whole.progress.augment
 
 
+LEARNED = {"loss": "affinity", "variant": "adaptive", "stride": 4}
+
+
+def test_what_a_loss_learns_is_trained_at_the_base_rate_without_decay(training):
+    """In a group of its own; the model's groups are as ever."""
+    adaptive, plain = training(**LEARNED), training()
+    *groups, learned = adaptive.optimizer.param_groups
+    assert len(groups) == len(plain.optimizer.param_groups)
+    assert (learned["scale"], learned["weight_decay"]) == (1.0, 0.0)
+    (scores,) = learned["params"]
+    assert scores is adaptive.loss.size_scores
+    assert (scores == 0).all()
+    run(adaptive)
+    assert (scores != 0).any()
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_what_a_loss_learns_goes_on_from_a_checkpoint(training, tmp_path, stop):
+    """To the same bits: weights, momentum and records."""
+    whole = training(**LEARNED)
+    records = run(whole)
+    before = training(**LEARNED)
+    kept = run(before, steps=stop)
+    torch.save(before.state(), tmp_path / "state.pt")
+    after = training(**LEARNED)
+    after.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert kept + run(after) == records
+    assert weights_digest(after.model) == weights_digest(whole.model)
+    assert weights_digest(after.loss) == weights_digest(whole.loss)
+    assert weights_digest(after.loss) != weights_digest(before.loss)
+
+
 def test_one_seed_gives_every_loss_the_same_weights_samples_and_augmentation(training):
     """The digests that the report compares: equal over losses, different over seeds."""
     trained = [training(loss) for loss in ("ce", "bce", "affinity", "rmi")]
+    trained.append(training(**LEARNED))
     assert len({weights_digest(t.model) for t in trained}) == 1
     for t in trained:
         run(t)
