@@ -48,6 +48,9 @@ class SegmentationLoss(nn.Module, ABC):
         Raises:
             FloatingPointError: a logit is NaN or infinite (the training has diverged).
             ValueError: a label is neither a class nor ``ignore_index``, or the map is too small.
+
+        A graph of torch.compile cannot look at values: there, neither logits nor labels are
+        checked, and what is not finite makes a loss that is not.
         """
 
     def forward(
@@ -85,6 +88,8 @@ class SegmentationLoss(nn.Module, ABC):
     ) -> Bool[Tensor, "b h w"]:
         """Return the mask of labelled pixels; raise ValueError if a label is no class."""
         valid = target != self.ignore_index
+        if torch.compiler.is_compiling():
+            return valid
         lowest, highest = torch.stack(torch.where(valid, target, 0).aminmax()).tolist()
         if lowest < 0 or highest >= logits.shape[1]:
             stray = lowest if lowest < 0 else highest
@@ -102,6 +107,8 @@ def full_precision(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]
 
 def check_finite(logits: Float[Tensor, "b c h w"], total: Float[Tensor, ""]) -> None:
     """Raise FloatingPointError if a logit is NaN or infinite, which shows in the logits' sum."""
+    if torch.compiler.is_compiling():
+        return
     # A sum of finite logits may overflow: only then are they looked at one by one.
     if not total.isfinite() and (count := int((~logits.isfinite()).sum())):
         raise FloatingPointError(

@@ -63,3 +63,12 @@ def nearest(maps: Tensor, height: int, width: int) -> Tensor:
         for small, large in zip((height, width), maps.shape[-2:], strict=True)
     )
     return maps[:, rows.unsqueeze(1), columns]
+
+
+def on_host(tensor: Tensor) -> bool:
+    """Return whether Python may look at values, and cut the work by what it sees.
+
+    Not on a GPU, which would have to finish all it has queued first, and not while a graph is
+    compiled, which has no values yet.
+    """
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

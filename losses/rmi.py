@@ -22,7 +22,7 @@ from losses.base import (
     full_precision,
     normalised_sigmoid,
 )
-from losses.cells import Grid, cell_counts, cell_coverage, nearest
+from losses.cells import Grid, cell_counts, cell_coverage, nearest, on_host
 from losses.cross_entropy import binary_cross_entropy, cross_entropy
 from losses.region import build_region
 from losses.region_term import Formulation, RegionTerm, absent_value
@@ -183,12 +183,12 @@ class RMILoss(SegmentationLoss):
         -I_l is 0 if nothing is labelled (eq. 16).
         """
         truth = self._truth(labels, valid, logits)
-        present = truth.flatten(2).any(-1).flatten()
-        # A map without truth has a constant value and no gradient, so it need not be computed. A
-        # GPU would have to be waited for to know which ones those are: it computes all.
-        skip = self.skip_absent and logits.device.type == "cpu"
-        pairs = (present if skip else torch.ones_like(present)).nonzero().squeeze(1)
-        wanted = present.tolist() if skip else [True] * len(present)
+        maps = truth.shape[0] * truth.shape[1]
+        wanted, pairs = [True] * maps, torch.arange(maps, device=truth.device)
+        # A map without truth has a constant value and no gradient: it need not be computed.
+        if self.skip_absent and on_host(truth):
+            present = truth.flatten(2).any(-1).flatten()
+            wanted, pairs = present.tolist(), present.nonzero().squeeze(1)
         bce_sum, probs = self._probabilities(logits, labels, valid, wanted)
         values = RegionTerm.apply(
             probs.flatten(0, 1)[pairs],
@@ -198,7 +198,7 @@ class RMILoss(SegmentationLoss):
             self.formulation,
         )
         absent = absent_value(self.region, self.formulation, logits)
-        values = absent.expand(len(present)).index_put((pairs,), values)
+        values = absent.expand(maps).index_put((pairs,), values)
         region = values.view(logits.shape[:2]).sum(1).mean() * valid.any()
         return bce_sum, region.to(logits.dtype)
 

@@ -10,7 +10,7 @@ more than fetching it, so that the gradient is the only large tensor. One-hot la
 built. On a CPU the work goes plane by plane in strips of rows that stay in a core's cache.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from losses.cells import Grid
+from losses.cells import Grid, on_host
 
 # Pixels of a strip on a CPU: a few float32 buffers of this size stay in a core's own cache. Smaller
 # ones would, too, but then the calls cost more than the work.
@@ -73,7 +73,7 @@ class SigmoidTerms(torch.autograd.Function):
                 logit_sums.append(x.sum())
                 x = strip.veiled(x, veil, i, softplus.values)
                 wanted = strip.wants(pooled, i)
-                p = torch.sigmoid(x, out=frame.pixels if wanted else plain)
+                p = put(frame.pixels if wanted else plain, torch.sigmoid, x)
                 softplus.add(i, x, p)
                 if wanted:
                     pool.write(out[i])
@@ -110,13 +110,13 @@ class SigmoidTerms(torch.autograd.Function):
             of_cells = () if of_means is None else strip.cells_of(of_means)
             for i, x in enumerate(strip.pixels_of(logits)):
                 if of_cells and strip.wants(ctx.pooled, i):
-                    p = torch.sigmoid(strip.veiled(x, veil, i, frame.pixels), out=frame.pixels)
+                    p = put(frame.pixels, torch.sigmoid, strip.veiled(x, veil, i, frame.pixels))
                     # p·(g + G - G·p): p meets G at the cells, and the result at the pixels.
                     up = of_cells[i].repeat_interleave(grid.factor, dim=-1).unsqueeze(-2)
-                    torch.addcmul(up + of_sum, up, frame.cells, value=-1, out=slope.cells)
-                    torch.mul(slope.pixels, p, out=out[i])
+                    put(slope.cells, torch.addcmul, up + of_sum, -up, frame.cells)
+                    put(out[i], torch.mul, slope.pixels, p)
                 else:
-                    torch.sigmoid(strip.veiled(x, veil, i, out[i]), out=out[i]).mul_(of_sum)
+                    put(out[i], torch.sigmoid, strip.veiled(x, veil, i, out[i])).mul_(of_sum)
         at_label = torch.where(valid, -of_sum, 0) if veil is not None else -of_sum.expand_as(labels)
         result.scatter_add_(1, labels.unsqueeze(1), at_label.unsqueeze(1))
         return result, None, None, None, None
@@ -153,7 +153,7 @@ class Strip:
         if veil is None:
             return x
         rows = veil[part // self.classes, 0] if self.planes else veil[part]
-        return torch.add(x, rows[..., self.rows, :], out=out)
+        return put(out, torch.add, x, rows[..., self.rows, :])
 
     def wants(self, planes: list[bool], part: int) -> bool:
         """Whether a part is computed if only these planes are asked for."""
@@ -163,7 +163,7 @@ class Strip:
 def strips(logits: Float[Tensor, "b c h w"], grid: Grid) -> Iterator[Strip]:
     """Cut the rows between cells: a cache full at a time on a CPU, else all of them."""
     classes, height, width = logits.shape[1:]
-    on_cpu = logits.device.type == "cpu"
+    on_cpu = on_host(logits)
     end = grid.spanned(height)
     step = max(1, STRIP_PIXELS // (grid.factor * width)) if on_cpu else end
     for first in range(0, end, step):
@@ -246,11 +246,21 @@ class CellSums:
 
 
 def sum_over(terms: Tensor, dim: int, out: Tensor) -> None:
-    """Write the sum over a dimension; a sum of two is faster as such."""
-    if terms.shape[dim] == 2:
-        torch.add(*terms.unbind(dim), out=out)
-    else:
-        torch.sum(terms, dim, out=out)
+    """Write the sum over a short dimension: as additions, which are faster than torch.sum."""
+    first, *others = terms.unbind(dim)
+    if not others:
+        out.copy_(first)
+        return
+    put(out, torch.add, first, others[0])
+    for other in others[1:]:
+        out.add_(other)
+
+
+def put(out: Tensor, operation: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """Write the result to ``out``, which may be a view, and return it."""
+    if torch.compiler.is_compiling():  # a graph knows out= for contiguous memory only
+        return out.copy_(operation(*inputs))
+    return operation(*inputs, out=out)
 
 
 def veil_of(
@@ -260,7 +270,7 @@ def veil_of(
 
     0 where there is a label; None if a CPU sees that there is one everywhere.
     """
-    if valid.device.type == "cpu" and valid.all():
+    if on_host(valid) and valid.all():
         return None
     return torch.where(valid, 0.0, -torch.inf).unsqueeze(1).to(logits.dtype)
 

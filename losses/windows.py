@@ -6,13 +6,14 @@ products A·Z spread back over the map, for which Z itself need not be written o
 S times, shifted by a column each, and a shift by rows is an offset into those copies.
 """
 
-from functools import cache
 from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
+
+from losses.cells import on_host
 
 
 class Moments(NamedTuple):
@@ -45,7 +46,7 @@ def windows_of(
     kept: Float[Tensor, "m n"] | None,
 ) -> Windows:
     """Return the windows of some rows and columns; a place where ``kept`` is 0 is left out."""
-    everywhere = kept is None or (kept.device.type == "cpu" and bool(kept.all()))
+    everywhere = kept is None or (on_host(kept) and bool(kept.all()))
     # Lags need a row of the map that every row of the window sees.
     if everywhere and pair[0].shape[-2] >= 2 * window[0] - 1:
         return LaggedWindows(pair, window)
@@ -175,7 +176,6 @@ def row_products(
     return (rows[:, first : first + count] @ below.mT).unflatten(-1, (height, -1))
 
 
-@cache
 def lag_index(height: int, width: int, device: torch.device) -> Int64[Tensor, "p1 p1"]:
     """Return where entry (i, j) of the Gram matrix is among products [height, s, lag, s].
 
