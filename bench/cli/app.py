@@ -18,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+perf = typer.Typer(help="Time what the comparison is made of.", no_args_is_help=True)
+app.add_typer(perf, name="perf")
 
 Study = Annotated[str, typer.Argument(help="A study by name, or the path of its .toml file.")]
 Studies = Annotated[list[str], typer.Argument(help="Studies by name, or paths of .toml files.")]
@@ -210,6 +212,34 @@ def data(
 
     for entry in [name] if name else DATASETS:
         print_dataset(entry, data_root, checked=name is not None)
+
+
+@perf.command("losses")
+def perf_losses(
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="camvid, voc, paper-camvid or paper-voc; two that suit the device."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Timed calls of each loss.")] = 9,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU if there is one.")] = None,
+    json: Annotated[Path | None, typer.Option(help="File that everything goes to.")] = None,
+    data_root: DataRootOption = None,
+) -> None:
+    """Measure time, peak memory and error of every loss, against CE and plain transcriptions."""
+    from bench.cli.perf_view import print_result
+    from bench.perf import check, check_labels, measure_shape, write_results
+
+    shapes, on = check(shape or [], rounds, device, json)
+    check_labels(shapes, data_root)
+    results = []
+    for measured in shapes:
+        result = measure_shape(
+            measured, device=on, rounds=rounds, data_root=data_root, say=typer.echo
+        )
+        print_result(result)
+        results.append(result)
+    if json is not None:
+        write_results(json, results)
 
 
 def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]:

@@ -1,0 +1,71 @@
+"""The table of `segloss perf losses`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from bench.cli.view import console
+from bench.perf import Figures, Result, Row
+
+NONE = "–"
+
+
+def print_result(result: Result) -> None:
+    """One shape: a row for each loss and one for its plain transcription, then what is missing."""
+    shown, right = 100 * result.occurring_classes, 100 * result.pixel_accuracy
+    for line in (
+        f"\n{result.shape}; {result.labels}: an image shows {shown:.0f} % of the classes, the "
+        f"logits are right at {right:.1f} % of its pixels",
+        f"{result.device}, {result.threads} thread{'s' * (result.threads > 1)}, torch "
+        f"{result.torch}; forward and backward, {result.rounds} rounds",
+    ):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(table(result))
+    for note in result.notes:
+        console.print(note, markup=False, soft_wrap=True)
+
+
+def table(result: Result) -> Table:
+    """The rows of a shape; the time is a median, beside it are minimum and quartiles."""
+    grid = Table("loss", box=None, pad_edge=False)
+    for title in (
+        "ms", "min", "quartiles", "x CE", "x faster\nthan plain", "memory,\nx logits",
+        "error\nof loss", "error of\ngradient",
+    ):  # fmt: skip
+        grid.add_column(title, justify="right")
+    for row in result.rows:
+        for cells in lines(row):
+            grid.add_row(*cells)
+    return grid
+
+
+def lines(row: Row) -> Iterator[tuple[str, ...]]:
+    """The cells of a loss, and those of its plain transcription where there is one."""
+    options = " ".join(f"{name}={value}" for name, value in row.options.items())
+    yield (f"{row.loss} {options}".strip(), *_cells(row.own, row.speedup_over_plain))
+    if row.plain is not None:
+        yield ("  plain", *_cells(row.plain, None))
+
+
+def _cells(figures: Figures, speedup: float | None) -> tuple[str, ...]:
+    seconds = figures.seconds
+    times = (NONE,) * 3
+    if seconds is not None:
+        median, low, q1, q3 = (
+            f"{1000 * value:.1f}" for value in (seconds.median, seconds.min, seconds.q1, seconds.q3)
+        )
+        times = (median, low, f"{q1}..{q3}")
+    return (
+        *times,
+        _number(figures.time_over_ce, ".2f"),
+        _number(speedup, ".2f"),
+        _number(figures.memory_over_logits, ".2f"),
+        _number(figures.loss_error, ".0e"),
+        _number(figures.gradient_error, ".0e"),
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return NONE if value is None else format(value, form)
