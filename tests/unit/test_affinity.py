@@ -185,7 +185,7 @@ def test_a_kind_without_entries_costs_nothing(variant):
 def test_a_second_derivative_is_refused(variant):
     logits, target = batch()
     value = AffinityFieldLoss(variant=variant, stride=3)(logits, target)
-    with pytest.raises(RuntimeError, match="differentiate twice|no second derivative"):
+    with pytest.raises(RuntimeError, match=r"differentiate twice|no second derivative"):
         torch.autograd.grad(value, logits, create_graph=True)[0].sum().backward()
 
 
