@@ -20,6 +20,8 @@ def print_result(result: Result) -> None:
         f"logits are right at {right:.1f} % of its pixels",
         f"{result.device}, {result.threads} thread{'s' * (result.threads > 1)}, torch "
         f"{result.torch}; forward and backward, {result.rounds} rounds",
+        "plain / ms: how often the loss fits into its plain transcription's time; errors: against "
+        "the transcription in float64, the gradient's as a relative L2 norm",
     ):
         console.print(line, markup=False, soft_wrap=True)
     console.print(table(result))
@@ -28,11 +30,12 @@ def print_result(result: Result) -> None:
 
 
 def table(result: Result) -> Table:
-    """The rows of a shape; the time is a median, beside it are minimum and quartiles."""
-    grid = Table("loss", box=None, pad_edge=False)
+    """The rows of a shape, in 80 columns: time is a median, with minimum and quartiles beside it."""
+    grid = Table(box=None, pad_edge=False)
+    grid.add_column("loss", min_width=len("downsample_factor=4"))
     for title in (
-        "ms", "min", "quartiles", "x CE", "x faster\nthan plain", "memory,\nx logits",
-        "error\nof loss", "error of\ngradient",
+        "ms", "min", "quartiles", "ms /\nCE", "plain\n/ ms", "peak /\nlogits", "loss\nerror",
+        "grad.\nerror",
     ):  # fmt: skip
         grid.add_column(title, justify="right")
     for row in result.rows:
@@ -54,7 +57,7 @@ def _cells(figures: Figures, speedup: float | None) -> tuple[str, ...]:
     times = (NONE,) * 3
     if seconds is not None:
         median, low, q1, q3 = (
-            f"{1000 * value:.1f}" for value in (seconds.median, seconds.min, seconds.q1, seconds.q3)
+            _milliseconds(value) for value in (seconds.median, seconds.min, seconds.q1, seconds.q3)
         )
         times = (median, low, f"{q1}..{q3}")
     return (
@@ -65,6 +68,10 @@ def _cells(figures: Figures, speedup: float | None) -> tuple[str, ...]:
         _number(figures.loss_error, ".0e"),
         _number(figures.gradient_error, ".0e"),
     )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.{0 if seconds >= 0.1 else 1}f}"
 
 
 def _number(value: float | None, form: str) -> str:
