@@ -30,7 +30,7 @@ def print_result(result: Result) -> None:
 
 
 def table(result: Result) -> Table:
-    """The rows of a shape, in 80 columns: time is a median, with minimum and quartiles beside it."""
+    """The rows of a shape, in 80 columns: a median time, its minimum and quartiles beside it."""
     grid = Table(box=None, pad_edge=False)
     grid.add_column("loss", min_width=len("downsample_factor=4"))
     for title in (
