@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from losses.affinity_pairs import PairGraph, Pairs
+from losses.cells import on_host
+from losses.first_order import first_order
 
 # Lower bound of the probability of an outcome, so that logarithms stay finite.
 FLOOR = 1e-4
@@ -80,10 +81,10 @@ def affinity(
         convention: which pairs count, and how probabilities are clipped.
     """
     # A GPU takes the whole batch at once, a CPU some images after the others.
-    on_gpu = probs.is_cuda
-    images = len(probs) if on_gpu else max(1, CPU_BLOCK // probs[0].numel())
+    at_once = not on_host(probs)
+    images = len(probs) if at_once else max(1, CPU_BLOCK // probs[0].numel())
     parts = [
-        Pairs.among(part, probs.shape[1], size, drop=convention.drop, list_all=on_gpu)
+        Pairs.among(part, probs.shape[1], size, drop=convention.drop, list_all=at_once)
         for part in labels.split(images)
     ]
     counts = torch.stack([pairs.numbers() for pairs in parts]).sum(0)
@@ -125,10 +126,8 @@ class _Affinity(torch.autograd.Function):
         return (total * labelled).to(probs.dtype)
 
     @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # as decorated
-        ctx: Any, *gradients: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    @first_order
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = gradients
         of_probs, of_rates = ctx.saved_tensors
         by_rate = None if of_rates is None else scale * of_rates
@@ -189,7 +188,7 @@ def edges(
     labels, plane = pairs.labels.flatten(), pairs.labels[0].numel()
     values, slopes = p.view(-1), slope.view(-1)
     total = p.new_zeros((), dtype=torch.float64)
-    block = max(1, pairs.ends.shape[1] if p.is_cuda else CPU_BLOCK // 4)
+    block = max(1, pairs.ends.shape[1] if not on_host(p) else CPU_BLOCK // 4)
     blocks = (part.split(block, dim=1) for part in (pairs.ends, pairs.counts))
     for ends, counts in zip(*blocks, strict=True):
         ends = ends.contiguous()
@@ -232,6 +231,6 @@ def bernoulli_kl(
 
 def _blocks(maps: Float[Tensor, "n c hp wp"]) -> tuple[Float[Tensor, "n _ hp wp"], ...]:
     """Return views of as many channels as make a block on a CPU; all of them on a GPU."""
-    if maps.is_cuda or len(maps) > 1:  # several images are a block
+    if not on_host(maps) or len(maps) > 1:  # several images are a block
         return (maps,)
     return maps.split(max(1, CPU_BLOCK // maps[0, 0].numel()), dim=1)

@@ -13,7 +13,7 @@ LARGEST = 10
 
 @dataclass(frozen=True)
 class Region:
-    """Pixels of a window, ordered from their centre outwards, with a weight each."""
+    """Pixels of a window, with a weight each; if weights differ, from the centre outwards."""
 
     height: int
     width: int
@@ -70,12 +70,15 @@ def build_region(shape: str, size: int, radial_decay: float) -> Region:
     offsets = _offsets(shape)
     height, width = (max(axis) + 1 for axis in zip(*offsets, strict=True))
     middle = [sum(axis) / len(offsets) for axis in zip(*offsets, strict=True)]
-    nearest = sorted((round(math.dist(pixel, middle), 9), pixel) for pixel in offsets)
+    distance = {pixel: round(math.dist(pixel, middle), 9) for pixel in offsets}
+    # Pixels of equal weight go row by row, as in the published code: what that adds to the factor's
+    # diagonal before its logarithm makes the value depend on their order, in the tenth digit.
+    ordered = sorted(offsets, key=lambda pixel: (radial_decay * distance[pixel], pixel))
     return Region(
         height,
         width,
-        tuple(row * width + column for _, (row, column) in nearest),
-        tuple(math.exp(-radial_decay * distance) for distance, _ in nearest),
+        tuple(row * width + column for row, column in ordered),
+        tuple(math.exp(-radial_decay * distance[pixel]) for pixel in ordered),
     )
 
 

@@ -26,8 +26,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from losses.first_order import first_order
 from losses.region import Region
 from losses.windows import Windows, windows_of
 
@@ -94,10 +94,8 @@ class RegionTerm(torch.autograd.Function):
         return entropy(factor, region, formulation.log_offset)
 
     @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # as decorated
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    @first_order
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient of the probabilities."""
         scale = grad_outputs[0].to(ctx.gradient.dtype)
         return ctx.gradient * scale[:, None, None], None, None, None, None

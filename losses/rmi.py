@@ -170,6 +170,7 @@ class RMILoss(SegmentationLoss):
     ) -> Float[Tensor, ""]:
         if self.pixel_term == "bce":
             return binary_cross_entropy(logits, target, valid)
+        check_finite(logits, logits.detach().sum())
         return cross_entropy(logits, target, valid, self.ignore_index)
 
     def _bce_sum_and_region_term(

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from losses.cells import Grid, on_host
+from losses.first_order import first_order
 
 # Pixels of a strip on a CPU: a few float32 buffers of this size stay in a core's own cache. Smaller
 # ones would, too, but then the calls cost more than the work.
@@ -82,6 +82,8 @@ class SigmoidTerms(torch.autograd.Function):
         if veil is not None:
             at_label = torch.where(valid, at_label, 0)
         total = torch.stack(sums).sum() - at_label.sum(-1).sum(dtype=torch.float64)
+        if on_host(total) and not total.isfinite():
+            total = sum_in_float64(logits, labels, valid)
         rows, columns = (grid.cells(length) for length in logits.shape[-2:])
         means = means.div_(grid.factor**2)[..., :rows, :columns]
         logit_sum = torch.stack(logit_sums).sum()
@@ -89,10 +91,8 @@ class SigmoidTerms(torch.autograd.Function):
         return total.to(logits.dtype), means, logit_sum
 
     @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # as decorated
-        ctx: Any, *grad_outputs: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
+    @first_order
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         """Return the gradient of the logits."""
         logits, labels, valid = ctx.saved_tensors
         grid: Grid = ctx.grid
@@ -215,10 +215,10 @@ class SoftplusSum:
         """Take in a part; x may be ``values``."""
         product, total = self.rows[part]
         torch.clamp(x, min=0, out=self.values)
-        self._fill_rest(0)
+        self._fill_rest(0.0)
         torch.sum(self.groups, 0, out=total)
         torch.maximum(p, torch.sub(1, p, out=self.values), out=self.values)
-        self._fill_rest(1)
+        self._fill_rest(1.0)
         torch.prod(self.groups, 0, out=product)
 
     def _fill_rest(self, value: float) -> None:
@@ -254,6 +254,14 @@ def sum_over(terms: Tensor, dim: int, out: Tensor) -> None:
     put(out, torch.add, first, others[0])
     for other in others[1:]:
         out.add_(other)
+
+
+def sum_in_float64(
+    logits: Float[Tensor, "b c h w"], labels: Int64[Tensor, "b h w"], valid: Bool[Tensor, "b h w"]
+) -> Float64[Tensor, ""]:
+    """Return the sum of cross entropies of logits so large that sums of float32 overflow."""
+    x = logits.double()
+    return (F.softplus(x).sum(1) - x.gather(1, labels.unsqueeze(1)).squeeze(1))[valid].sum()
 
 
 def put(out: Tensor, operation: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

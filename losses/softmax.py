@@ -9,14 +9,15 @@ kept for it, the largest logit m and 1 / Σ exp(x - m):
 where y is the one-hot label and g what arrives at the cross entropy of a pixel.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from losses.cells import on_host
+from losses.first_order import first_order
 
 # Logits that a CPU works on at a time: several such blocks stay in a core's second cache.
 CPU_BLOCK = 2**16
@@ -49,17 +50,16 @@ class SoftmaxTerms(torch.autograd.Function):
         channel = target.masked_fill(~valid, 0).unsqueeze(1)
         labelled = valid.to(logits.dtype)
         number = labelled.sum(dtype=torch.float64).clamp(min=1)
-        entropy = (highest - logits.gather(1, channel).squeeze(1)).add_(total.log()).mul_(labelled)
+        entropy = (highest - logits.gather(1, channel).squeeze(1)).add_(total.log())
+        entropy = torch.where(valid, entropy, 0)
         share = labelled.div_(number)
         ctx.save_for_backward(logits, channel, share, highest, share / total)
         mean = entropy.sum(-1).sum(dtype=torch.float64) / number
         return mean.to(logits.dtype), resized(logits, shape)
 
     @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # as decorated
-        ctx: Any, *gradients: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    @first_order
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient of the logits."""
         of_mean, of_resized = gradients
         logits, channel, share, highest, scale = ctx.saved_tensors
@@ -77,7 +77,8 @@ def resized(maps: Float[Tensor, "b c h w"], shape: tuple[int, int]) -> Float[Ten
     Rows go first, each between two neighbours; to read whole rows is what memory is good at.
     """
     above, below, share = _rows(maps, shape[0])
-    rows = maps.index_select(2, above).lerp_(maps.index_select(2, below), share)
+    # Not lerp_, whose difference of two logits may overflow.
+    rows = maps.index_select(2, above).mul_(1 - share).addcmul_(maps.index_select(2, below), share)
     return F.interpolate(rows, shape, mode="bilinear", align_corners=True)
 
 
@@ -107,9 +108,12 @@ def _rows(
     return above, (above + 1).clamp(max=last), share
 
 
-def _blocks(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the same rows of an image of each of maps [b, c, h, w] or [b, h, w], all on a GPU."""
+def _blocks(*maps: Tensor) -> list[tuple[Tensor, ...]]:
+    """Return the same rows of an image of each of maps [b, c, h, w] or [b, h, w], all on a GPU."""
     logits = maps[0]
-    rows = logits.shape[-2] if logits.is_cuda else max(1, CPU_BLOCK // logits[0, :, 0].numel())
-    for image in zip(*maps, strict=True):
-        yield from zip(*(m.split(rows, dim=-2) for m in image), strict=True)
+    rows = logits.shape[-2] if not on_host(logits) else max(1, CPU_BLOCK // logits[0, :, 0].numel())
+    return [
+        block
+        for image in zip(*maps, strict=True)
+        for block in zip(*(part.split(rows, dim=-2) for part in image), strict=True)
+    ]

@@ -6,7 +6,7 @@ products A·Z spread back over the map, for which Z itself need not be written o
 S times, shifted by a column each, and a shift by rows is an offset into those copies.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ class Moments(NamedTuple):
     gram: Float64[Tensor, "m p p"]
 
 
+@runtime_checkable
 class Windows(Protocol):
     """The windows of m pairs of maps."""
 

@@ -27,6 +27,10 @@ EVERY_LOSS = [
     pytest.param(AffinityFieldLoss(stride=3), id="affinity"),
     pytest.param(AffinityFieldLoss(variant="original", stride=3), id="affinity-original"),
     pytest.param(DiceLoss(), id="dice"),
+    pytest.param(DiceLoss(squared=False), id="dice-sums"),
+    pytest.param(AffinityFieldLoss(stride=3, variant="original"), id="affinity-original"),
+    pytest.param(RMILoss(region="1x3", downsample_factor=2), id="rmi-1x3"),
+    pytest.param(RMILoss(radial_decay=0.5, downsample_factor=2), id="rmi-radial"),
     *(
         pytest.param(
             RMILoss(
