@@ -109,11 +109,8 @@ class LaggedWindows:
     def moments(self) -> Moments:
         """See ``Windows``."""
         height, n, v = self.height, self.n, self.v
-        shifted = self._shifted(torch.stack(self.pair, dim=1))
-        m, s, h, _ = shifted.shape
         # One more strip, of ones: products with it are sums.
-        strips = shifted.new_ones(m, s + 1, h, v, dtype=torch.float64)
-        strips[:, :s] = shifted
+        strips = self._strips(torch.float64, ones=1)
         flat, first = strips.flatten(2), height - 1
         common = [
             flat[..., first * v : n * v] @ flat[..., (first + lag) * v : (n + lag) * v].mT
@@ -135,32 +132,39 @@ class LaggedWindows:
     ) -> Float[Tensor, "m h w"]:
         """See ``Windows``."""
         height, width, n, v = self.height, self.width, self.n, self.v
-        maps = torch.stack(self.pair, dim=1)
-        m, _, h, w = maps.shape
-        # Less their mean, maps of little variance keep their digits in float32.
-        shift = maps.mean((-2, -1), keepdim=True)
-        strips = self._shifted(maps - shift).flatten(2)
-        first, *others = matrix.to(maps.dtype).unflatten(2, (2, height, width)).unbind(3)
+        like = self.pair[0]
+        m, h, w = like.shape
+        # Less their means, maps of little variance keep their digits.
+        shifts = torch.stack([maps.mean((-2, -1)) for maps in self.pair], dim=1)
+        strips = self._strips(like.dtype).view(m, 2, -1).sub_(shifts.unsqueeze(2))
+        strips = strips.view(m, 2 * width, -1)
+        first, *others = matrix.to(like.dtype).unflatten(2, (2, height, width)).unbind(3)
         product = first.flatten(2) @ strips[..., : n * v]
         for y, block in enumerate(others, 1):
             product.baddbmm_(block.flatten(2), strips[..., y * v : (y + n) * v])
 
-        rest = mean.unflatten(1, (2, height * width)) - shift.flatten(2)
+        rest = mean.unflatten(1, (2, height * width)) - shifts.unsqueeze(2)
         of_rest = (matrix @ rest.view(m, -1, 1)).view(m, height, width, 1)
-        by_row = maps.new_zeros(m, width, h)
+        by_row = like.new_zeros(m, width, h)
         for y in range(height):
             by_row[..., y : y + n] -= of_rest[:, y]
         by_column = by_row.unsqueeze(-1).repeat(1, 1, 1, v)
         for y, part in enumerate(product.view(m, height, width, n, v).unbind(1)):
             by_column[:, :, y : y + n].add_(part)
-        spread = maps.new_zeros(m, h, w)
+        spread = like.new_zeros(m, h, w)
         for x, part in enumerate(by_column.unbind(1)):
             spread[..., x : x + v].add_(part)
         return spread
 
-    def _shifted(self, maps: Float[Tensor, "m 2 h w"]) -> Float[Tensor, "m s h v"]:
-        """Return both maps shifted by 0, 1, … columns."""
-        return maps.unfold(-1, self.width, 1).permute(0, 1, 4, 2, 3).flatten(1, 2)
+    def _strips(self, dtype: torch.dtype, ones: int = 0) -> Float[Tensor, "m s h v"]:
+        """Return each map shifted by 0, 1, … columns, and then strips of ones."""
+        m, h, _ = self.pair[0].shape
+        width = self.width
+        strips = self.pair[0].new_empty(m, 2 * width + ones, h, self.v, dtype=dtype)
+        for first, maps in zip((0, width), self.pair, strict=True):
+            strips[:, first : first + width] = maps.unfold(-1, width, 1).permute(0, 3, 1, 2)
+        strips[:, 2 * width :] = 1
+        return strips
 
 
 def row_products(
