@@ -105,6 +105,9 @@ class RMILoss(SegmentationLoss):
                 choices = ", ".join(get_args(kind))
                 raise ValueError(f"{option} must be one of {choices}, got {value!r}")
         self.region = build_region(region, region_size, radial_decay)
+        self.region_option = (
+            f"region_size ({region_size})" if region == "square" else f"region ({region})"
+        )
         self.pooling = pooling
         self.lambda_ = lambda_
         self.formulation = FORMULATIONS[formulation]
@@ -159,7 +162,7 @@ class RMILoss(SegmentationLoss):
             raise ValueError(
                 f"a crop of {height} x {width} is {rows} x {columns} after downsampling by "
                 f"{factor}: too small for two regions of {region.height} x {region.width}; use a "
-                f"larger crop, a smaller region or a smaller downsample_factor ({factor})"
+                f"larger crop, or a smaller {self.region_option} or downsample_factor ({factor})"
             )
 
     def _pixel_term(
