@@ -65,7 +65,8 @@ def test_lambda_outside_its_range(segloss, tiny_study, tiny_profile, edit, tmp_p
     refused(done, tmp_path, "lambda_", "[0, 1]", "1.5")
 
 
-def test_missing_data_root(segloss, tiny_study, camvid_profile, tmp_path):
+def test_missing_data_root(segloss, tiny_study, camvid_profile, tmp_path, monkeypatch):
+    monkeypatch.delenv("SEGLOSS_DATA_ROOT", raising=False)
     done = segloss("run", tiny_study, "--profile", camvid_profile, "--root", "out")
     refused(done, tmp_path, "--data-root")
     done = segloss(
