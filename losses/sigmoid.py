@@ -22,9 +22,9 @@ from torch import Tensor
 from losses.cells import Grid, on_host
 from losses.first_order import first_order
 
-# Pixels of a strip on a CPU: a few float32 buffers of this size stay in a core's own cache. Smaller
-# ones would, too, but then the calls cost more than the work.
-STRIP_PIXELS = 2**18
+# Pixels of a strip on a CPU: a few float32 buffers of this size stay in a core's own cache. In half
+# as many the calls would cost more than the work.
+STRIP_PIXELS = 2**16
 # Factors in [1/2, 1] that are multiplied before a logarithm is taken; 2^-64 does not underflow.
 GROUP = 64
 # Values of float32 in a cache line.
