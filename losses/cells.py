@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -57,12 +58,13 @@ def _covered(length: int, grid: Grid, like: Tensor) -> Float[Tensor, " cells"]:
 
 
 def nearest(maps: Tensor, height: int, width: int) -> Tensor:
-    """Return maps [b, h, w] resized to the nearest pixel above and to the left."""
+    """Return maps [b, h, w] of any type resized as torch.nn.functional.interpolate's "nearest"."""
     rows, columns = (
-        torch.arange(small, device=maps.device) * large // small
+        # Positions are resized, since it takes no labels; its rounding is not that of i·h // small.
+        F.interpolate(torch.arange(float(large), device=maps.device)[None, None], small).long()
         for small, large in zip((height, width), maps.shape[-2:], strict=True)
     )
-    return maps[:, rows.unsqueeze(1), columns]
+    return maps[:, rows.flatten().unsqueeze(1), columns.flatten()]
 
 
 def on_host(tensor: Tensor) -> bool:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import losses
 from losses import (
@@ -16,6 +17,7 @@ from losses import (
     find_loss,
     loss_options,
 )
+from losses.cells import nearest
 
 
 def logits_and_target(classes: int = 3, height: int = 48, width: int = 40):
@@ -215,3 +217,13 @@ def test_probabilities_sum_to_one_and_keep_the_order_of_the_logits(name):
     probabilities = build_loss(name).probabilities(logits)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(2, 4, 3))
     assert torch.equal(probabilities.argmax(1), logits.argmax(1))
+
+
+@pytest.mark.parametrize(("height", "width"), [(106, 41), (480, 360), (53, 97)])
+@pytest.mark.parametrize("factor", [2, 3, 4, 6])
+def test_nearest_labels_are_those_of_torch(height, width, factor):
+    """Also where rounding in float32 moves one: 106 rows by 4."""
+    maps = torch.arange(height * width).view(1, height, width)
+    size = height // factor, width // factor
+    expected = F.interpolate(maps[None].double(), size)[0].long()
+    assert torch.equal(nearest(maps, *size), expected)
