@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from losses.affinity_terms import ORIGINAL, PORT, affinity
 from losses.base import SegmentationLoss
+from losses.cells import nearest
 from losses.softmax import SoftmaxTerms
 
 Variant = Literal["port", "original", "adaptive"]
@@ -110,7 +111,7 @@ class AffinityFieldLoss(SegmentationLoss):
         self.check_input_size(*logits.shape[-2:])
         shape = self._resized(*logits.shape[-2:])
         pixel, resized = SoftmaxTerms.apply(logits.contiguous(), target, valid, shape)
-        labels = nearest(target, shape)
+        labels = nearest(target, *shape)
         labels = labels.masked_fill(labels == self.ignore_index, logits.shape[1])
         return {
             "ce": pixel,
@@ -170,13 +171,3 @@ class AffinityFieldLoss(SegmentationLoss):
         reversed_ = 2 * scores.detach() - scores
         # The last label is that of ignored centres, which this variant drops.
         return F.pad(lambdas * reversed_.softmax(0), (0, 1))
-
-
-def nearest(labels: Int64[Tensor, "b h w"], shape: tuple[int, int]) -> Int64[Tensor, "b hr wr"]:
-    """Return the labels resized to so many rows and columns."""
-    # Places are resized, since interpolate takes no integers of 64 bits; float32 has them exactly.
-    rows, columns = (
-        F.interpolate(torch.arange(old, device=labels.device).float().view(1, 1, -1), new).long()
-        for new, old in zip(shape, labels.shape[-2:], strict=True)
-    )
-    return labels[:, rows.view(-1, 1), columns.view(-1)]

@@ -13,7 +13,7 @@ class SegmentationLoss(nn.Module, ABC):
     """A loss over the logits of a batch; a subclass writes ``terms``.
 
     Options are keyword-only constructor arguments of type bool, int, float, str or Literal, each
-    with a default: the command line, study axes and table columns are read off the signature.
+    with a default: study axes and table columns are read off the signature.
     """
 
     version: ClassVar[int] = 1

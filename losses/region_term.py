@@ -31,7 +31,8 @@ from losses.first_order import first_order
 from losses.region import Region
 from losses.windows import Windows, windows_of
 
-# Bytes of float64 points that are worked on at once: on a CPU they stay in a core's second cache.
+# Bytes of float64 maps, shifted by each column of a region, that are worked on at once: on a CPU
+# enough to be worth the calls, on a GPU a small share of its memory.
 CHUNK_BYTES = {"cpu": 6 * 2**20, "cuda": 2**28}
 
 
@@ -107,7 +108,7 @@ def cut(
     kept: Float[Tensor, "m n"] | None,
     region: Region,
 ) -> list[Windows]:
-    """Return the maps' windows in parts for the cache."""
+    """Return the maps' windows, a few maps in each part."""
     one = 8 * 2 * region.width * probs.shape[1] * probs.shape[2]
     step = max(1, CHUNK_BYTES[probs.device.type] // one)
     window = (region.height, region.width)

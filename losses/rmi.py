@@ -226,14 +226,13 @@ class RMILoss(SegmentationLoss):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c hc wc"]]:
         """Return the sum of sigmoid cross entropies, and the downsampled probabilities."""
         grid, height, width = self.grid, *logits.shape[-2:]
+        cells = grid if self.pooling == "avg" else Grid()
+        bce_sum, probs, logit_sum = SigmoidTerms.apply(logits, labels, valid, cells, wanted)
+        check_finite(logits, logit_sum)
         if self.pooling == "avg":
-            bce_sum, probs, logit_sum = SigmoidTerms.apply(logits, labels, valid, grid, wanted)
-            check_finite(logits, logit_sum)
             # A constant moves no covariance; what the padding takes of it does, at the border.
             offset = cell_coverage(height, width, grid, probs) * self.formulation.probability_offset
             return bce_sum, probs + offset
-        bce_sum, probs, logit_sum = SigmoidTerms.apply(logits, labels, valid, Grid(), wanted)
-        check_finite(logits, logit_sum)
         if self.pooling == "max":
             return bce_sum, F.max_pool2d(probs, grid.factor, padding=grid.padding)
         size = [grid.cells(length) for length in (height, width)]
