@@ -78,26 +78,30 @@ class SegmentationLoss(nn.Module, ABC):
         Half precision goes no further: its sigmoid saturates at logits of about 10.
         Raises as ``terms`` does.
         """
-        valid = self.labelled(logits, target)
+        _, valid = self.labelled(logits, target)
         logits = full_precision(logits)
         check_finite(logits, logits.detach().sum())
         return logits, valid
 
     def labelled(
         self, logits: Float[Tensor, "b c h w"], target: Int64[Tensor, "b h w"]
-    ) -> Bool[Tensor, "b h w"]:
-        """Return the mask of labelled pixels; raise ValueError if a label is no class."""
+    ) -> tuple[Int64[Tensor, "b h w"], Bool[Tensor, "b h w"]]:
+        """Return the labels, 0 at pixels without one, and the mask of labelled pixels.
+
+        Raises ValueError if a label is no class.
+        """
         valid = target != self.ignore_index
+        labels = torch.where(valid, target, 0)
         if torch.compiler.is_compiling():
-            return valid
-        lowest, highest = torch.stack(torch.where(valid, target, 0).aminmax()).tolist()
+            return labels, valid
+        lowest, highest = torch.stack(labels.aminmax()).tolist()
         if lowest < 0 or highest >= logits.shape[1]:
             stray = lowest if lowest < 0 else highest
             raise ValueError(
                 f"label {stray} is neither one of the {logits.shape[1]} classes "
                 f"nor ignore_index {self.ignore_index}"
             )
-        return valid
+        return labels, valid
 
 
 def full_precision(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

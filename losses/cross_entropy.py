@@ -1,6 +1,5 @@
 """Pixel-wise losses: softmax and sigmoid cross entropy."""
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -44,8 +43,8 @@ class BinaryCrossEntropyLoss(SegmentationLoss):
         progress: float = 0.0,
     ) -> dict[str, Float[Tensor, ""]]:
         """Return {"bce": binary cross entropy}; see ``SegmentationLoss.terms``."""
-        valid = self.labelled(logits, target)
-        return {"bce": binary_cross_entropy(full_precision(logits), target, valid)}
+        labels, valid = self.labelled(logits, target)
+        return {"bce": binary_cross_entropy(full_precision(logits), labels, valid)}
 
     def probabilities(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return sigmoids, normalised over classes."""
@@ -65,14 +64,14 @@ def cross_entropy(
 
 def binary_cross_entropy(
     logits: Float[Tensor, "b c h w"],
-    target: Int64[Tensor, "b h w"],
+    labels: Int64[Tensor, "b h w"],
     valid: Bool[Tensor, "b h w"],
 ) -> Float[Tensor, ""]:
     """Return the sum over ``valid`` pixels and all classes, over the number of those pixels + 1.
 
     Raises FloatingPointError if a logit is NaN or infinite.
     """
-    labels = torch.where(valid, target, 0)
-    total, _, logit_sum = SigmoidTerms.apply(logits.contiguous(), labels, valid, None, [])
+    share = 1 / (valid.sum() + 1).to(logits.dtype)
+    total, _, logit_sum = SigmoidTerms.apply(logits.contiguous(), labels, valid, None, [], share)
     check_finite(logits, logit_sum)
-    return total / (valid.sum() + 1)
+    return total * share

@@ -128,14 +128,13 @@ class RMILoss(SegmentationLoss):
 
         A term of weight 0 is absent. See ``SegmentationLoss.terms``.
         """
-        valid = self.labelled(logits, target)
+        labels, valid = self.labelled(logits, target)
         logits = full_precision(logits)
         # Half precision would round the covariances' products.
         with torch.autocast(logits.device.type, enabled=False):
             if self.lambda_ == 1:
-                return {self.pixel_term: self._pixel_term(logits, target, valid)}
+                return {self.pixel_term: self._pixel_term(logits, target, labels, valid)}
             self.check_input_size(*logits.shape[-2:])
-            labels = torch.where(valid, target, 0)
             bce_sum, region = self._bce_sum_and_region_term(logits.contiguous(), labels, valid)
             terms = {"rmi": (1 - self.lambda_) * region}
             if self.lambda_ == 0:
@@ -169,10 +168,11 @@ class RMILoss(SegmentationLoss):
         self,
         logits: Float[Tensor, "b c h w"],
         target: Int64[Tensor, "b h w"],
+        labels: Int64[Tensor, "b h w"],
         valid: Bool[Tensor, "b h w"],
     ) -> Float[Tensor, ""]:
         if self.pixel_term == "bce":
-            return binary_cross_entropy(logits, target, valid)
+            return binary_cross_entropy(logits, labels, valid)
         check_finite(logits, logits.detach().sum())
         return cross_entropy(logits, target, valid, self.ignore_index)
 
@@ -227,7 +227,8 @@ class RMILoss(SegmentationLoss):
         """Return the sum of sigmoid cross entropies, and the downsampled probabilities."""
         grid, height, width = self.grid, *logits.shape[-2:]
         cells = grid if self.pooling == "avg" else Grid()
-        bce_sum, probs, logit_sum = SigmoidTerms.apply(logits, labels, valid, cells, wanted)
+        share = self.lambda_ / (valid.sum() + 1).to(logits.dtype)
+        bce_sum, probs, logit_sum = SigmoidTerms.apply(logits, labels, valid, cells, wanted, share)
         check_finite(logits, logit_sum)
         if self.pooling == "avg":
             # A constant moves no covariance; what the padding takes of it does, at the border.

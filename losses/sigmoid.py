@@ -5,13 +5,15 @@ Both need p = σ(x) of every pixel and class, and so does the gradient of both,
     ∂/∂x = (p - y)·g + G·p·(1 - p),
 
 where g is the gradient that arrives at the cross entropy and G at the pixel's cell of the pooled
-map. Nothing of the logits' size is kept for it: the backward pass computes p again, which costs no
-more than fetching it, so that the gradient is the only large tensor. One-hot labels y are never
-built. On a CPU the work goes plane by plane in strips of rows that stay in a core's cache.
+map. The gradient is the only tensor of the logits' size. Planes without G get theirs while p is at
+hand, if g can be told ahead; for the others the backward pass computes p again, which costs no more
+than fetching it. One-hot labels y are never built. On a CPU the work goes plane by plane in strips
+of rows that stay in a core's cache.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -45,6 +47,7 @@ class SigmoidTerms(torch.autograd.Function):
         valid: Bool[Tensor, "b h w"],
         grid: Grid | None,
         pooled: list[bool],
+        expected: Float[Tensor, ""],
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c hc wc"], Float[Tensor, ""]]:
         """Return the sum over pixels and classes, the means, and the sum of all logits.
 
@@ -56,27 +59,34 @@ class SigmoidTerms(torch.autograd.Function):
             grid: the cells; None if no means are wanted, which are then of size 0.
             pooled: whether means are wanted, by plane: all classes of the first image, and so on.
                 The others are 0 and take no gradient. On a GPU all are computed.
+            expected: the gradient that will most likely arrive at the sum; another costs time only.
         """
-        ctx.save_for_backward(logits, labels, valid)
+        veil = veil_of(valid, logits)
+        ctx.save_for_backward(logits, labels, valid, veil)
         ctx.set_materialize_grads(False)
         means = logits.new_zeros(*logits.shape[:2], *spanned(logits, grid))
         grid, pooled = (Grid(), []) if grid is None else (grid, pooled)
-        ctx.grid, ctx.pooled = grid, pooled
-        veil = veil_of(valid, logits)
+        ctx.grid, ctx.pooled, ctx.expected = grid, pooled, expected
+        ahead = ctx.needs_input_grad[0] and on_host(logits)
+        ctx.gradient = gradient = torch.empty_like(logits) if ahead else None
         sums, logit_sums = [], []
         for strip in strips(logits, grid):
             frame = Frame(strip, logits, grid)
             parts, out = strip.pixels_of(logits), strip.cells_of(means)
-            plain = torch.empty_like(parts[0])
-            softplus, pool = SoftplusSum(plain, len(parts)), CellSums(frame.cells)
-            for i, x in enumerate(parts):
+            slopes = () if gradient is None else strip.pixels_of(gradient)
+            spare = torch.empty_like(parts[0])
+            softplus, pool = SoftplusSum(parts[0], len(parts)), CellSums(frame.cells)
+            for i, (x, shade) in enumerate(zip(parts, strip.veils_of(veil), strict=False)):
                 logit_sums.append(x.sum())
-                x = strip.veiled(x, veil, i, softplus.values)
+                x = veiled(x, shade, softplus.values)
                 wanted = strip.wants(pooled, i)
+                plain = slopes[i] if slopes else spare
                 p = put(frame.pixels if wanted else plain, torch.sigmoid, x)
                 softplus.add(i, x, p)
                 if wanted:
                     pool.write(out[i])
+                elif slopes:
+                    p.mul_(expected)
             sums.append(softplus.total())
         at_label = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
         if veil is not None:
@@ -94,7 +104,7 @@ class SigmoidTerms(torch.autograd.Function):
     @first_order
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         """Return the gradient of the logits."""
-        logits, labels, valid = ctx.saved_tensors
+        logits, labels, valid, veil = ctx.saved_tensors
         grid: Grid = ctx.grid
         of_sum, of_means, _ = grad_outputs
         of_sum = logits.new_zeros(()) if of_sum is None else of_sum
@@ -102,24 +112,30 @@ class SigmoidTerms(torch.autograd.Function):
             height, width = spanned(logits, grid)
             missing = (0, width - of_means.shape[-1], 0, height - of_means.shape[-2])
             of_means = F.pad(of_means, missing) / grid.factor**2
-        veil = veil_of(valid, logits)
-        result = torch.empty_like(logits)
+        # Given away once; a second pass through a graph that was kept computes it anew.
+        result, ctx.gradient = ctx.gradient, None
+        ready = result is not None and of_sum.equal(ctx.expected)
+        result = torch.empty_like(logits) if result is None else result
         for strip in strips(logits, grid):
             frame, slope = Frame(strip, logits, grid), Frame(strip, logits, grid)
             out = strip.pixels_of(result)
             of_cells = () if of_means is None else strip.cells_of(of_means)
-            for i, x in enumerate(strip.pixels_of(logits)):
-                if of_cells and strip.wants(ctx.pooled, i):
-                    p = put(frame.pixels, torch.sigmoid, strip.veiled(x, veil, i, frame.pixels))
+            parts = zip(strip.pixels_of(logits), strip.veils_of(veil), strict=False)
+            for i, (x, shade) in enumerate(parts):
+                wanted = strip.wants(ctx.pooled, i)
+                if ready and not wanted:
+                    continue
+                if wanted and of_cells:
+                    p = put(frame.pixels, torch.sigmoid, veiled(x, shade, frame.pixels))
                     # p·(g + G - G·p): p meets G at the cells, and the result at the pixels.
                     up = of_cells[i].repeat_interleave(grid.factor, dim=-1).unsqueeze(-2)
                     put(slope.cells, torch.addcmul, up + of_sum, -up, frame.cells)
                     put(out[i], torch.mul, slope.pixels, p)
                 else:
-                    put(out[i], torch.sigmoid, strip.veiled(x, veil, i, out[i])).mul_(of_sum)
+                    put(out[i], torch.sigmoid, veiled(x, shade, out[i])).mul_(of_sum)
         at_label = torch.where(valid, -of_sum, 0) if veil is not None else -of_sum.expand_as(labels)
         result.scatter_add_(1, labels.unsqueeze(1), at_label.unsqueeze(1))
-        return result, None, None, None, None
+        return result, None, None, None, None, None
 
 
 @dataclass(frozen=True)
@@ -146,14 +162,12 @@ class Strip:
         """Its rows, part by part."""
         return (rows.flatten(0, 1) if self.planes else rows).unbind()
 
-    def veiled(
-        self, x: Tensor, veil: Float[Tensor, "b 1 h w"] | None, part: int, out: Tensor
-    ) -> Tensor:
-        """A part of the logits, -inf where there is no label: written to ``out`` if need be."""
+    def veils_of(self, veil: Float[Tensor, "b h w"] | None) -> Iterable[Tensor | None]:
+        """The veil over every part, without end if there is none."""
         if veil is None:
-            return x
-        rows = veil[part // self.classes, 0] if self.planes else veil[part]
-        return put(out, torch.add, x, rows[..., self.rows, :])
+            return repeat(None)
+        images = veil[:, self.rows].unbind()
+        return [image for image in images for _ in range(self.classes)] if self.planes else images
 
     def wants(self, planes: list[bool], part: int) -> bool:
         """Whether a part is computed if only these planes are asked for."""
@@ -165,7 +179,8 @@ def strips(logits: Float[Tensor, "b c h w"], grid: Grid) -> Iterator[Strip]:
     classes, height, width = logits.shape[1:]
     on_cpu = on_host(logits)
     end = grid.spanned(height)
-    step = max(1, STRIP_PIXELS // (grid.factor * width)) if on_cpu else end
+    count = round(height * width / STRIP_PIXELS) if on_cpu else 1
+    step = -(-end // max(1, count))
     for first in range(0, end, step):
         last = min(first + step, end)
         top = max(first * grid.factor - grid.padding, 0)
@@ -215,15 +230,11 @@ class SoftplusSum:
         """Take in a part; x may be ``values``."""
         product, total = self.rows[part]
         torch.clamp(x, min=0, out=self.values)
-        self._fill_rest(0.0)
+        self.rest.fill_(0)
         torch.sum(self.groups, 0, out=total)
         torch.maximum(p, torch.sub(1, p, out=self.values), out=self.values)
-        self._fill_rest(1.0)
+        self.rest.fill_(1)
         torch.prod(self.groups, 0, out=product)
-
-    def _fill_rest(self, value: float) -> None:
-        if self.rest.numel():
-            self.rest.fill_(value)
 
     def total(self) -> Float64[Tensor, ""]:
         """Return the sum over all parts."""
@@ -271,16 +282,21 @@ def put(out: Tensor, operation: Callable[..., Tensor], *inputs: Tensor) -> Tenso
     return operation(*inputs, out=out)
 
 
+def veiled(x: Tensor, shade: Tensor | None, out: Tensor) -> Tensor:
+    """Return a part of the logits, -inf where there is no label: in ``out`` if need be."""
+    return x if shade is None else put(out, torch.add, x, shade)
+
+
 def veil_of(
     valid: Bool[Tensor, "b h w"], logits: Float[Tensor, "b c h w"]
-) -> Float[Tensor, "b 1 h w"] | None:
+) -> Float[Tensor, "b h w"] | None:
     """Return what to add to logits to make p, its slope and its entropy 0 without a label: -inf.
 
     0 where there is a label; None if a CPU sees that there is one everywhere.
     """
     if on_host(valid) and valid.all():
         return None
-    return torch.where(valid, 0.0, -torch.inf).unsqueeze(1).to(logits.dtype)
+    return torch.where(valid, 0.0, -torch.inf).to(logits.dtype)
 
 
 def spanned(logits: Float[Tensor, "b c h w"], grid: Grid | None) -> tuple[int, int]:
