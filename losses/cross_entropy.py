@@ -10,6 +10,7 @@ from losses.base import (
     full_precision,
     normalised_sigmoid,
 )
+from losses.cells import Grid
 from losses.sigmoid import SigmoidTerms
 
 
@@ -72,6 +73,6 @@ def binary_cross_entropy(
     Raises FloatingPointError if a logit is NaN or infinite.
     """
     share = 1 / (valid.sum() + 1).to(logits.dtype)
-    total, _, logit_sum = SigmoidTerms.apply(logits.contiguous(), labels, valid, None, [], share)
+    total, _, logit_sum = SigmoidTerms.apply(logits.contiguous(), labels, valid, Grid(), [], share)
     check_finite(logits, logit_sum)
     return total * share

@@ -188,14 +188,13 @@ class RMILoss(SegmentationLoss):
         """
         truth = self._truth(labels, valid, logits)
         maps = truth.shape[0] * truth.shape[1]
-        wanted, pairs = [True] * maps, torch.arange(maps, device=truth.device)
+        pairs = torch.arange(maps, device=truth.device)
         # A map without truth has a constant value and no gradient: it need not be computed.
         if self.skip_absent and on_host(truth):
-            present = truth.flatten(2).any(-1).flatten()
-            wanted, pairs = present.tolist(), present.nonzero().squeeze(1)
-        bce_sum, probs = self._probabilities(logits, labels, valid, wanted)
+            pairs = truth.flatten(2).any(-1).flatten().nonzero().squeeze(1)
+        bce_sum, probs = self._probabilities(logits, labels, valid, pairs)
         values = RegionTerm.apply(
-            probs.flatten(0, 1)[pairs],
+            probs,
             truth.flatten(0, 1)[pairs],
             self._kept(valid, pairs // logits.shape[1]),
             self.region,
@@ -222,13 +221,14 @@ class RMILoss(SegmentationLoss):
         logits: Float[Tensor, "b c h w"],
         labels: Int64[Tensor, "b h w"],
         valid: Bool[Tensor, "b h w"],
-        wanted: list[bool],
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c hc wc"]]:
-        """Return the sum of sigmoid cross entropies, and the downsampled probabilities."""
+        pairs: Int64[Tensor, " m"],
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "m hc wc"]]:
+        """Return the sum of sigmoid cross entropies, and some planes' downsampled probabilities."""
         grid, height, width = self.grid, *logits.shape[-2:]
         cells = grid if self.pooling == "avg" else Grid()
+        pooled = pairs.tolist() if on_host(pairs) else list(range(len(pairs)))
         share = self.lambda_ / (valid.sum() + 1).to(logits.dtype)
-        bce_sum, probs, logit_sum = SigmoidTerms.apply(logits, labels, valid, cells, wanted, share)
+        bce_sum, probs, logit_sum = SigmoidTerms.apply(logits, labels, valid, cells, pooled, share)
         check_finite(logits, logit_sum)
         if self.pooling == "avg":
             # A constant moves no covariance; what the padding takes of it does, at the border.
@@ -237,7 +237,8 @@ class RMILoss(SegmentationLoss):
         if self.pooling == "max":
             return bce_sum, F.max_pool2d(probs, grid.factor, padding=grid.padding)
         size = [grid.cells(length) for length in (height, width)]
-        return bce_sum, F.interpolate(probs, size, mode="bilinear", align_corners=True)
+        probs = F.interpolate(probs.unsqueeze(1), size, mode="bilinear", align_corners=True)
+        return bce_sum, probs.squeeze(1)
 
     def _kept(
         self, valid: Bool[Tensor, "b h w"], images: Int64[Tensor, " m"]

@@ -45,10 +45,10 @@ class SigmoidTerms(torch.autograd.Function):
         logits: Float[Tensor, "b c h w"],
         labels: Int64[Tensor, "b h w"],
         valid: Bool[Tensor, "b h w"],
-        grid: Grid | None,
-        pooled: list[bool],
+        grid: Grid,
+        pooled: list[int],
         expected: Float[Tensor, ""],
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c hc wc"], Float[Tensor, ""]]:
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "m hc wc"], Float[Tensor, ""]]:
         """Return the sum over pixels and classes, the means, and the sum of all logits.
 
         Args:
@@ -56,34 +56,33 @@ class SigmoidTerms(torch.autograd.Function):
             logits: one channel per class, contiguous.
             labels: the class of each pixel; any class where it has none.
             valid: whether it has one.
-            grid: the cells; None if no means are wanted, which are then of size 0.
-            pooled: whether means are wanted, by plane: all classes of the first image, and so on.
-                The others are 0 and take no gradient. On a GPU all are computed.
+            grid: the cells.
+            pooled: the m planes whose means are wanted, counted through all classes of the first
+                image, of the second, and so on. On a GPU: all.
             expected: the gradient that will most likely arrive at the sum; another costs time only.
         """
         veil = veil_of(valid, logits)
         ctx.save_for_backward(logits, labels, valid, veil)
         ctx.set_materialize_grads(False)
-        means = logits.new_zeros(*logits.shape[:2], *spanned(logits, grid))
-        grid, pooled = (Grid(), []) if grid is None else (grid, pooled)
+        spanned = (grid.spanned(length) for length in logits.shape[-2:])
+        means = logits.new_zeros(len(pooled), *spanned)
         ctx.grid, ctx.pooled, ctx.expected = grid, pooled, expected
         ahead = ctx.needs_input_grad[0] and on_host(logits)
         ctx.gradient = gradient = torch.empty_like(logits) if ahead else None
         sums, logit_sums = [], []
         for strip in strips(logits, grid):
             frame = Frame(strip, logits, grid)
-            parts, out = strip.pixels_of(logits), strip.cells_of(means)
+            parts, out = strip.pixels_of(logits), strip.cells_of(means, pooled)
             slopes = () if gradient is None else strip.pixels_of(gradient)
             spare = torch.empty_like(parts[0])
             softplus, pool = SoftplusSum(parts[0], len(parts)), CellSums(frame.cells)
             for i, (x, shade) in enumerate(zip(parts, strip.veils_of(veil), strict=False)):
                 logit_sums.append(x.sum())
                 x = veiled(x, shade, softplus.values)
-                wanted = strip.wants(pooled, i)
                 plain = slopes[i] if slopes else spare
-                p = put(frame.pixels if wanted else plain, torch.sigmoid, x)
+                p = put(frame.pixels if i in out else plain, torch.sigmoid, x)
                 softplus.add(i, x, p)
-                if wanted:
+                if i in out:
                     pool.write(out[i])
                 elif slopes:
                     p.mul_(expected)
@@ -109,23 +108,23 @@ class SigmoidTerms(torch.autograd.Function):
         of_sum, of_means, _ = grad_outputs
         of_sum = logits.new_zeros(()) if of_sum is None else of_sum
         if of_means is not None:
-            height, width = spanned(logits, grid)
-            missing = (0, width - of_means.shape[-1], 0, height - of_means.shape[-2])
+            rows, columns = (grid.spanned(length) for length in logits.shape[-2:])
+            missing = (0, columns - of_means.shape[-1], 0, rows - of_means.shape[-2])
             of_means = F.pad(of_means, missing) / grid.factor**2
         # Given away once; a second pass through a graph that was kept computes it anew.
         result, ctx.gradient = ctx.gradient, None
-        ready = result is not None and of_sum.equal(ctx.expected)
+        told = result is not None and of_sum.equal(ctx.expected)
+        ready = set(range(logits.shape[0] * logits.shape[1])) - set(ctx.pooled) if told else ()
         result = torch.empty_like(logits) if result is None else result
         for strip in strips(logits, grid):
             frame, slope = Frame(strip, logits, grid), Frame(strip, logits, grid)
             out = strip.pixels_of(result)
-            of_cells = () if of_means is None else strip.cells_of(of_means)
+            of_cells = {} if of_means is None else strip.cells_of(of_means, ctx.pooled)
             parts = zip(strip.pixels_of(logits), strip.veils_of(veil), strict=False)
             for i, (x, shade) in enumerate(parts):
-                wanted = strip.wants(ctx.pooled, i)
-                if ready and not wanted:
+                if i in ready:
                     continue
-                if wanted and of_cells:
+                if i in of_cells:
                     p = put(frame.pixels, torch.sigmoid, veiled(x, shade, frame.pixels))
                     # p·(g + G - G·p): p meets G at the cells, and the result at the pixels.
                     up = of_cells[i].repeat_interleave(grid.factor, dim=-1).unsqueeze(-2)
@@ -152,15 +151,15 @@ class Strip:
 
     def pixels_of(self, maps: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
         """The rows of pixels of every part."""
-        return self.parts(maps[:, :, self.rows])
-
-    def cells_of(self, maps: Float[Tensor, "b c hc wc"]) -> tuple[Tensor, ...]:
-        """The rows of cells of every part."""
-        return self.parts(maps[:, :, self.cells])
-
-    def parts(self, rows: Float[Tensor, "b c *rows"]) -> tuple[Tensor, ...]:
-        """Its rows, part by part."""
+        rows = maps[:, :, self.rows]
         return (rows.flatten(0, 1) if self.planes else rows).unbind()
+
+    def cells_of(self, maps: Float[Tensor, "m hc wc"], pooled: list[int]) -> dict[int, Tensor]:
+        """The rows of cells of every part that has some, by the number of the part."""
+        rows = maps[:, self.cells]
+        if self.planes:
+            return dict(zip(pooled, rows.unbind(), strict=True))
+        return dict(enumerate(rows.unflatten(0, (-1, self.classes)).unbind())) if pooled else {}
 
     def veils_of(self, veil: Float[Tensor, "b h w"] | None) -> Iterable[Tensor | None]:
         """The veil over every part, without end if there is none."""
@@ -168,10 +167,6 @@ class Strip:
             return repeat(None)
         images = veil[:, self.rows].unbind()
         return [image for image in images for _ in range(self.classes)] if self.planes else images
-
-    def wants(self, planes: list[bool], part: int) -> bool:
-        """Whether a part is computed if only these planes are asked for."""
-        return bool(planes) and (not self.planes or planes[part])
 
 
 def strips(logits: Float[Tensor, "b c h w"], grid: Grid) -> Iterator[Strip]:
@@ -297,11 +292,3 @@ def veil_of(
     if on_host(valid) and valid.all():
         return None
     return torch.where(valid, 0.0, -torch.inf).to(logits.dtype)
-
-
-def spanned(logits: Float[Tensor, "b c h w"], grid: Grid | None) -> tuple[int, int]:
-    """Return the number of rows and columns of cells that hold a pixel; 0 without a grid."""
-    if grid is None:
-        return 0, 0
-    height, width = logits.shape[-2:]
-    return grid.spanned(height), grid.spanned(width)
