@@ -186,35 +186,36 @@ class RMILoss(SegmentationLoss):
 
         -I_l is 0 if nothing is labelled (eq. 16).
         """
-        truth = self._truth(labels, valid, logits)
-        maps = truth.shape[0] * truth.shape[1]
-        pairs = torch.arange(maps, device=truth.device)
+        counts, cells = self._label_counts(labels, valid, logits)
+        pairs = torch.arange(len(counts), device=counts.device)
         # A map without truth has a constant value and no gradient: it need not be computed.
-        if self.skip_absent and on_host(truth):
-            pairs = truth.flatten(2).any(-1).flatten().nonzero().squeeze(1)
+        if self.skip_absent and on_host(counts):
+            pairs = counts.flatten(1).amax(1).nonzero().squeeze(1)
         bce_sum, probs = self._probabilities(logits, labels, valid, pairs)
+        truth = counts[pairs]
+        truth = (truth > 0).to(truth.dtype) if self.pooling == "max" else truth / cells.factor**2
         values = RegionTerm.apply(
             probs,
-            truth.flatten(0, 1)[pairs],
+            truth,
             self._kept(valid, pairs // logits.shape[1]),
             self.region,
             self.formulation,
         )
         absent = absent_value(self.region, self.formulation, logits)
-        values = absent.expand(maps).index_put((pairs,), values)
+        values = absent.expand(len(counts)).index_put((pairs,), values)
         region = values.view(logits.shape[:2]).sum(1).mean() * valid.any()
         return bce_sum, region.to(logits.dtype)
 
-    def _truth(
+    def _label_counts(
         self, labels: Int64[Tensor, "b h w"], valid: Bool[Tensor, "b h w"], like: Tensor
-    ) -> Float[Tensor, "b c hc wc"]:
-        """Return the downsampled one-hot labels."""
-        classes, grid = like.shape[1], self.grid
+    ) -> tuple[Float[Tensor, "m hc wc"], Grid]:
+        """Return how often each class of each image occurs in each cell, and the cells."""
+        grid = self.grid
         if self.pooling == "interp":
             size = [grid.cells(length) for length in labels.shape[-2:]]
             labels, valid, grid = nearest(labels, *size), nearest(valid, *size), Grid()
-        counts = cell_counts(labels, valid, classes, grid, like.dtype)
-        return (counts > 0).to(like.dtype) if self.pooling == "max" else counts / grid.factor**2
+        counts = cell_counts(labels, valid, like.shape[1], grid, like.dtype)
+        return counts.flatten(0, 1), grid
 
     def _probabilities(
         self,
