@@ -235,11 +235,13 @@ class RMILoss(SegmentationLoss):
             # A constant moves no covariance; what the padding takes of it does, at the border.
             offset = cell_coverage(height, width, grid, probs) * self.formulation.probability_offset
             return bce_sum, probs + offset
+        maps = probs.unsqueeze(1)  # there may be none, which pooling takes for a batch
         if self.pooling == "max":
-            return bce_sum, F.max_pool2d(probs, grid.factor, padding=grid.padding)
-        size = [grid.cells(length) for length in (height, width)]
-        probs = F.interpolate(probs.unsqueeze(1), size, mode="bilinear", align_corners=True)
-        return bce_sum, probs.squeeze(1)
+            maps = F.max_pool2d(maps, grid.factor, padding=grid.padding)
+        else:
+            size = [grid.cells(length) for length in (height, width)]
+            maps = F.interpolate(maps, size, mode="bilinear", align_corners=True)
+        return bce_sum, maps.squeeze(1)
 
     def _kept(
         self, valid: Bool[Tensor, "b h w"], images: Int64[Tensor, " m"]
