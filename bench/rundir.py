@@ -20,13 +20,20 @@ from bench.lease import Lease
 from bench.spec import RunSpec, Strict, parse
 
 Status = Literal["queued", "running", "finished", "failed", "diverged", "interrupted"]
+Failure = Literal["refused", "oom", "crash", "timeout", "killed"]
+"""Why a run failed: its input is at fault, memory ran out, its code raised, it made no progress, or
+something outside ended its process."""
 
 
 class State(Strict):
     """Where a run stands."""
 
     status: Status = "queued"
+    failure: Failure | None = None
+    """What kind of failure ``reason`` is; None unless the status is failed."""
     reason: str | None = None
+    attempts: int = 0
+    """How often its worker has failed since it was last queued by hand."""
     step: int = 0
     steps: int = 0
     updated: float = 0.0
