@@ -7,6 +7,7 @@ written whole (temporary file, fsync, rename) or appended by line. No torch here
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -20,9 +21,9 @@ from bench.lease import Lease
 from bench.spec import RunSpec, Strict, parse
 
 Status = Literal["queued", "running", "finished", "failed", "diverged", "interrupted"]
-Failure = Literal["refused", "oom", "crash", "timeout", "killed"]
-"""Why a run failed: its input is at fault, memory ran out, its code raised, it made no progress, or
-something outside ended its process."""
+Failure = Literal["refused", "oom", "disk", "crash", "timeout", "killed"]
+"""Why a run failed: its input is at fault, memory or disk ran out, its code raised, it made no
+progress, or something outside ended its process."""
 
 
 class State(Strict):
@@ -110,8 +111,12 @@ class RunDir:
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl: {"step", "time", "<metric>": value, …}."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        with (self.path / "metrics.jsonl").open("ab+") as file:
+            end = file.seek(0, os.SEEK_END)
+            # A writer that was cut off, by a full disk say, must not spoil the line after its own.
+            file.seek(max(end - 1, 0))
+            torn = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * torn + json.dumps(record).encode() + b"\n")
 
     def metrics(self) -> list[dict[str, Any]]:
         """All complete lines of metrics.jsonl; where a step stands twice the later line counts."""
@@ -130,17 +135,32 @@ def all_run_dirs(root: Path) -> list[RunDir]:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file, then put it in place: no reader sees half of it."""
+    """Let ``write`` fill a temporary file, then put it in place: no reader sees half of it.
+
+    Raises OSError where the disk is full, whatever ``write`` makes of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: numpy and PIL choose their format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        write(temporary)
+        _write_with_room(write, temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_with_room(write: Callable[[Path], object], path: Path) -> None:
+    try:
+        write(path)
+    except OSError:
+        raise
+    except Exception as error:  # torch and safetensors have errors of their own for it
+        free = os.statvfs(path.parent)
+        if free.f_bavail * free.f_frsize < 2**16:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
 
 
 def write_json(path: Path, data: Any) -> None:
