@@ -9,7 +9,6 @@ import functools
 import logging
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,8 +34,13 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    # The default of 7 doubles its wait each time: minutes of silence where no server listens.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    # A server that is gone or hangs costs a minute, not the defaults' quarter of an hour.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    # Else a busy server may send us to sleep for as long as it likes.
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    # A pooled connection goes on writing into a database file that was deleted.
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
 }
 
 
@@ -92,7 +96,7 @@ def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
 def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
     """All trainings and evaluations of a study that ever started."""
     with connect(uri) as client:
-        runs = list(search(client, record.experiment_id, "tags.`segloss.role` != 'study'"))
+        runs = fullest(search(client, record.experiment_id, "tags.`segloss.role` != 'study'"))
     return [
         RunRecord(
             run_id=tags["segloss.run_id"],
@@ -104,7 +108,7 @@ def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
             metrics=run.data.metrics,
             tags=tags,
         )
-        for run in runs
+        for run in runs.values()
         for tags in [run.data.tags]
     ]
 
@@ -157,15 +161,23 @@ def connect(uri: str) -> Iterator[MlflowClient]:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)  # MLflow reads them when it is imported
     try:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
+        import mlflow  # noqa: F401
     except ImportError as error:
         raise StoreError(f"mlflow cannot be imported: {error}") from error
-    try:
+    with failures(uri):
         yield _client(uri)
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        message = f"store {uri}: {first}"
+
+
+@contextmanager
+def failures(uri: str) -> Iterator[None]:
+    """Turn whatever goes wrong inside into a StoreError of one line."""
+    try:
+        yield
+    except SeglossError:
+        raise
+    # MLflow lets errors of a dozen libraries through, and none of them may end a night.
+    except Exception as error:
+        message = f"store {uri}: {_cause(error)}"
         raise StoreError(re.sub("//[^/@ ]*@", "//", message)) from error
 
 
@@ -210,6 +222,31 @@ def search(client: MlflowClient, experiment: str, query: str = "") -> Iterator[R
             return
 
 
+def fullest(runs: Iterable[Run]) -> dict[str, Run]:
+    """One run for each id of ours: the one that most was written to.
+
+    MLflow repeats a request whose answer came too late, which may create a run twice.
+    """
+    found: dict[str, Run] = {}
+    for run in runs:
+        run_id = run.data.tags.get("segloss.run_id", "")
+        if run_id not in found or _fullness(run) > _fullness(found[run_id]):
+            found[run_id] = run
+    return found
+
+
+def _fullness(run: Run) -> tuple[int, int, int]:
+    return len(run.data.tags), len(run.data.metrics), len(run.data.params)
+
+
+def _cause(error: Exception) -> str:
+    """The innermost reason, in one line: HTTP errors come wrapped four times."""
+    text = str(error).strip() or type(error).__name__
+    wrapped = re.search(r"Caused by \w+\([\"'](?:.*\): )?(.*?)[\"']\)", text)
+    first = wrapped.group(1) if wrapped else text.splitlines()[0]
+    return first if len(first) <= 300 else first[:300] + "…"
+
+
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
@@ -234,4 +271,6 @@ def _new_client(uri: str) -> MlflowClient:
 
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It announces every retry; what comes of them is in our own line.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
