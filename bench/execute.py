@@ -210,7 +210,9 @@ class Execution:
             "data": split.digest,
             "code": self.environment["code"],
         }
-        result = result_of(spec, self.dataset, matrix) | {"digests": digests, "cost": cost}
+        device = self.environment["device"]
+        result = result_of(spec, self.dataset, matrix)
+        result |= {"digests": digests, "cost": cost, "device": device}
         write_json(directory.path / "result.json", result)
         directory.write_state(
             status="finished", failure=None, reason=None, lease=None, step=spec.recipe.steps

@@ -35,3 +35,11 @@ def is_alive(lease: Lease, *, silent: bool = False) -> bool:
         return not ended and abs(process.create_time() - lease.started) < 1.0
     except psutil.NoSuchProcess:
         return False
+
+
+def pid_exists(pid: int) -> bool:
+    """Whether a process of this host has this number and has not ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

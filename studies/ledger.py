@@ -7,8 +7,9 @@ import fcntl
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from bench.errors import RootError
 from bench.lease import is_alive, own_lease
@@ -39,6 +40,32 @@ def lock_root(root: Path) -> Iterator[None]:
         file.write(f"process {lease.pid} on {lease.host}")
         file.flush()
         yield
+
+
+RESERVE_BYTES = 2**18
+
+
+def write_state(directory: RunDir, **changes: Any) -> State:
+    """Replace fields of a run's state; on a full disk, with the root's own reserve.
+
+    Returns the new state, written or not: a scheduler must go on in any case.
+    """
+    try:
+        return directory.write_state(**changes)
+    except OSError:
+        reserve = directory.path.parent.parent / "reserve"
+        with suppress(OSError):
+            reserve.unlink()
+            return directory.write_state(**changes)
+    return directory.state().model_copy(update=changes)
+
+
+def keep_reserve(root: Path) -> None:
+    """Keep a file in ``root`` that can make room for a few words when the disk is full."""
+    reserve = root / "reserve"
+    with suppress(OSError):
+        if not reserve.exists() or reserve.stat().st_size < RESERVE_BYTES:
+            reserve.write_bytes(bytes(RESERVE_BYTES))
 
 
 def make_root(root: Path) -> None:

@@ -39,7 +39,18 @@ SeedsOption = Annotated[
     int | None, typer.Option("--seeds", help="Seeds per row; the profile's number if not given.")
 ]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=1, help="Trainings at once; they share the cores.")
+    int | None,
+    typer.Option("--workers", min=1, help="Trainings at once: 2, or as many as the GPUs take."),
+]
+PerGpuOption = Annotated[
+    int, typer.Option("--per-gpu", min=1, help="Trainings at once on each GPU, memory divided.")
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", help="Time of day such as 07:00 at which the night ends."),
+]
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", help="How long the night may last, such as 8h or 90m.")
 ]
 StoreOption = Annotated[
     str | None,
@@ -91,20 +102,28 @@ def run(
     profile: ProfileOption = DEFAULT_PROFILE,
     data_root: DataRootOption = None,
     root: RootOption = DEFAULT_ROOT,
-    workers: WorkersOption = 2,
+    workers: WorkersOption = None,
+    per_gpu: PerGpuOption = 1,
     seeds: SeedsOption = None,
+    until: UntilOption = None,
+    budget: BudgetOption = None,
     store: StoreOption = None,
 ) -> None:
     """Train and evaluate what is missing, mirror it into MLflow and write the reports."""
-    from bench.cli.night import Night
+    from bench.build import resolve_loss
+    from bench.cli.night import Night, Resources, slots
     from bench.cli.store import report_all
+    from studies.deadline import deadline
     from studies.ledger import lock_root
 
+    resources = Resources(
+        slots(workers, per_gpu), data_root=data_root, store=store, end=deadline(until, budget)
+    )
     plans = _plans(studies, profile, seeds)
     _check(plans)
     root = root.resolve()
     with lock_root(root):
-        code = Night(root, data_root, workers, store).run(plans)
+        code = Night(root, resources, resolve_loss).run(plans)
         report_all(root, store, [plan.manifest for plan in plans])
     sys.exit(code)
 
@@ -116,16 +135,20 @@ def tune(
     trials: Annotated[int, typer.Option(min=1, help="Trials, those done before included.")] = 8,
     data_root: DataRootOption = None,
     root: RootOption = DEFAULT_ROOT,
-    workers: WorkersOption = 2,
+    workers: WorkersOption = None,
+    per_gpu: PerGpuOption = 1,
     seeds: SeedsOption = None,
+    until: UntilOption = None,
+    budget: BudgetOption = None,
     store: StoreOption = None,
 ) -> None:
     """Let Optuna look for the study's search value on splits that the tables never see."""
     from bench.build import check_profile, resolve_loss
-    from bench.cli.night import Night
+    from bench.cli.night import Night, Resources, slots
     from bench.cli.store import report_all
     from bench.cli.view import print_trials
     from bench.profile import load_profile
+    from studies.deadline import deadline
     from studies.ledger import lock_root
     from studies.schema import load_study, study_name
     from studies.tune import Tuner
@@ -142,9 +165,12 @@ def tune(
             root=root,
             resolve=resolve_loss,
         )
-        night = Night(root, data_root, workers, store)
+        resources = Resources(
+            slots(workers, per_gpu), data_root=data_root, store=store, end=deadline(until, budget)
+        )
+        night = Night(root, resources, resolve_loss)
         code = 0
-        while code != 130 and (plan := tuner.propose(trials, at_once=workers)):
+        while code in (0, 3) and (plan := tuner.propose(trials, at_once=len(resources.slots))):
             _check([plan])
             code = night.run([plan])
         tuner.tell()

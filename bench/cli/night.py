@@ -2,39 +2,81 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from bench.cli.view import NightView
-from bench.errors import SeglossError
+from bench.errors import SeglossError, SpecError
 from bench.manifest import Manifest, remember
 from bench.mirror import Mirror
 from bench.rundir import State
+from bench.snapshot import take_snapshot
 from bench.tracking import default_uri
-from studies.executors.local import LocalExecutor
+from studies.canaries import Canary, broken, canaries, jobs_of
+from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
 from studies.ledger import states
-from studies.plan import Plan, jobs
-from studies.schedule import Schedule
+from studies.plan import Plan, ResolveLoss, jobs
+from studies.schedule import Ending, Executor, Schedule
 
 MIRROR_SECONDS = 15.0
+INCOMPLETE, FAILED, INTERRUPTED = 4, 3, 130
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a night may use."""
+
+    slots: list[Slot]
+    data_root: Path | None = None
+    store: str | None = None
+    end: float | None = None
+    """When it has to end, in seconds since the epoch."""
+
+
+def slots(workers: int | None, per_gpu: int) -> list[Slot]:
+    """Places for jobs: ``per_gpu`` on each GPU, else ``workers`` (2 if not given) on the cores.
+
+    Raises SpecError for more workers than the GPUs have places.
+    """
+    import torch
+
+    gpus = [str(index) for index in range(torch.cuda.device_count())]
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        gpus = visible.split(",")[: len(gpus)]
+    if not gpus:
+        return cpu_slots(workers or 2)
+    found = gpu_slots(gpus, per_gpu)
+    if workers is not None and workers > len(found):
+        raise SpecError(
+            f"--workers {workers}: {len(gpus)} GPUs have {len(found)} places; use --per-gpu "
+            f"{-(-workers // len(gpus))}"
+        )
+    return found[:workers]
 
 
 class Night:
     """Runs plans on one root, which the caller has locked."""
 
-    def __init__(self, root: Path, data_root: Path | None, workers: int, store: str | None) -> None:
+    def __init__(self, root: Path, resources: Resources, resolve: ResolveLoss) -> None:
         self.root = root
-        self.data_root = data_root.resolve() if data_root else None
-        self.workers = workers
-        self.mirror = Mirror(store or default_uri(root), root / "artifacts")
+        self.resources = resources
+        self.resolve = resolve
+        self.data_root = resources.data_root.resolve() if resources.data_root else None
+        self.mirror = Mirror(resources.store or default_uri(root), root / "artifacts")
 
     def run(self, plans: list[Plan]) -> int:
-        """Run what is missing; returns 0, 3 where a run failed, or 130 after a signal."""
+        """Run what is missing; returns 0, or 3 where a run failed, 4 time was up, 130 a signal."""
         from bench.build import check_data
 
-        executor = LocalExecutor(self.workers, self.data_root)
+        snapshot = take_snapshot(self.root)
+        executor = LocalExecutor(
+            self.resources.slots, root=self.root, snapshot=snapshot, data_root=self.data_root
+        )
         mirror = _MirrorThread(self.mirror, self.root, [plan.manifest for plan in plans])
 
         with NightView(plans, self.root) as view:
@@ -44,7 +86,13 @@ class Night:
                 if run_id is not None:
                     mirror.changed.set()
 
-            schedule = Schedule(jobs(plans), self.root, executor, observe)
+            schedule = Schedule(
+                jobs(plans),
+                self.root,
+                executor,
+                observe,
+                end=self.resources.end,
+            )
             if schedule.pending:
                 # Every file is read once before the first training, not in the middle of the night.
                 check_data(schedule.pending[0].specs[0], self.data_root)
@@ -52,16 +100,55 @@ class Night:
                 remember(self.root, plan.manifest)
             mirror.start()
             try:
-                undisturbed = schedule.run()
+                ending = self._canaries(plans, executor, snapshot) if schedule.pending else "done"
+                if ending == "done":
+                    ending = schedule.run()
             finally:
                 mirror.finish()
+                executor.close()
         if mirror.error is not None:
             typer.echo(f"MLflow: {mirror.error}\nThe runs are safe; later: segloss sync", err=True)
-        if not undisturbed:
-            typer.echo("stopped; the same command goes on from here")
+        if schedule.attempts.verdict:
+            typer.echo(f"stopped: every run would fail: {schedule.attempts.verdict}", err=True)
+        return self._code(plans, ending)
+
+    def _canaries(self, plans: list[Plan], executor: Executor, snapshot: Path) -> Ending:
+        """Run the canaries of this code, if it has not been done; "stopped" if one is broken."""
+        found = canaries(plans, self.resolve)
+        root = self.root / "canaries" / snapshot.name
+        (root / "runs").mkdir(parents=True, exist_ok=True)
+        schedule = Schedule(jobs_of(found), root, executor, lambda *_: None)
+        started = time.monotonic()
+        pending = bool(schedule.pending)
+        ending = schedule.run()
+        if ending != "done" or not pending:
+            return self._stopped(schedule.attempts.verdict) if ending == "stopped" else ending
+        failed = [s.reason for s in states(root, _ids(found)).values() if s.status != "finished"]
+        if faults := failed or broken(found, root):
+            return self._stopped(f"{faults[0]} (canaries in {root})")
+        said = "; ".join(dict.fromkeys(canary.statement for canary in found))
+        typer.echo(f"canaries: {said} ({time.monotonic() - started:.0f} s)")
+        return "done"
+
+    def _stopped(self, why: str | None) -> Ending:
+        typer.echo(f"stopped before the first run: {why}", err=True)
+        return "stopped"
+
+    def _code(self, plans: list[Plan], ending: Ending) -> int:
         ids = [run_id for plan in plans for run_id in plan.specs]
-        failed = any(state.status == "failed" for state in states(self.root, ids).values())
-        return 130 if not undisturbed else 3 if failed else 0
+        found = states(self.root, ids).values()
+        missing = sum(state.status in ("queued", "interrupted") for state in found)
+        if ending == "deadline":
+            typer.echo(f"time is up: {missing} runs are missing; the same command goes on")
+            return INCOMPLETE
+        if ending == "interrupted":
+            typer.echo("stopped; the same command goes on from here")
+            return INTERRUPTED
+        return FAILED if ending == "stopped" or any(s.status == "failed" for s in found) else 0
+
+
+def _ids(found: list[Canary]) -> list[str]:
+    return [spec.run_id for canary in found for spec in (canary.first, canary.second)]
 
 
 class _MirrorThread(threading.Thread):
@@ -75,6 +162,9 @@ class _MirrorThread(threading.Thread):
         self.error: SeglossError | None = None
 
     def run(self) -> None:
+        # Before an edit of the checkout can reach it.
+        import reports.report  # noqa: F401
+
         while not self.ending.is_set():
             self.changed.wait(MIRROR_SECONDS)
             self.changed.clear()

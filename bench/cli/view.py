@@ -75,18 +75,16 @@ class NightView:
             self.live.stop()
 
     def update(self, run_id: str | None, state: State | None) -> None:
-        """Take note of a run's new status, or (with None) of the time."""
-        if run_id is not None and state is not None:
-            self.states[run_id] = state
+        """Take note of a run's start (no state) or end, or (with no run) of the time."""
+        if run_id is not None:
             self._announce(run_id, state)
         elif time.monotonic() - self.refreshed > REFRESH_SECONDS and console.is_terminal:
             self._refresh()
 
-    def _announce(self, run_id: str, state: State) -> None:
+    def _announce(self, run_id: str, state: State | None) -> None:
         self._reload()
-        # A worker that has just been started has not taken its lease yet.
-        word = "started" if state.status == "queued" else state.status
-        why = f": {state.reason}" if state.reason and word in ("failed", "diverged") else ""
+        word = "started" if state is None else state.status
+        why = f": {state.reason}" if state and word in ("failed", "diverged") else ""
         done = sum(known.status in DONE for known in self.states.values())
         stamp = time.strftime("%H:%M:%S")
         line = f"{stamp}  {word:<11} {self.names[run_id]} [{run_id}]{why}"

@@ -2,26 +2,108 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from bench.lease import pid_exists
+from bench.snapshot import environment_of
 
 # Freed memory stays with the process: large buffers are not mapped anew at every step (glibc only).
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+STOPPED = 75
 
 
 @dataclass(frozen=True)
+class Slot:
+    """A place for one job: a GPU or a share of one, or (None) cores only."""
+
+    gpu: str | None = None
+    memory_share: float = 1.0
+
+
+def cpu_slots(workers: int) -> list[Slot]:
+    """So many places without a GPU."""
+    return [Slot()] * workers
+
+
+def gpu_slots(gpus: list[str], per_gpu: int) -> list[Slot]:
+    """So many places on each GPU, each with its share of the memory; GPU by GPU, not stacked."""
+    return [Slot(gpu, 1 / per_gpu) for _ in range(per_gpu) for gpu in gpus]
+
+
+class LocalExecutor:
+    """Forks workers out of a nursery that runs the code in ``snapshot``."""
+
+    def __init__(
+        self, slots: list[Slot], *, root: Path, snapshot: Path, data_root: Path | None = None
+    ) -> None:
+        self.free = list(slots)
+        self.threads = max(1, len(os.sched_getaffinity(0)) // len(slots))
+        self.root = root
+        self.snapshot = snapshot
+        self.data_root = data_root
+        self.nursery: _Nursery | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a job can be started."""
+        return bool(self.free)
+
+    def start(self, run_dirs: list[Path]) -> Handle:
+        """Start one worker on these run directories; its output goes to the first one's log.txt."""
+        if self.nursery is None or self.nursery.ended:
+            self.nursery = _Nursery(self.root / "nursery.log", self._environment())
+        slot = self.free.pop(0)
+        arguments = [*map(str, run_dirs), "--threads", str(self.threads)]
+        arguments += ["--memory-share", str(slot.memory_share)]
+        if self.data_root is not None:
+            arguments += ["--data-root", str(self.data_root)]
+        environment = {} if slot.gpu is None else {"CUDA_VISIBLE_DEVICES": slot.gpu}
+        worker = self.nursery.fork(arguments, run_dirs[0] / "log.txt", environment)
+        return Handle(worker, self.nursery, lambda: self.free.insert(0, slot))
+
+    def close(self) -> None:
+        """Let the nursery go; workers that still run end by themselves."""
+        if self.nursery is not None:
+            self.nursery.close()
+
+    def _environment(self) -> dict[str, str]:
+        threads = {"OMP_NUM_THREADS": str(self.threads)}
+        return {**KEEP_MEMORY, **os.environ, **threads, **environment_of(self.snapshot)}
+
+
+@dataclass
+class _Worker:
+    """What the nursery has said of a worker so far."""
+
+    pid: int | None = None
+    code: int | None = None
+
+
 class Handle:
     """A worker process."""
 
-    process: subprocess.Popen[bytes]
+    def __init__(self, worker: _Worker, nursery: _Nursery, release: Any) -> None:
+        self.worker, self.nursery, self.release = worker, nursery, release
+        self.unsent: signal.Signals | None = None
+        self.over: int | None = None
 
     def poll(self) -> int | None:
         """Exit code, or None while it runs."""
-        return self.process.poll()
+        if self.over is None:
+            self.over = self._code()
+            if self.over is not None:
+                self.release()
+            elif self.unsent is not None:
+                self._signal(self.unsent)
+        return self.over
 
     def stop(self) -> None:
         """Ask the worker to write a checkpoint and end."""
@@ -31,38 +113,83 @@ class Handle:
         """End the worker and its children at once."""
         self._signal(signal.SIGKILL)
 
+    def _code(self) -> int | None:
+        self.nursery.listen()
+        worker = self.worker
+        if worker.code is not None or not self.nursery.ended:
+            return worker.code
+        # Without its parent the worker stops; until then it has the run.
+        return None if worker.pid is not None and pid_exists(worker.pid) else STOPPED
+
     def _signal(self, number: signal.Signals) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, number)
+        self.nursery.listen()
+        if self.worker.pid is None:
+            self.unsent = number
+            return
+        self.unsent = None
+        if self.worker.code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.worker.pid, number)
 
 
-@dataclass(frozen=True)
-class LocalExecutor:
-    """Starts `python -m bench.worker` in its own process group, with its share of the cores."""
+class _Nursery:
+    """This side of `python -m bench.nursery`."""
 
-    slots: int
-    data_root: Path | None = None
+    def __init__(self, log: Path, environment: dict[str, str]) -> None:
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                # -P: what lies in the current folder must not stand in for the snapshot.
+                [sys.executable, "-P", "-m", "bench.nursery"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                start_new_session=True,
+            )
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.workers: list[_Worker] = []
+        self.rest = b""
 
     @property
-    def threads(self) -> int:
-        """Threads for each worker."""
-        return max(1, (os.cpu_count() or 1) // self.slots)
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self.process.poll() is not None
 
-    def start(self, run_dirs: list[Path]) -> Handle:
-        """Start one worker on these run directories; its output goes to the first one's log.txt."""
-        command = [sys.executable, "-m", "bench.worker", *map(str, run_dirs)]
-        command += ["--threads", str(self.threads), "--parent", str(os.getpid())]
-        if self.data_root is not None:
-            command += ["--data-root", str(self.data_root)]
-        environment = {**KEEP_MEMORY, **os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        with (run_dirs[0] / "log.txt").open("ab") as log:
-            return Handle(
-                subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,
-                )
-            )
+    def fork(self, arguments: list[str], log: Path, environment: dict[str, str]) -> _Worker:
+        """Ask for a worker; raises OSError where nobody listens."""
+        request = {
+            "id": len(self.workers),
+            "arguments": arguments,
+            "log": str(log),
+            "environment": environment,
+        }
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        self.process.stdin.flush()
+        self.workers.append(_Worker())
+        return self.workers[-1]
+
+    def listen(self) -> None:
+        """Take in what it has said since."""
+        assert self.process.stdout is not None
+        while received := _read(self.process.stdout.fileno()):
+            *lines, self.rest = (self.rest + received).split(b"\n")
+            for answer in map(json.loads, lines):
+                worker = self.workers[answer["id"]]
+                worker.pid = answer.get("pid", worker.pid)
+                worker.code = answer.get("code")
+
+    def close(self) -> None:
+        """End it."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        self.process.wait()
+
+
+def _read(stream: int) -> bytes:
+    try:
+        return os.read(stream, 2**16)
+    except BlockingIOError:
+        return b""

@@ -1,0 +1,91 @@
+"""Canaries: short runs whose results are known beforehand; what breaks one would spoil every run.
+
+They are the study's own first seed cut short. RMI with lambda 1 is BCE, so both trainings must end
+in the same weights; a CRF of 0 steps changes no label, so it must score as its source does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.rundir import RunDir, run_dir
+from bench.spec import LossSpec, RunSpec
+from studies.plan import Job, Plan, ResolveLoss
+
+STEPS = 3
+IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Canary:
+    """Two runs that must agree."""
+
+    statement: str
+    first: RunSpec
+    second: RunSpec
+
+
+def canaries(plans: list[Plan], resolve: ResolveLoss) -> list[Canary]:
+    """The canaries of one night, of each thing that is held equal in it."""
+    found: dict[str, Canary] = {}
+    for plan in plans:
+        specs = list(plan.specs.values())
+        bce = _cut_short(specs[0], resolve("bce", {})[0])
+        rmi = _cut_short(specs[0], resolve("rmi", {"lambda_": 1.0})[0])
+        made = [Canary("RMI with lambda 1 is BCE", bce, rmi)]
+        if crf := next((spec.crf for spec in specs if spec.crf), None):
+            no_steps = bce.model_copy(update={"crf": crf.model_copy(update={"steps": 0})})
+            made.append(Canary("a CRF of 0 steps changes nothing", bce, no_steps))
+        found |= {canary.second.run_id: canary for canary in made}
+    return list(found.values())
+
+
+def jobs_of(found: list[Canary]) -> list[Job]:
+    """Their distinct runs, sources first."""
+    specs = {spec.run_id: spec for canary in found for spec in (canary.first, canary.second)}
+    return sorted((Job((spec,)) for spec in specs.values()), key=lambda job: job.after is not None)
+
+
+def broken(found: list[Canary], root: Path) -> list[str]:
+    """What the finished canaries under ``root`` contradict, in words."""
+    return [
+        f"{canary.statement}, but {difference}"
+        for canary in found
+        for difference in _differences(
+            run_dir(root, canary.first.run_id), run_dir(root, canary.second.run_id)
+        )
+    ]
+
+
+def _differences(first: RunDir, second: RunDir) -> list[str]:
+    results = [result for run in (first, second) if (result := run.result())]
+    digests = [result["digests"] for result in results]
+    # A GPU's sums have no fixed order: there only what is drawn can be compared to the bit.
+    names = ["init", "order", "augment", "data"]
+    exact = results[0]["device"] == "cpu"
+    found = [name for name in names + ["weights"] * exact if digests[0][name] != digests[1][name]]
+    said = [f"their {name} digests are {digests[0][name]} and {digests[1][name]}" for name in found]
+    if exact and not np.array_equal(*(np.load(d.confusion)["matrices"] for d in (first, second))):
+        said.append("their predictions differ")
+    return said
+
+
+def _cut_short(spec: RunSpec, loss: LossSpec) -> RunSpec:
+    recipe = spec.recipe
+    short = {"steps": min(STEPS, recipe.steps), "warmup_steps": min(1, recipe.warmup_steps)}
+    images = {
+        "train_images": min(recipe.batch_size + 1, spec.data.train_images or recipe.batch_size + 1),
+        "evaluate_images": min(IMAGES, spec.data.evaluate_images or IMAGES),
+    }
+    return spec.model_copy(
+        update={
+            "data": spec.data.model_copy(update=images),
+            "recipe": recipe.model_copy(update=short),
+            "loss": loss,
+            "crf": None,
+            "seed": 0,
+        }
+    )
