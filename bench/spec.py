@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -112,7 +114,14 @@ class RunSpec(Strict):
     def __hash__(self) -> int:
         return hash(self.run_id)
 
-    @property
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> RunSpec:
+        """A copy with the fields of ``update``, and with an id of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        # pydantic copies all of __dict__, where a cached property keeps its value.
+        copied.__dict__.pop("run_id", None)
+        return copied
+
+    @cached_property
     def run_id(self) -> str:
         """Twelve hexadecimal digits that name this run; fields at their default do not count."""
         return digest(

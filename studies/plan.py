@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from bench.errors import SpecError
@@ -38,7 +39,7 @@ class Job:
         """The runs it fills."""
         return tuple(spec.run_id for spec in self.specs)
 
-    @property
+    @cached_property
     def after(self) -> str | None:
         """The training that must be finished first."""
         return self.specs[0].source.run_id if self.specs[0].crf else None
@@ -69,15 +70,13 @@ def plan(
     specs: dict[str, RunSpec] = {}
 
     def row(cell: Cell) -> Row:
-        ids = []
+        label, ids = labels[_key(cell)], []
         for seed in range(seeds):
             spec = _run_spec(profile, cell, seed)
-            specs[spec.source.run_id] = spec.source
-            specs[spec.run_id] = spec
+            for run in (spec.source, spec):
+                specs[run.run_id] = run
             ids.append(spec.run_id)
-        return Row(
-            label=labels[_key(cell)], method=cell.method, settings=cell.settings, run_ids=tuple(ids)
-        )
+        return Row(label=label, method=cell.method, settings=cell.settings, run_ids=tuple(ids))
 
     tables = tuple(
         Table(
@@ -90,9 +89,10 @@ def plan(
         )
         for key, table in study.tables.items()
     )
-    keys = {spec.comparison_key for spec in specs.values()}
-    if len(keys) > 1:
+    held = {(spec.data, spec.model, spec.recipe): spec for spec in specs.values()}
+    if len(held) > 1:
         raise SpecError("runs of one study must share everything but loss, CRF and seed")
+    (one,) = held.values()
     manifest = Manifest(
         study=names[0],
         profile=names[1],
@@ -101,7 +101,7 @@ def plan(
         role=role,
         metric=profile.metric,
         seeds=tuple(range(seeds)),
-        comparison_key=keys.pop(),
+        comparison_key=one.comparison_key,
         settings=profile.settings(),
         tables=tables,
     )
@@ -112,11 +112,11 @@ def jobs(plans: Iterable[Plan]) -> list[Job]:
     """Distinct jobs of all plans, seed by seed: every table is complete at k seeds early."""
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
     trainings = [Job((spec,)) for spec in specs.values() if spec.crf is None]
-    passes: dict[object, list[RunSpec]] = {}
+    passes: dict[tuple[str, CRFSpec], list[RunSpec]] = {}
     for spec in specs.values():
         if spec.crf is not None:
-            one_pass = spec.model_copy(update={"crf": spec.crf.model_copy(update={"steps": 0})})
-            passes.setdefault(one_pass.run_id, []).append(spec)
+            one_pass = (spec.source.run_id, spec.crf.model_copy(update={"steps": 0}))
+            passes.setdefault(one_pass, []).append(spec)
     evaluations = [
         Job(tuple(sorted(group, key=lambda spec: spec.crf.steps if spec.crf else 0)))
         for group in passes.values()
@@ -200,14 +200,25 @@ def _key(cell: Cell) -> tuple[object, ...]:
 
 def _labels(cells: list[Cell]) -> dict[tuple[object, ...], str]:
     """A label for each distinct cell: its method, and the options by which its method varies."""
+    families: dict[str, list[Settings]] = {}
+    for cell in cells:
+        families.setdefault(cell.method, []).append(cell.settings)
+    varying = {method: _varying(family) for method, family in families.items()}
     labels = {}
     for cell in cells:
-        family = [other.settings for other in cells if other.method == cell.method]
-        varying = [
-            key
-            for key in cell.settings
-            if any(other.get(key) != cell.settings[key] for other in family)
+        parts = [
+            f"{key.partition('.')[2]}={value}"
+            for key, value in cell.settings.items()
+            if key in varying[cell.method]
         ]
-        parts = [f"{key.partition('.')[2]}={cell.settings[key]}" for key in varying]
         labels[_key(cell)] = " ".join([cell.method, *parts])
     return labels
+
+
+def _varying(family: list[Settings]) -> set[str]:
+    """The options that have two values in the rows of a method, or that only some rows have."""
+    values: dict[str, list[Scalar]] = {}
+    for settings in family:
+        for key, value in settings.items():
+            values.setdefault(key, []).append(value)
+    return {key for key, seen in values.items() if len(seen) < len(family) or len(set(seen)) > 1}
