@@ -6,7 +6,8 @@ A package of its own adds a loss through the entry-point group "segloss.losses".
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from losses.affinity_field import AffinityFieldLoss
@@ -49,7 +50,7 @@ def find_loss(name: str) -> type[SegmentationLoss]:
     """
     if name in LOSSES:
         return LOSSES[name]
-    plugins = entry_points(group=ENTRY_POINT_GROUP)
+    plugins = _plugins()
     for plugin in plugins.select(name=name):
         loss = plugin.load()
         if not (isinstance(loss, type) and issubclass(loss, SegmentationLoss)):
@@ -69,7 +70,7 @@ def loss_options(name: str) -> dict[str, Option]:
     Raises:
         ValueError: the loss is unknown, or one of its options has no default.
     """
-    parameters = inspect.signature(find_loss(name)).parameters.values()
+    parameters = _signature(find_loss(name)).parameters.values()
     for parameter in parameters:
         if parameter.default is parameter.empty:
             raise ValueError(f"option {parameter.name} of loss {name!r} has no default")
@@ -86,7 +87,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
         ValueError: the loss or an option is unknown, or a value has the wrong type or range.
     """
     defaults = loss_options(name)
-    hints = get_type_hints(find_loss(name).__init__)
+    hints = _hints(find_loss(name))
     for option in options:
         if option not in defaults:
             hint = _hint(option, defaults)
@@ -98,6 +99,23 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
     }
     build_loss(name, **typed)
     return {option: value for option, value in typed.items() if value != defaults[option]}
+
+
+# A plan asks for each of these once per row, and they take longer than all the rest of it.
+@cache
+def _plugins() -> EntryPoints:
+    """Return the plug-ins that are installed."""
+    return entry_points(group=ENTRY_POINT_GROUP)
+
+
+@cache
+def _signature(loss: type[SegmentationLoss]) -> inspect.Signature:
+    return inspect.signature(loss)
+
+
+@cache
+def _hints(loss: type[SegmentationLoss]) -> dict[str, Any]:
+    return get_type_hints(loss.__init__)
 
 
 def _typed(place: str, value: Any, hint: Any) -> Option:
