@@ -12,7 +12,7 @@ from bench.errors import InstallError, SpecError
 from bench.models import check_model
 from bench.pretrained import check_pretrained
 from bench.profile import Profile
-from bench.spec import DataSpec, LossSpec, RunSpec, Scalar, unknown
+from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar, unknown
 from losses import build_loss, check_options, find_loss, loss_options
 from losses.base import SegmentationLoss
 from postproc.dense_crf import available as crf_available
@@ -44,22 +44,7 @@ def check_profile(profile: Profile) -> None:
 
 def check_run(spec: RunSpec) -> None:
     """Raise where a run cannot work, before anything expensive: data, model, sizes, CRF."""
-    open_dataset(spec.data, None)
-    check_model(spec.model)
-    if spec.model.pretrained:
-        check_pretrained(spec.model.backbone)
-    images = spec.data.train_images
-    if images is not None and images < spec.recipe.batch_size:
-        raise SpecError(
-            f"data.train_images = {images} does not fill a batch of {spec.recipe.batch_size}"
-        )
-    if spec.recipe.scale[0] > spec.recipe.scale[1]:
-        raise SpecError(f"recipe.scale: {spec.recipe.scale[0]} is above {spec.recipe.scale[1]}")
-    if spec.recipe.warmup_steps >= spec.recipe.steps:
-        raise SpecError(
-            f"recipe.warmup_steps = {spec.recipe.warmup_steps} must be below "
-            f"recipe.steps = {spec.recipe.steps}"
-        )
+    _check_held(spec.data, spec.model, spec.recipe)
     if fault := _loss_fault(spec.loss.model_dump_json(), spec.recipe.crop_size):
         height, width = spec.recipe.crop_size
         raise SpecError(f"loss {spec.loss.name!r} on crops of {height} x {width}: {fault}")
@@ -71,13 +56,64 @@ def check_run(spec: RunSpec) -> None:
 
 
 @cache
+def _check_held(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
+    """Raise for what all runs of a study share: they ask this once."""
+    open_dataset(data, None)
+    check_model(model)
+    if model.pretrained:
+        check_pretrained(model.backbone)
+    images = data.train_images
+    if images is not None and images < recipe.batch_size:
+        raise SpecError(
+            f"data.train_images = {images} does not fill a batch of {recipe.batch_size}"
+        )
+    if recipe.scale[0] > recipe.scale[1]:
+        raise SpecError(f"recipe.scale: {recipe.scale[0]} is above {recipe.scale[1]}")
+    if recipe.warmup_steps >= recipe.steps:
+        raise SpecError(
+            f"recipe.warmup_steps = {recipe.warmup_steps} must be below "
+            f"recipe.steps = {recipe.steps}"
+        )
+
+
+@cache
 def _loss_fault(loss_json: str, crop_size: tuple[int, int]) -> str | None:
+    """What goes wrong when the loss is built, or one of its kind is tried on a crop, or None."""
+    spec = LossSpec.model_validate_json(loss_json)
+    try:
+        loss = loss_of(spec)
+        loss.check_input_size(*crop_size)
+    except ValueError as error:
+        return str(error)
+    except Exception as error:  # a loss of the user's own may raise anything
+        return _said(error)
+    kind = (type(loss), _kind(spec), crop_size)
+    if kind not in _TRIED:
+        _TRIED[kind] = _trial_fault(loss, crop_size)
+    return _TRIED[kind]
+
+
+_TRIED: dict[tuple[type[SegmentationLoss], str, tuple[int, int]], str | None] = {}
+"""What came of the first trial of each kind of loss."""
+
+
+def _kind(loss: LossSpec) -> str:
+    """The loss without what its floats are, unless 0 or 1: a weight that may switch a term off.
+
+    Losses of one kind take the same steps, so that of a thousand values of λ one is tried.
+    """
+    options = {
+        name: "any" if isinstance(value, float) and value not in (0.0, 1.0) else value
+        for name, value in loss.options.items()
+    }
+    return loss.model_copy(update={"options": options}).model_dump_json()
+
+
+def _trial_fault(loss: SegmentationLoss, crop_size: tuple[int, int]) -> str | None:
     """What goes wrong when the loss is tried on one blank crop of two classes, or None."""
     logits = torch.zeros(1, 2, *crop_size)
     target = torch.zeros(1, *crop_size, dtype=torch.int64)
     try:
-        loss = loss_of(LossSpec.model_validate_json(loss_json))
-        loss.check_input_size(*crop_size)
         terms = loss.terms(logits, target)
     except ValueError as error:
         return str(error)
