@@ -44,8 +44,8 @@ def check_profile(profile: Profile) -> None:
 
 def check_run(spec: RunSpec) -> None:
     """Raise where a run cannot work, before anything expensive: data, model, sizes, CRF."""
-    _check_held(spec.data, spec.model, spec.recipe)
-    if fault := _loss_fault(spec.loss.model_dump_json(), spec.recipe.crop_size):
+    _check_held(spec.data, spec.model, spec.recipe)  # pyright: ignore (frozen: has a hash)
+    if fault := _loss_fault(spec.loss, spec.recipe.crop_size):
         height, width = spec.recipe.crop_size
         raise SpecError(f"loss {spec.loss.name!r} on crops of {height} x {width}: {fault}")
     if spec.crf is not None and not crf_available():
@@ -76,44 +76,38 @@ def _check_held(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
         )
 
 
-@cache
-def _loss_fault(loss_json: str, crop_size: tuple[int, int]) -> str | None:
-    """What goes wrong when the loss is built, or one of its kind is tried on a crop, or None."""
-    spec = LossSpec.model_validate_json(loss_json)
-    try:
-        loss = loss_of(spec)
-        loss.check_input_size(*crop_size)
-    except ValueError as error:
-        return str(error)
-    except Exception as error:  # a loss of the user's own may raise anything
-        return _said(error)
-    kind = (type(loss), _kind(spec), crop_size)
+_TRIED: dict[object, str | None] = {}
+"""What came of the first trial of each kind of loss on each size of crop."""
+
+
+def _loss_fault(loss: LossSpec, crop_size: tuple[int, int]) -> str | None:
+    """What goes wrong when a loss of this kind is tried, or None."""
+    kind = (_kind(loss), crop_size)
     if kind not in _TRIED:
         _TRIED[kind] = _trial_fault(loss, crop_size)
     return _TRIED[kind]
 
 
-_TRIED: dict[tuple[type[SegmentationLoss], str, tuple[int, int]], str | None] = {}
-"""What came of the first trial of each kind of loss."""
+def _kind(loss: LossSpec) -> tuple[object, ...]:
+    """The loss but for what its floats are, unless 0 or 1: weights that may switch a term off.
 
-
-def _kind(loss: LossSpec) -> str:
-    """The loss without what its floats are, unless 0 or 1: a weight that may switch a term off.
-
-    Losses of one kind take the same steps, so that of a thousand values of λ one is tried.
+    Losses of one kind take the same steps: of a thousand values of λ one is tried. That each can
+    be built is known from ``resolve_loss``.
     """
     options = {
         name: "any" if isinstance(value, float) and value not in (0.0, 1.0) else value
         for name, value in loss.options.items()
     }
-    return loss.model_copy(update={"options": options}).model_dump_json()
+    return (loss.name, loss.version, *sorted(options.items()))
 
 
-def _trial_fault(loss: SegmentationLoss, crop_size: tuple[int, int]) -> str | None:
+def _trial_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
     """What goes wrong when the loss is tried on one blank crop of two classes, or None."""
     logits = torch.zeros(1, 2, *crop_size)
     target = torch.zeros(1, *crop_size, dtype=torch.int64)
     try:
+        loss = loss_of(loss_spec)
+        loss.check_input_size(*crop_size)
         terms = loss.terms(logits, target)
     except ValueError as error:
         return str(error)

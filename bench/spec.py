@@ -118,7 +118,7 @@ class RunSpec(Strict):
         """A copy with the fields of ``update``, and with an id of its own."""
         copied = super().model_copy(update=update, deep=deep)
         # pydantic copies all of __dict__, where a cached property keeps its value.
-        copied.__dict__.pop("run_id", None)
+        vars(copied).pop("run_id", None)
         return copied
 
     @cached_property

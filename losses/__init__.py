@@ -70,11 +70,11 @@ def loss_options(name: str) -> dict[str, Option]:
     Raises:
         ValueError: the loss is unknown, or one of its options has no default.
     """
-    parameters = _signature(find_loss(name)).parameters.values()
-    for parameter in parameters:
-        if parameter.default is parameter.empty:
-            raise ValueError(f"option {parameter.name} of loss {name!r} has no default")
-    return {option.name: option.default for option in parameters if option.name != "ignore_index"}
+    defaults = _defaults(find_loss(name))
+    for option, default in defaults.items():
+        if default is inspect.Parameter.empty:
+            raise ValueError(f"option {option} of loss {name!r} has no default")
+    return {option: value for option, value in defaults.items() if option != "ignore_index"}
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
@@ -109,8 +109,8 @@ def _plugins() -> EntryPoints:
 
 
 @cache
-def _signature(loss: type[SegmentationLoss]) -> inspect.Signature:
-    return inspect.signature(loss)
+def _defaults(loss: type[SegmentationLoss]) -> dict[str, Any]:
+    return {p.name: p.default for p in inspect.signature(loss).parameters.values()}
 
 
 @cache

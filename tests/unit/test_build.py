@@ -116,9 +116,24 @@ def test_a_loss_of_ones_own_is_tried_before_the_night(monkeypatch, terms, messag
     body = f"def terms(self, logits, target, *, progress=0.0):\n        {terms}"
     exec(f"class Own(SegmentationLoss):\n    {body}", names)
     monkeypatch.setattr(losses, "LOSSES", {**losses.LOSSES, "own": names["Own"]})
-    build._loss_fault.cache_clear()
+    build._TRIED.clear()
     with pytest.raises(SpecError, match=message):
         check_run(SPEC.model_copy(update={"loss": LossSpec(name="own")}))
+
+
+def test_of_losses_that_differ_in_a_weight_one_is_tried(monkeypatch):
+    """Not so where the weight is 0 or 1, or another option differs: other terms may be taken."""
+    monkeypatch.setattr(build, "_TRIED", {})
+    settings = [{"lambda_": 0.2}, {"lambda_": 0.3}, {"lambda_": 0.3}]
+    for options in (*settings, {"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}):
+        check_run(SPEC.model_copy(update={"loss": LossSpec(name="rmi", options=options)}))
+    assert list(build._TRIED.values()) == [None] * 3
+    small = changed("recipe", crop_size=(16, 16)).model_copy(
+        update={"loss": LossSpec(name="rmi", options={"lambda_": 0.2, "region_size": 9})}
+    )
+    for _ in range(2):
+        with pytest.raises(SpecError, match=r"loss 'rmi' on crops of 16 x 16: "):
+            check_run(small)
 
 
 def test_a_headline_metric_that_the_data_set_does_not_have_is_refused():

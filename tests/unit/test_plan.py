@@ -88,6 +88,43 @@ def test_labels_tell_rows_apart_by_what_varies():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["losses", "downsampling", "region-size", "lambda"])
+def test_labels_name_every_option_that_differs_from_a_row_of_the_same_method(name):
+    """Told by comparing each row with each other."""
+    rows = list(made(name).manifest.rows.values())
+    for row in rows:
+        family = [other.settings for other in rows if other.method == row.method]
+        varying = [
+            f"{key.partition('.')[2]}={value}"
+            for key, value in row.settings.items()
+            if any(other.get(key) != value for other in family)
+        ]
+        assert row.label == " ".join([row.method, *varying])
+
+
+def test_an_option_that_only_some_rows_of_a_method_have_is_in_their_labels():
+    """As where one method stands for two losses."""
+    study = load_study("losses")
+    table = study.tables["1"]
+    rows = (
+        RowDefinition(method="CE"),
+        RowDefinition(method="CE", loss={"name": "affinity", "size": 2}),
+    )
+    mixed = study.model_copy(
+        update={"tables": {"1": table.model_copy(update={"columns": ("miou",), "rows": rows})}}
+    )
+    first, second = made("losses", study=mixed).manifest.rows
+    assert first == "CE name=ce"
+    assert second.startswith("CE name=affinity variant=port size=2")
+
+
+def test_the_ids_of_a_shipped_study_stay():
+    """Runs that were made before this version are found again."""
+    rows = made("losses", seeds=2).manifest.rows
+    assert rows["CE"].run_ids == ("b89c01f7d539", "0d08d013a03d")
+    assert rows["CE & CRF-5"].run_ids == ("345502b7760b", "85a0296f9820")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

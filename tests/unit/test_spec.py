@@ -41,6 +41,25 @@ def test_whatever_changes_a_result_changes_the_run_id(change):
     assert SPEC.model_copy(update=change).run_id != SPEC.run_id
 
 
+def test_a_copy_has_an_id_of_its_own():
+    """Also where the id of its original was asked for before."""
+    before = SPEC.run_id
+    copied = SPEC.model_copy(update={"seed": 7})
+    assert copied.run_id == parse(RunSpec, copied.model_dump(mode="json"), where="").run_id
+    assert copied.run_id != before == SPEC.run_id
+    assert SPEC.model_copy(deep=True).run_id == before
+
+
+def test_an_id_that_was_asked_for_is_no_part_of_the_spec():
+    """Equality, hash and JSON are as they were."""
+    dumped = SPEC.model_dump_json()
+    fresh, other = (RunSpec.model_validate_json(dumped) for _ in range(2))
+    assert fresh.run_id == SPEC.run_id
+    assert fresh.model_dump_json() == dumped
+    assert fresh == other
+    assert {fresh: 1}[other] == 1
+
+
 def test_comparison_key_leaves_out_loss_crf_and_seed_only():
     """Rows of one table share it; another recipe does not."""
     other = {"seed": 3, "loss": LossSpec(name="ce"), "crf": CRFSpec(steps=5)}
