@@ -109,6 +109,10 @@ class RunDir:
         """The finished run's result.json, else None."""
         return read_json(self.path / "result.json")
 
+    def has_result(self) -> bool:
+        """Whether result.json is there; none stands there in part, for it is written whole."""
+        return (self.path / "result.json").exists()
+
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl: {"step", "time", "<metric>": value, …}."""
         with (self.path / "metrics.jsonl").open("ab+") as file:

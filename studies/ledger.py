@@ -84,7 +84,7 @@ def make_root(root: Path) -> None:
 def current_state(directory: RunDir) -> State:
     """Where a run stands; interrupted, if its worker has ended or its result is gone."""
     state = directory.state()
-    if state.status == "finished" and directory.result() is None:
+    if state.status == "finished" and not directory.has_result():
         return state.model_copy(update={"status": "interrupted", "reason": "its result is missing"})
     if state.status != "running":
         return state

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bench.cli.unfinished import unfinished
 from bench.manifest import Manifest, manifests
 from bench.rundir import State, run_dir
 from bench.spec import DataSpec
@@ -137,7 +138,8 @@ def print_plan(plans: list[Plan], root: Path) -> None:
         manifest = plan.manifest
         for table in manifest.tables:
             console.print(f"\nTable {table.key}: {table.title} ({manifest.scale})", markup=False)
-            console.print(_rows(manifest, table.key))
+            # Not rich's Table, which takes longer to wrap a thousand rows than they take to plan.
+            console.out("\n".join(_rows(manifest, table.key)), highlight=False)
     manifest = plans[0].manifest
     rows = sum(len(table.rows) for plan in plans for table in plan.manifest.tables)
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
@@ -170,7 +172,7 @@ def print_plan(plans: list[Plan], root: Path) -> None:
 
 
 def print_status(root: Path) -> None:
-    """Every study of the root: counts, then the runs that are not finished with their reasons."""
+    """Every study of the root: counts, then the runs that are not finished, failures first."""
     for manifest in manifests(root):
         cells = {
             run_id: f"{row.label}, seed {seed}"
@@ -179,12 +181,8 @@ def print_status(root: Path) -> None:
         }
         found = {run_id: current_state(run_dir(root, run_id)) for run_id in cells}
         console.print(f"{manifest.study} on {manifest.profile}: {summary(found.values())}")
-        for run_id, state in found.items():
-            if state.status == "finished":
-                continue
-            at = f" at step {state.step}/{state.steps}" if state.steps else ""
-            why = f": {state.reason}" if state.reason else ""
-            console.print(f"  {state.status:<11} {cells[run_id]} [{run_id}]{at}{why}", markup=False)
+        for line in unfinished(cells, found):
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def print_trials(trials: list[Trial], parameter: str, metric: str) -> None:
@@ -220,12 +218,19 @@ def print_dataset(name: str, data_root: Path | None, *, checked: bool) -> None:
         console.print(f"  {split}: {found.count} images, {size}, digest {found.digest}")
 
 
-def _rows(manifest: Manifest, key: str) -> Table:
+def _rows(manifest: Manifest, key: str) -> list[str]:
+    """The rows of a table under their headings, each in one line: method, settings, runs."""
     table = next(table for table in manifest.tables if table.key == key)
     settings = [column for column in table.columns if column.startswith(("loss.", "crf."))]
-    grid = Table("row", *settings, "runs", box=None, pad_edge=False)
-    for row in table.rows:
-        grid.add_row(
-            row.method, *(str(row.settings.get(s, "–")) for s in settings), " ".join(row.run_ids)
-        )
-    return grid
+    cells = [
+        ["row", *settings, "runs"],
+        *(
+            [row.method, *(str(row.settings.get(s, "–")) for s in settings), " ".join(row.run_ids)]
+            for row in table.rows
+        ),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
