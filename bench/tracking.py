@@ -269,8 +269,7 @@ def _client(uri: str) -> MlflowClient:
 def _new_client(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It announces every retry; what comes of them is in our own line.
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    # They print every migration, retry and rollback; what comes of them is in our own line.
+    for noisy in ("mlflow", "alembic", "sqlalchemy", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)

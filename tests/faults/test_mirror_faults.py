@@ -1,0 +1,265 @@
+"""The store under everything that a night can do to it, held against the run directories."""
+
+import multiprocessing
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+from whole import assert_whole
+
+import bench.mirror
+from bench.mirror import Mirror
+from bench.mirror_run import RunWriter
+from bench.rundir import RunDir, write_json
+from bench.tracking import StoreError, connect, database, read_runs, read_study, search
+
+KILLS = 10
+AT_CREATION = ("segloss.role", "segloss.run_id", "segloss.study")
+
+
+@pytest.fixture
+def own(fresh, tmp_path):
+    """The fresh study in a database of its own."""
+    target = tmp_path / "store" / "mlflow.db"
+    target.parent.mkdir()
+    template = database(fresh.uri)
+    assert template is not None
+    with closing(sqlite3.connect(template)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+    uri = f"sqlite:///{target}"
+    return fresh._replace(uri=uri, mirror=Mirror(uri, target.parent / "artifacts"))
+
+
+def whole(study) -> None:
+    study.sync()
+    assert_whole(study.uri, study.root, study.manifest)
+    assert study.sync() == 0
+
+
+def grow(directory: RunDir, step: int) -> None:
+    """Ten steps on; the last two are written again, as by a worker that resumed."""
+    for again in range(max(step - 2, 0), step + 10):
+        line = {"step": again, "time": time.time(), "train/loss": 1 / (1 + again), "train/lr": 0.1}
+        directory.append_metrics(line)
+    directory.write_state(status="running", step=step + 10)
+
+
+def killed_after(study, seconds: float) -> float:
+    """How long a sync in a process of its own ran; -9 ends it after ``seconds``."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "bench.mirror"])
+    process = context.Process(target=study.mirror.sync, args=(study.root, study.manifest))
+    started = time.monotonic()
+    process.start()
+    process.join(seconds)
+    process.kill()
+    process.join()
+    return time.monotonic() - started
+
+
+def test_killed_at_any_moment_the_next_sync_makes_it_whole(own):
+    """A sync now and then gets through, so that kills also meet a store that is half up to date."""
+    random_ = random.Random(7)
+    grow(own.finish("CE", 0), 0)
+    span = killed_after(own, 60)
+    running = own.directory("RMI", 2)
+    cells = [("CE", 1), ("CE", 2), ("RMI", 0), ("RMI", 1)]
+    kills = 0
+    for turn in range(KILLS):
+        grow(running, 10 * turn)
+        if turn % 3 == 0 and cells:
+            own.finish(*cells.pop())
+        kills += killed_after(own, random_.uniform(0.1, 1) * span) < span
+    assert kills
+    whole(own)
+
+
+def test_killed_while_it_makes_the_database(fresh, tmp_path):
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    study = fresh._replace(uri=uri, mirror=Mirror(uri, tmp_path / "new" / "artifacts"))
+    study.finish("CE", 0)
+    for seconds in (1.2, 1.8):
+        killed_after(study, seconds)
+    whole(study)
+    assert {file.name for file in (tmp_path / "new").iterdir()} == {"mlflow.db", "artifacts"}
+
+
+@pytest.mark.parametrize("method", ["log_batch", "log_artifact", "log_artifacts", "set_terminated"])
+def test_cut_off_before_any_write(own, monkeypatch, method):
+    """The same without chance: every call of a kind once fails, and once fails when it is done."""
+    from mlflow import MlflowClient
+
+    call = getattr(MlflowClient, method)
+    own.finish("CE", 0)
+    grow(own.directory("RMI", 0), 0)
+    for turn in range(30):
+        left = turn // 2
+
+        def cut(*args, done=turn % 2, **kwargs):
+            nonlocal left
+            left -= 1
+            if done or left >= 0:
+                call(*args, **kwargs)
+            if left < 0:
+                raise ConnectionResetError("cut off")
+
+        monkeypatch.setattr(MlflowClient, method, cut)
+        grow(own.directory("RMI", 0), turn)
+        try:
+            own.sync()
+        except StoreError:
+            continue
+        break
+    else:
+        pytest.fail("no sync ever got through")
+    monkeypatch.undo()
+    whole(own)
+
+
+@pytest.mark.parametrize("left", [(), ("-wal", "-shm")])
+def test_deleted_database_is_made_again_in_the_same_process(own, left):
+    own.finish("CE", 0)
+    whole(own)
+    file = database(own.uri)
+    assert file is not None
+    with closing(sqlite3.connect(file)) as reader:
+        reader.execute("SELECT count(*) FROM runs").fetchone()  # keeps the log beside the file
+        for suffix in left:
+            shutil.copy(f"{file}{suffix}", file.parent / f"kept{suffix}")
+    file.unlink()
+    for suffix in left:
+        (file.parent / f"kept{suffix}").rename(f"{file}{suffix}")
+    own.finish("RMI", 0)
+    assert own.sync() == 2
+    whole(own)
+
+
+def test_database_that_is_deleted_under_a_sync(own, monkeypatch):
+    file = database(own.uri)
+    assert file is not None
+    mirror = RunWriter.mirror
+
+    def delete(*args):
+        file.unlink()
+        return mirror(*args)
+
+    own.finish("CE", 0)
+    monkeypatch.setattr(RunWriter, "mirror", delete)
+    with pytest.raises(StoreError, match="no such table"):
+        own.sync()
+    monkeypatch.undo()
+    whole(own)
+
+
+def test_second_run_of_a_request_that_was_sent_twice_goes(own):
+    own.finish("CE", 0)
+    whole(own)
+    record = read_study(own.uri, own.manifest.study, own.manifest.profile)
+    assert record is not None
+    with connect(own.uri) as client:
+        for run in list(search(client, record.experiment_id)):
+            late = {k: v for k, v in run.data.tags.items() if k in AT_CREATION}
+            client.create_run(record.experiment_id, tags=late)
+    (read,) = read_runs(own.uri, record)
+    assert read.metrics
+    whole(own)
+
+
+def test_numbers_that_the_directory_does_not_hold_are_no_part_of_the_store(own):
+    """Such as those of a run that another machine finished, merged into this root since."""
+    directory = own.directory("CE", 0)
+    grow(directory, 0)
+    own.sync()
+    shutil.rmtree(directory.path)
+    own.finish("CE", 0)
+    whole(own)
+
+
+def test_result_that_is_none_stops_no_other_run(own, caplog):
+    broken = own.finish("CE", 0)
+    write_json(broken.path / "result.json", {"metrics": 3})
+    own.finish("RMI", 0)
+    assert own.sync() == 1
+    assert str(broken.path) in caplog.text
+
+
+def test_slow_store_is_left_to_the_next_sync(own):
+    own.finish("CE", 0)
+    own.mirror.until = time.monotonic()
+    with pytest.raises(StoreError, match="too slow"):
+        own.sync()
+    own.mirror.until = bench.mirror.Mirror.until
+    whole(own)
+
+
+FULL = """
+import os, subprocess, sys
+from pathlib import Path
+from bench.manifest import manifests
+from bench.mirror import Mirror
+from bench.store_file import prepare
+from bench.tracking import StoreError
+
+root, disk, kept = map(Path, sys.argv[1:])
+(manifest,) = manifests(root)
+mirror = Mirror(f"sqlite:///{disk}/mlflow.db", disk / "artifacts")
+
+def resize(kilobytes):
+    subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", disk], check=True)
+
+def tried():
+    try:
+        mirror.sync(root, manifest)
+        return True
+    except StoreError as error:
+        print(error)
+
+tried()
+resize(64_000)
+prepare(mirror.uri)
+for more in range(60, 500, 15):
+    now = os.statvfs(disk)
+    resize((now.f_blocks - now.f_bfree) * now.f_frsize // 1024 + more)
+    if tried():
+        break
+subprocess.run(["cp", "-r", f"{disk}/.", kept], check=True)
+"""
+
+
+def test_full_disk(fresh, tmp_path):
+    from bench.manifest import remember
+
+    disk, kept = tmp_path / "store", tmp_path / "kept"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=900k none {disk} && "
+    enter = ["unshare", "-rm", "sh", "-c"]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*enter, mount + "true"], check=False).returncode
+    ):
+        pytest.skip("no small disk can be mounted here")
+    for label in ("CE", "RMI"):
+        for seed in range(3):
+            fresh.finish(label, seed)
+    remember(fresh.root, fresh.manifest)
+    command = f'{mount} exec "$0" -c "$@"'
+    done = subprocess.run(
+        [*enter, command, sys.executable, FULL, fresh.root, disk, kept],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert 3 < len(lines) < 30, lines
+    assert all("full" in line or "No space left" in line for line in lines), lines
+    disk.rmdir()
+    kept.rename(disk)
+    assert_whole(f"sqlite:///{disk}/mlflow.db", fresh.root, fresh.manifest)
