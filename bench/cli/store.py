@@ -13,6 +13,7 @@ from bench.mirror import Mirror
 from bench.rundir import run_dir
 from bench.tracking import StoreError, default_uri, log_report, read_study, serve, view_url
 from studies.ledger import DONE, lock_root
+from studies.merge import Merged, check_other, merge
 
 
 def report_all(root: Path, store: str | None, written: list[Manifest]) -> None:
@@ -23,7 +24,7 @@ def report_all(root: Path, store: str | None, written: list[Manifest]) -> None:
             continue
         try:
             write_report(root, store, manifest.study, manifest.profile)
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             typer.echo(f"no report of {manifest.name} yet: {error}", err=True)
 
 
@@ -41,15 +42,31 @@ def write_report(root: Path, store: str | None, study: str, profile: str) -> Non
     typer.echo(f"runs in MLflow: segloss ui --root {root}{option}")
 
 
-def sync_all(root: Path, store: str | None, *, rebuild: bool) -> None:
-    """Mirror every study that was ever run on ``root``."""
+def sync_all(
+    root: Path, store: str | None, *, rebuild: bool = False, other: Path | None = None
+) -> None:
+    """Mirror every study that was ever run on ``root``, or on ``other``, which is merged first."""
+    if other is None:
+        manifests(root)  # refuses before it makes a folder
+    else:
+        check_other(root, other)
     mirror = Mirror(store or default_uri(root), root / "artifacts")
-    found = manifests(root)
     with lock_root(root):
-        for manifest in found:
+        if other is not None:
+            _say_merged(merge(root, other), other)
+        for manifest in manifests(root):
             if rebuild:
                 mirror.forget(manifest)
             typer.echo(f"{manifest.name}: {mirror.sync(root, manifest)} runs written")
+
+
+def _say_merged(merged: Merged, other: Path) -> None:
+    for note in merged.notes:
+        typer.echo(note, err=True)
+    studies = f", and {', '.join(merged.studies)}" if merged.studies else ""
+    typer.echo(
+        f"from {other}: {len(merged.runs)} runs brought, {merged.same} here already{studies}"
+    )
 
 
 def serve_ui(root: Path, store: str | None, port: int) -> None:
