@@ -50,7 +50,7 @@ def jobs_of(found: list[Canary]) -> list[Job]:
 
 
 def broken(found: list[Canary], root: Path) -> list[str]:
-    """What the finished canaries under ``root`` contradict, in words."""
+    """What the canaries under ``root``, which have been run, contradict; in words."""
     return [
         f"{canary.statement}, but {difference}"
         for canary in found
@@ -61,6 +61,9 @@ def broken(found: list[Canary], root: Path) -> list[str]:
 
 
 def _differences(first: RunDir, second: RunDir) -> list[str]:
+    statuses = [run.state().status for run in (first, second)]
+    if statuses != ["finished", "finished"]:  # two that diverge agree
+        return [f"one {statuses[0]} and one {statuses[1]}"] if len(set(statuses)) > 1 else []
     results = [result for run in (first, second) if (result := run.result())]
     digests = [result["digests"] for result in results]
     # A GPU's sums have no fixed order: there only what is drawn can be compared to the bit.

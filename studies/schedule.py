@@ -148,18 +148,20 @@ class Schedule:
     def _start_ready(self) -> None:
         # Sources that are still to come hold back their evaluations.
         ahead = {run_id for job in [*self.pending, *self.running] for run_id in job.run_ids}
-        too_long = 0
+        too_long = waiting = 0
         for job in list(self.pending):
             if not self.executor.has_room:
                 return
-            if job.after in ahead or not self.attempts.may_start(job) or self._held(job):
+            if job.after in ahead:
                 continue
-            if self.estimates.fits(job, self.end):
+            if not self.attempts.may_start(job) or self._held(job):
+                waiting += 1
+            elif self.estimates.fits(job, self.end):
                 self.pending.remove(job)
                 self._start(job)
             else:
                 too_long += 1
-        if too_long and too_long == len(self.pending) and not self.running:
+        if too_long and not waiting and not self.running:
             self.ending = "deadline"
 
     def _start(self, job: Job) -> None:

@@ -19,7 +19,7 @@ from bench.snapshot import take_snapshot
 from bench.tracking import default_uri
 from studies.canaries import Canary, broken, canaries, jobs_of
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
-from studies.ledger import states
+from studies.ledger import DONE, states
 from studies.plan import Plan, ResolveLoss, jobs
 from studies.schedule import Ending, Executor, Schedule
 
@@ -123,7 +123,7 @@ class Night:
         ending = schedule.run()
         if ending != "done" or not pending:
             return self._stopped(schedule.attempts.verdict) if ending == "stopped" else ending
-        failed = [s.reason for s in states(root, _ids(found)).values() if s.status != "finished"]
+        failed = [s.reason for s in states(root, _ids(found)).values() if s.status not in DONE]
         if faults := failed or broken(found, root):
             return self._stopped(f"{faults[0]} (canaries in {root})")
         said = "; ".join(dict.fromkeys(canary.statement for canary in found))

@@ -209,7 +209,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(night, tmp_path):
     command = [sys.executable, "-m", "bench.worker", str(directory.path)]
     worker = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert worker.returncode == 0, worker.stderr
-    assert "the checkpoint is of other code" in worker.stdout
+    assert "or of other code: from the start" in worker.stdout
     result, expected = directory.result(), run.result()
     assert result is not None
     assert expected is not None

@@ -1,0 +1,235 @@
+"""Jobs on a Ray cluster, one worker in each place that Ray finds. The only file that imports ray.
+
+Ray chooses the node and the GPU, starts a process there and notices when it is lost. What ran how
+far and what is tried again stays ours: no retry of Ray's is used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InstallError, RootError, SpecError
+from bench.rundir import RunDir
+from bench.snapshot import environment_of
+from studies.executors import ray_place as places
+from studies.executors.local import KEEP_MEMORY
+from studies.executors.ray_handle import Handle, first_line
+
+CONNECT_SECONDS = 5.0
+PROBE_SECONDS = 60.0
+WAIT_SECONDS = 60.0
+# Trainings at once on a node without a GPU.
+PER_CPU_NODE = 2
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Which cluster, and what of it."""
+
+    address: str
+    workers: int | None = None
+    """Trainings at once at most; as many as there is room for, if None."""
+    per_gpu: int = 1
+
+
+class RayExecutor:
+    """Starts workers in places of a cluster; a place is asked for ahead, and may have to wait."""
+
+    def __init__(
+        self,
+        options: RayOptions,
+        *,
+        root: Path,
+        snapshot: Path,
+        data_root: Path | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        """Connect, and look whether every node can do the work.
+
+        Raises InstallError without Ray, SpecError where the cluster cannot be reached, and
+        RootError where a node does not see the folders or lacks what a worker needs.
+        """
+        self.ray = _connect(options.address)
+        self.options = options
+        self.data_root = data_root
+        self.snapshot = snapshot
+        self.say = say
+        self.shared = places.share(root, data_root)
+        self.ray.cloudpickle.register_pickle_by_value(places)
+        self.share = _share([node["Resources"] for node in self._nodes()], options)
+        self._inspect([node for node in self._nodes() if self.share.fits(node["Resources"])])
+        self.busy: set[Handle] = set()
+        self.spare: _Spare | None = None
+        self.unusable: list[_Spare] = []
+        self.waiting_since = time.monotonic()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a place is ready."""
+        if self.options.workers is not None and len(self.busy) >= self.options.workers:
+            return False
+        if self.spare is None:
+            self.spare = _Spare(self._new_place())
+            self.waiting_since = time.monotonic()
+        return self._is_ready(self.spare)
+
+    def start(self, run_dirs: list[Path]) -> Handle:
+        """Start one worker on these run directories; its output goes to the first one's log.txt."""
+        spare, self.spare = self.spare, None
+        assert spare is not None
+        arguments = [*map(str, run_dirs), "--threads", str(self.share.threads)]
+        if self.share.gpus:
+            arguments += ["--memory-share", str(1 / self.options.per_gpu)]
+        if self.data_root is not None:
+            arguments += ["--data-root", str(self.data_root)]
+        environment = {**KEEP_MEMORY, "OMP_NUM_THREADS": str(self.share.threads)}
+        environment |= environment_of(self.snapshot)
+        code = spare.place.run.remote(arguments, run_dirs[0] / "log.txt", environment)
+        handle = Handle(
+            self.ray,
+            spare.place,
+            spare.host,
+            code,
+            run_dirs=[RunDir(path) for path in run_dirs],
+            release=self.busy.discard,
+        )
+        self.busy.add(handle)
+        return handle
+
+    def close(self) -> None:
+        """Leave the cluster; workers that still run end by themselves."""
+        self.ray.shutdown()
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [node for node in self.ray.nodes() if node["Alive"]]
+
+    def _new_place(self) -> Any:
+        options = {
+            "num_gpus": self.share.gpus,
+            "num_cpus": self.share.cpus,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "max_concurrency": 2,  # a worker's run, and a signal to it
+        }
+        return self.ray.remote(places.Place).options(**options).remote(self.shared)
+
+    def _is_ready(self, spare: _Spare) -> bool:
+        if spare.host:
+            return True
+        if spare.answer is None:
+            spare.answer = spare.place.inspected.remote()
+        if not self.ray.wait([spare.answer], timeout=0)[0]:
+            if not self.busy and time.monotonic() - self.waiting_since > WAIT_SECONDS:
+                self.waiting_since = float("inf")
+                self.say("Ray has no place free; waiting for one")
+            return False
+        try:
+            spare.host, fault = self.ray.get(spare.answer)
+        except self.ray.exceptions.RayActorError:
+            self.spare = None
+            return False
+        if fault is not None:  # a node that joined later: nothing else is to be started there
+            self.say(f"Ray's node {spare.host} is not used: {fault}")
+            self.unusable.append(spare)
+            self.spare = None
+        return fault is None
+
+    def _inspect(self, nodes: list[dict[str, Any]]) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        inspect = self.ray.remote(places.inspect)
+        answers = {
+            inspect.options(
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+            ).remote(self.shared): node["NodeManagerHostname"]
+            for node in nodes
+        }
+        in_time, late = self.ray.wait(
+            list(answers), num_returns=len(answers), timeout=PROBE_SECONDS
+        )
+        faults = {answers[answer]: "does not answer" for answer in late}
+        for answer in in_time:
+            try:
+                _, fault = self.ray.get(answer)
+            except self.ray.exceptions.RayError as error:
+                fault = first_line(error)
+            if fault is not None:
+                faults[answers[answer]] = fault
+        if faults:
+            host, fault = next(iter(faults.items()))
+            self.close()
+            raise RootError(
+                f"Ray's node {host}: {fault} ({len(faults)} of {len(answers)} nodes cannot be "
+                "used); code, runs and data must be on a file system that all nodes share"
+            )
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one training takes of a node."""
+
+    gpus: float
+    cpus: int
+    threads: int
+
+    def fits(self, resources: dict[str, float]) -> bool:
+        return resources.get("GPU", 0) >= self.gpus and resources.get("CPU", 0) >= self.cpus
+
+
+def _share(nodes: list[dict[str, float]], options: RayOptions) -> _Share:
+    """GPUs divided by ``per_gpu``, cores by the trainings on a node; cores only without a GPU."""
+    with_gpu = [node for node in nodes if node.get("GPU", 0) >= 1]
+    if with_gpu:
+        cpus = min(
+            int(node.get("CPU", 0) // (int(node["GPU"]) * options.per_gpu)) for node in with_gpu
+        )
+        # Ray counts in ten-thousandths; a third, rounded up, would not fit in three times.
+        return _Share(10_000 // options.per_gpu / 10_000, cpus, max(1, cpus))
+    cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+    if not cores:
+        raise SpecError(f"--address {options.address}: the cluster has neither GPU nor CPU")
+    on_a_node = -(-(options.workers or PER_CPU_NODE * len(cores)) // len(cores))
+    cpus = max(1, min(cores) // on_a_node)
+    return _Share(0, cpus, cpus)
+
+
+@dataclass
+class _Spare:
+    """A place that has been asked for; it is there when it has answered."""
+
+    place: Any
+    answer: Any = None
+    host: str = ""
+
+
+def _connect(address: str) -> Any:
+    """The module ray, connected to the cluster at ``address``."""
+    match = re.fullmatch(r"([^/:\s]+|\[[^]\s]+\]):(\d+)", address)
+    if match is None:
+        raise SpecError(
+            f"--address {address}: give HOST:PORT of the cluster's head node, and start segloss on "
+            "a machine of the cluster"
+        )
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise InstallError('Ray is not installed: pip install "segloss-bench[ray]"') from None
+    try:
+        # Ray itself would try for a minute.
+        with socket.create_connection((match[1].strip("[]"), int(match[2])), CONNECT_SECONDS):
+            pass
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        raise SpecError(f"--address {address}: no Ray cluster: {first_line(error)}") from None
+    return ray

@@ -1,0 +1,103 @@
+"""Place: what starts a worker on a node of a Ray cluster, and hears of its end.
+
+Ray sends this there by value: its processes import nothing of ours. Only the worker does, from the
+snapshot under the shared root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+TOKEN = ".ray-token"
+STOPPED = 75
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Folders that every node must see, and how to tell that they are the same ones."""
+
+    root: Path
+    token: str
+    data_root: Path | None
+    names: str | None
+    """Digest of the names in ``data_root``, which may be read-only."""
+
+
+def share(root: Path, data_root: Path | None) -> Shared:
+    """Both folders as they are here, ``root`` with a random token in it."""
+    token = os.urandom(16).hex()
+    (root / TOKEN).write_text(token)
+    return Shared(root, token, data_root, None if data_root is None else digest_of(data_root))
+
+
+def digest_of(folder: Path) -> str:
+    """A digest of the names in ``folder``."""
+    return hashlib.sha256("\0".join(sorted(os.listdir(folder))).encode()).hexdigest()
+
+
+def inspect(shared: Shared) -> tuple[str, str | None]:
+    """The name of this machine, and why no training can run on it, or None."""
+    return socket.gethostname(), _fault(shared)
+
+
+def _fault(shared: Shared) -> str | None:
+    probe = shared.root / f".ray-{socket.gethostname()}-{os.getpid()}"
+    try:
+        if (shared.root / TOKEN).read_text() != shared.token:
+            return f"{shared.root} is another folder there"
+        probe.write_text("")
+        probe.unlink()
+        if shared.data_root is not None and digest_of(shared.data_root) != shared.names:
+            return f"{shared.data_root} holds other files there"
+    except OSError as error:
+        return f"{Path(error.filename).parent}: {error.strerror}"
+    if importlib.util.find_spec("torch") is None:
+        return f"torch is not installed for {sys.executable}"
+    return None
+
+
+class Place:
+    """A share of a node, for one worker. Its methods are called side by side."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.found = inspect(shared)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.asked: signal.Signals | None = None
+
+    def inspected(self) -> tuple[str, str | None]:
+        """What ``inspect`` found."""
+        return self.found
+
+    def run(self, arguments: list[str], log: Path, environment: dict[str, str]) -> int:
+        """Run a worker to its end; returns its exit code."""
+        if self.asked is not None:
+            return STOPPED
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                # -P: what lies in the current folder must not stand in for the snapshot.
+                [sys.executable, "-P", "-m", "bench.worker", *arguments]
+                # When Ray ends this process, the worker sees it and stops with a checkpoint.
+                + ["--parent", str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        if self.asked is not None:
+            self.signal(self.asked)
+        return self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the worker and its children, or keep one from being started."""
+        self.asked = number
+        if self.process is not None and self.process.returncode is None:
+            os.killpg(self.process.pid, number)
