@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 import zipfile
@@ -14,7 +15,7 @@ from bench.rundir import write_whole
 
 # Seconds between two checkpoints: at least so many, and more where writing one takes long, so that
 # at most one part in COST_SHARE of a training's time goes into them.
-LEAST_SECONDS = 60.0
+LEAST_SECONDS = float(os.environ.get("SEGLOSS_CHECKPOINT_SECONDS", "60"))
 COST_SHARE = 50
 
 

@@ -1,0 +1,222 @@
+"""A storm of kill -9 over a small study, and the proof that nothing of it is left in the results.
+
+    python tests/faults/storm.py --kills 100 --seed 0
+
+An undisturbed study is run first. Then the same command is run again and again on another root.
+Each time the storm waits for a moment of a drawn kind (a step, a checkpoint being written, an evaluation,
+a state being written, the store being written) and kills a drawn victim: a worker, the process that
+forks them, the scheduler, or all at once. When the study is complete, it must equal the undisturbed
+one bit for bit; then the storm goes on over a new root, until all kills are spent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bench.rundir import RunDir, all_run_dirs
+from bench.tracking import default_uri
+from reports.frame import runs_frame
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
+from tiny import TINY_PROFILE, TINY_STUDY
+
+STEPS = 60
+PATIENCE = 20.0
+"""Seconds that a kind of moment is waited for; then the kill comes wherever things stand."""
+
+
+def write_study(folder: Path) -> list[str]:
+    """Write a study of two trainings and two evaluations; return the command that runs it."""
+    profile = TINY_PROFILE.replace("steps = 7", f"steps = {STEPS}")
+    (folder / "storm.toml").write_text(profile)
+    (folder / "storm-study.toml").write_text(TINY_STUDY)
+    study, profile_path = folder / "storm-study.toml", folder / "storm.toml"
+    return [sys.executable, "-m", "bench", "run", str(study), "--profile", str(profile_path)]
+
+
+def run(command: list[str], root: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start the night on ``root``; checkpoints come as often as they can."""
+    environment = {**os.environ, "SEGLOSS_CHECKPOINT_SECONDS": "0.2"}
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [*command, "--root", str(root)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def _any(root: Path, pattern: str) -> bool:
+    return next(root.glob(pattern), None) is not None
+
+
+MOMENTS = {
+    "training": lambda root: _any(root, "runs/*/metrics.jsonl"),
+    "checkpoint write": lambda root: _any(root, "runs/*/.checkpoint.*"),
+    "evaluation": lambda root: any(
+        not (path.parent / "result.json").exists()
+        for path in root.glob("runs/*/weights.safetensors")
+    ),
+    "ledger write": lambda root: _any(root, "runs/*/.state.*"),
+    "mirror write": lambda root: _any(root, "mlflow.db-*") and _any(root, "mlflow.db"),
+}
+VICTIMS = ("worker", "nursery", "scheduler", "all")
+
+
+@dataclass
+class Storm:
+    """What was done, and what was seen."""
+
+    chance: random.Random
+    kills: Counter[str] = field(default_factory=Counter)
+    victims: Counter[str] = field(default_factory=Counter)
+    orphans_s: list[float] = field(default_factory=list)
+    """Seconds that workers lived on after their scheduler was killed."""
+    nights: int = 0
+
+    def strike(self, night: subprocess.Popen[bytes], root: Path) -> None:
+        """Wait for a drawn moment and kill a drawn victim."""
+        moment = self.chance.choice(list(MOMENTS))
+        seen = _wait(lambda: MOMENTS[moment](root) or night.poll() is not None, PATIENCE)
+        time.sleep(self.chance.random() * (0.5 if moment == "training" else 0.02))
+        if night.poll() is not None:
+            return
+        victim = self.chance.choice(VICTIMS)
+        struck = self._kill(victim, night)
+        self.kills[moment if seen else "any time"] += struck
+        self.victims[victim] += struck
+
+    def _kill(self, victim: str, night: subprocess.Popen[bytes]) -> bool:
+        processes = psutil.Process(night.pid).children(recursive=True)
+        nurseries = [p for p in processes if "bench.nursery" in _line(p) and p.ppid() == night.pid]
+        workers = [p for p in processes if p.ppid() in {n.pid for n in nurseries}]
+        scheduler = [psutil.Process(night.pid)]
+        struck = {
+            "worker": workers[:1],
+            "nursery": nurseries,
+            "scheduler": scheduler,
+            "all": scheduler + nurseries + workers,
+        }[victim]
+        for process in struck:
+            with_pid(process.pid)
+        if victim == "scheduler":
+            night.wait()
+            killed = time.monotonic()
+            _wait(lambda: not any(p.is_running() for p in workers), 30)
+            self.orphans_s.append(time.monotonic() - killed)
+        return bool(struck)
+
+
+def with_pid(pid: int) -> None:
+    """Kill a process, if it is still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _wait(condition: Any, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def outcome(root: Path) -> dict[str, dict[str, Any]]:
+    """All that must not depend on what happened on the way, by run id."""
+    frame = runs_frame(default_uri(root), "storm-study", "storm")[1].set_index("run_id")
+    return {directory.run_id: _of_run(directory, frame) for directory in all_run_dirs(root)}
+
+
+def _of_run(directory: RunDir, frame: Any) -> dict[str, Any]:
+    result = directory.result() or {}
+    store = frame.loc[directory.run_id].drop(["mlflow_run_id"]).to_dict()
+    curve = [{k: v for k, v in line.items() if k != "time"} for line in directory.metrics()]
+    return {
+        "status": directory.state().status,
+        **{f"{name} digest": value for name, value in result.get("digests", {}).items()},
+        "metrics": result.get("metrics"),
+        "confusion": np.load(directory.confusion)["matrices"].tolist(),
+        "curve": curve,
+        "store": {k: v for k, v in store.items() if not k.startswith("cost/")},
+        "leftovers": sorted(p.name for p in directory.path.glob(".*")),
+    }
+
+
+def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """Where two outcomes differ, in words."""
+    said = [f"{i}: lost" for i in expected.keys() - found.keys()]
+    said += [f"{i}: not asked for" for i in found.keys() - expected.keys()]
+    for run_id in found.keys() & expected.keys():
+        # NaN equals itself in JSON's text, and leftovers of a killed writer are no result.
+        said += [
+            f"{run_id}: {key}"
+            for key in expected[run_id].keys() - {"leftovers"}
+            if json.dumps(found[run_id][key]) != json.dumps(expected[run_id][key])
+        ]
+    return said
+
+
+def rage(folder: Path, kills: int, seed: int) -> tuple[Storm, list[str]]:
+    """Spend all kills; return what was done and every difference to the undisturbed study."""
+    command, storm, faults = write_study(folder), Storm(random.Random(seed)), []
+    calm = run(command, folder / "calm", folder / "calm.log")
+    if calm.wait() != 0:
+        raise RuntimeError((folder / "calm.log").read_text())
+    expected = outcome(folder / "calm")
+    while storm.kills.total() < kills:
+        root, log = folder / f"storm-{storm.nights}", folder / f"storm-{storm.nights}.log"
+        code = None
+        while code != 0:
+            night = run(command, root, log)
+            while night.poll() is None and storm.kills.total() < kills:
+                storm.strike(night, root)
+            code = night.wait()
+        faults += differences(outcome(root), expected)
+        storm.nights += 1
+        shutil.rmtree(root)
+    return storm, faults
+
+
+def main() -> int:
+    """Rage, and print figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    storm, faults = rage(Path(mkdtemp(prefix="storm-")), options.kills, options.seed)
+    print(f"{storm.kills.total()} kills over {storm.nights} studies")  # noqa: T201
+    print("moments:", dict(storm.kills), "victims:", dict(storm.victims))  # noqa: T201
+    print(f"orphaned workers lived {max(storm.orphans_s, default=0):.1f} s at most")  # noqa: T201
+    print("\n".join(faults) or "every study equals the undisturbed one")  # noqa: T201
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
