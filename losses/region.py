@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from jaxtyping import Float64, Int64
@@ -44,6 +45,7 @@ class Region:
         return torch.cat([pixels, pixels + self.height * self.width])
 
 
+@cache
 def build_region(shape: str, size: int, radial_decay: float) -> Region:
     """Return the region of an RMI loss's options.
 
