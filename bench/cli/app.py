@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -58,6 +58,13 @@ StoreOption = Annotated[
         "--store", envvar="SEGLOSS_STORE", help="MLflow's URI; a sqlite file in the root."
     ),
 ]
+ExecutorOption = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--executor", help="Where trainings run: here, or on a Ray cluster."),
+]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", help="HOST:PORT of the Ray cluster's head node.")
+]
 
 DEFAULT_PROFILE = "scenes-demo"
 DEFAULT_ROOT = Path("segloss-out")
@@ -108,16 +115,23 @@ def run(
     until: UntilOption = None,
     budget: BudgetOption = None,
     store: StoreOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
 ) -> None:
     """Train and evaluate what is missing, mirror it into MLflow and write the reports."""
     from bench.build import resolve_loss
-    from bench.cli.night import Night, Resources, slots
+    from bench.cli.night import Night, Resources, ray_options, slots
     from bench.cli.store import report_all
     from studies.deadline import deadline
     from studies.ledger import lock_root
 
+    ray = ray_options(executor, address, workers, per_gpu)
     resources = Resources(
-        slots(workers, per_gpu), data_root=data_root, store=store, end=deadline(until, budget)
+        [] if ray else slots(workers, per_gpu),
+        data_root=data_root,
+        store=store,
+        end=deadline(until, budget),
+        ray=ray,
     )
     plans = _plans(studies, profile, seeds)
     _check(plans)

@@ -19,6 +19,7 @@ from bench.snapshot import take_snapshot
 from bench.tracking import default_uri
 from studies.canaries import Canary, broken, canaries, jobs_of
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
+from studies.executors.ray import RayExecutor, RayOptions
 from studies.ledger import DONE, states
 from studies.plan import Plan, ResolveLoss, jobs
 from studies.schedule import Ending, Executor, Schedule
@@ -36,6 +37,8 @@ class Resources:
     store: str | None = None
     end: float | None = None
     """When it has to end, in seconds since the epoch."""
+    ray: RayOptions | None = None
+    """A cluster to use instead of ``slots``."""
 
 
 def slots(workers: int | None, per_gpu: int) -> list[Slot]:
@@ -59,6 +62,15 @@ def slots(workers: int | None, per_gpu: int) -> list[Slot]:
     return found[:workers]
 
 
+def ray_options(
+    executor: str, address: str | None, workers: int | None, per_gpu: int
+) -> RayOptions | None:
+    """The cluster to use, None for this machine; raises SpecError for one without the other."""
+    if (executor == "ray") != (address is not None):
+        raise SpecError("--executor ray and --address HOST:PORT go together")
+    return None if address is None else RayOptions(address, workers, per_gpu)
+
+
 class Night:
     """Runs plans on one root, which the caller has locked."""
 
@@ -74,9 +86,7 @@ class Night:
         from bench.build import check_data
 
         snapshot = take_snapshot(self.root)
-        executor = LocalExecutor(
-            self.resources.slots, root=self.root, snapshot=snapshot, data_root=self.data_root
-        )
+        executor = self._executor(snapshot)
         mirror = _MirrorThread(self.mirror, self.root, [plan.manifest for plan in plans])
 
         with NightView(plans, self.root) as view:
@@ -111,6 +121,14 @@ class Night:
         if schedule.attempts.verdict:
             typer.echo(f"stopped: every run would fail: {schedule.attempts.verdict}", err=True)
         return self._code(plans, ending)
+
+    def _executor(self, snapshot: Path) -> LocalExecutor | RayExecutor:
+        slots, ray = self.resources.slots, self.resources.ray
+        if ray is None:
+            return LocalExecutor(slots, root=self.root, snapshot=snapshot, data_root=self.data_root)
+        return RayExecutor(
+            ray, root=self.root, snapshot=snapshot, data_root=self.data_root, say=typer.echo
+        )
 
     def _canaries(self, plans: list[Plan], executor: Executor, snapshot: Path) -> Ending:
         """Run the canaries of this code, if it has not been done; "stopped" if one is broken."""

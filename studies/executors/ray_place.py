@@ -40,7 +40,9 @@ def share(root: Path, data_root: Path | None) -> Shared:
 
 def digest_of(folder: Path) -> str:
     """A digest of the names in ``folder``."""
-    return hashlib.sha256("\0".join(sorted(os.listdir(folder))).encode()).hexdigest()
+    return hashlib.sha256(
+        "\0".join(sorted(path.name for path in folder.iterdir())).encode()
+    ).hexdigest()
 
 
 def inspect(shared: Shared) -> tuple[str, str | None]:
@@ -80,12 +82,12 @@ class Place:
         """Run a worker to its end; returns its exit code."""
         if self.asked is not None:
             return STOPPED
+        # When Ray ends this process, the worker sees it and stops with a checkpoint.
+        own = [*arguments, "--parent", str(os.getpid())]
         with log.open("ab") as file:
             self.process = subprocess.Popen(
                 # -P: what lies in the current folder must not stand in for the snapshot.
-                [sys.executable, "-P", "-m", "bench.worker", *arguments]
-                # When Ray ends this process, the worker sees it and stops with a checkpoint.
-                + ["--parent", str(os.getpid())],
+                [sys.executable, "-P", "-m", "bench.worker", *own],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

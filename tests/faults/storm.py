@@ -3,8 +3,8 @@
     python tests/faults/storm.py --kills 100 --seed 0
 
 An undisturbed study is run first. Then the same command is run again and again on another root.
-Each time the storm waits for a moment of a drawn kind (a step, a checkpoint being written, an evaluation,
-a state being written, the store being written) and kills a drawn victim: a worker, the process that
+Each time the storm waits for a moment of a drawn kind (a step, a checkpoint or a state being written,
+an evaluation, the store being written) and kills a drawn victim: a worker, the process that
 forks them, the scheduler, or all at once. When the study is complete, it must equal the undisturbed
 one bit for bit; then the storm goes on over a new root, until all kills are spent.
 """

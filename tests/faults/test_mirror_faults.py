@@ -89,7 +89,10 @@ def test_killed_while_it_makes_the_database(fresh, tmp_path):
     assert {file.name for file in (tmp_path / "new").iterdir()} == {"mlflow.db", "artifacts"}
 
 
-@pytest.mark.parametrize("method", ["log_batch", "log_artifact", "log_artifacts", "set_terminated"])
+CALLS = ("log_batch", "log_artifact", "log_artifacts", "set_terminated", "set_experiment_tag")
+
+
+@pytest.mark.parametrize("method", CALLS)
 def test_cut_off_before_any_write(own, monkeypatch, method):
     """The same without chance: every call of a kind once fails, and once fails when it is done."""
     from mlflow import MlflowClient
@@ -123,12 +126,12 @@ def test_cut_off_before_any_write(own, monkeypatch, method):
 
 @pytest.mark.parametrize("left", [(), ("-wal", "-shm")])
 def test_deleted_database_is_made_again_in_the_same_process(own, left):
-    own.finish("CE", 0)
-    whole(own)
     file = database(own.uri)
     assert file is not None
+    own.finish("CE", 0)
     with closing(sqlite3.connect(file)) as reader:
         reader.execute("SELECT count(*) FROM runs").fetchone()  # keeps the log beside the file
+        whole(own)
         for suffix in left:
             shutil.copy(f"{file}{suffix}", file.parent / f"kept{suffix}")
     file.unlink()
@@ -220,6 +223,8 @@ def tried():
         print(error)
 
 tried()
+now = os.statvfs(disk)
+assert now.f_bfree > 0.9 * now.f_blocks, "what failed must not hold its space"
 resize(64_000)
 prepare(mirror.uri)
 for more in range(60, 500, 15):
