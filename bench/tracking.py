@@ -158,12 +158,6 @@ def serve(uri: str, artifact_root: Path, port: int) -> subprocess.Popen[bytes]:
 @contextmanager
 def connect(uri: str) -> Iterator[MlflowClient]:
     """A client whose failures are StoreErrors; they name the store without its password."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)  # MLflow reads them when it is imported
-    try:
-        import mlflow  # noqa: F401
-    except ImportError as error:
-        raise StoreError(f"mlflow cannot be imported: {error}") from error
     with failures(uri):
         yield _client(uri)
 
@@ -267,8 +261,12 @@ def _client(uri: str) -> MlflowClient:
 
 
 def _new_client(uri: str) -> MlflowClient:
-    from mlflow import MlflowClient
-
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)  # MLflow reads them when it is imported
+    try:
+        from mlflow import MlflowClient
+    except ImportError as error:
+        raise StoreError(f"mlflow cannot be imported: {error}") from error
     # They print every migration, retry and rollback; what comes of them is in our own line.
     for noisy in ("mlflow", "alembic", "sqlalchemy", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
