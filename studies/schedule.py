@@ -182,6 +182,7 @@ class Schedule:
         except OSError as error:
             reason = f"its worker could not be started: {error}"
             self._mark(job, status="failed", failure="crash", reason=reason)
+            self._answer(job)
 
     def _held(self, job: Job) -> bool:
         """Whether a worker that an earlier scheduler started still runs this job."""

@@ -49,7 +49,7 @@ class LocalExecutor:
         self.root = root
         self.snapshot = snapshot
         self.data_root = data_root
-        self.nursery: _Nursery | None = None
+        self.nurseries: list[_Nursery] = []
 
     @property
     def has_room(self) -> bool:
@@ -58,21 +58,23 @@ class LocalExecutor:
 
     def start(self, run_dirs: list[Path]) -> Handle:
         """Start one worker on these run directories; its output goes to the first one's log.txt."""
-        if self.nursery is None or self.nursery.ended:
-            self.nursery = _Nursery(self.root / "nursery.log", self._environment())
-        slot = self.free.pop(0)
+        if not self.nurseries or self.nurseries[-1].ended:
+            self.nurseries.append(_Nursery(self.root / "nursery.log", self._environment()))
+        nursery = self.nurseries[-1]
+        slot = self.free[0]
         arguments = [*map(str, run_dirs), "--threads", str(self.threads)]
         arguments += ["--memory-share", str(slot.memory_share)]
         if self.data_root is not None:
             arguments += ["--data-root", str(self.data_root)]
         environment = {} if slot.gpu is None else {"CUDA_VISIBLE_DEVICES": slot.gpu}
-        worker = self.nursery.fork(arguments, run_dirs[0] / "log.txt", environment)
-        return Handle(worker, self.nursery, lambda: self.free.insert(0, slot))
+        worker = nursery.fork(arguments, run_dirs[0] / "log.txt", environment)
+        self.free.remove(slot)
+        return Handle(worker, nursery, lambda: self.free.insert(0, slot))
 
     def close(self) -> None:
-        """Let the nursery go; workers that still run end by themselves."""
-        if self.nursery is not None:
-            self.nursery.close()
+        """Let the nurseries go; workers that still run end by themselves."""
+        for nursery in self.nurseries:
+            nursery.close()
 
     def _environment(self) -> dict[str, str]:
         threads = {"OMP_NUM_THREADS": str(self.threads)}
@@ -183,9 +185,11 @@ class _Nursery:
     def close(self) -> None:
         """End it."""
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def _read(stream: int) -> bytes:

@@ -3,10 +3,10 @@
     python tests/faults/storm.py --kills 100 --seed 0
 
 An undisturbed study is run first. Then the same command is run again and again on another root.
-Each time the storm waits for a moment of a drawn kind (a step, a checkpoint or a state being written,
-an evaluation, the store being written) and kills a drawn victim: a worker, the process that
-forks them, the scheduler, or all at once. When the study is complete, it must equal the undisturbed
-one bit for bit; then the storm goes on over a new root, until all kills are spent.
+Each time the storm waits for a moment of a drawn kind (a step, a checkpoint or a state being
+written, an evaluation, the store being written) and kills a drawn victim: a worker, the process
+that forks them, the scheduler, or all at once. When the study is complete, it must equal the
+undisturbed one bit for bit; then the storm goes on over a new root, until all kills are spent.
 """
 
 from __future__ import annotations
@@ -30,22 +30,40 @@ import numpy as np
 import psutil
 
 from bench.rundir import RunDir, all_run_dirs
-from bench.tracking import default_uri
+from bench.tracking import default_uri, read_history
 from reports.frame import runs_frame
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
-from tiny import TINY_PROFILE, TINY_STUDY
+from tiny import TINY_PROFILE, TINY_STUDY  # pyright: ignore[reportMissingImports]
 
-STEPS = 60
+STEPS = 300
 PATIENCE = 20.0
 """Seconds that a kind of moment is waited for; then the kill comes wherever things stand."""
 
 
-def write_study(folder: Path) -> list[str]:
-    """Write a study of two trainings and two evaluations; return the command that runs it."""
+CROWD = """
+title = "Many at once"
+[methods.RMI]
+loss.name = "rmi"
+loss.lambda_ = {values}
+[tables.1]
+title = "Many at once"
+rows = ["RMI"]
+columns = ["loss.lambda_", "miou"]
+"""
+
+
+def write_study(folder: Path, crowd: int | None = None) -> list[str]:
+    """Write a study of two trainings and two evaluations, or of so many trainings.
+
+    Returns the command that runs it.
+    """
     profile = TINY_PROFILE.replace("steps = 7", f"steps = {STEPS}")
+    study_text = TINY_STUDY
+    if crowd is not None:
+        study_text = CROWD.format(values=[(i + 1) / crowd for i in range(crowd)])
     (folder / "storm.toml").write_text(profile)
-    (folder / "storm-study.toml").write_text(TINY_STUDY)
+    (folder / "storm-study.toml").write_text(study_text)
     study, profile_path = folder / "storm-study.toml", folder / "storm.toml"
     return [sys.executable, "-m", "bench", "run", str(study), "--profile", str(profile_path)]
 
@@ -92,39 +110,42 @@ class Storm:
     nights: int = 0
 
     def strike(self, night: subprocess.Popen[bytes], root: Path) -> None:
-        """Wait for a drawn moment and kill a drawn victim."""
+        """Wait for a worker, then for a drawn moment, and kill a drawn victim."""
+        over = night.poll
+        wait_for(lambda: bool(family(night)["worker"]) or over() is not None, 120)
         moment = self.chance.choice(list(MOMENTS))
-        seen = _wait(lambda: MOMENTS[moment](root) or night.poll() is not None, PATIENCE)
-        time.sleep(self.chance.random() * (0.5 if moment == "training" else 0.02))
-        if night.poll() is not None:
+        seen = wait_for(lambda: MOMENTS[moment](root) or over() is not None, PATIENCE)
+        time.sleep(self.chance.random() * (1.0 if moment == "training" else 0.02))
+        if over() is not None:
             return
         victim = self.chance.choice(VICTIMS)
-        struck = self._kill(victim, night)
-        self.kills[moment if seen else "any time"] += struck
-        self.victims[victim] += struck
-
-    def _kill(self, victim: str, night: subprocess.Popen[bytes]) -> bool:
-        processes = psutil.Process(night.pid).children(recursive=True)
-        nurseries = [p for p in processes if "bench.nursery" in _line(p) and p.ppid() == night.pid]
-        workers = [p for p in processes if p.ppid() in {n.pid for n in nurseries}]
-        scheduler = [psutil.Process(night.pid)]
-        struck = {
-            "worker": workers[:1],
-            "nursery": nurseries,
-            "scheduler": scheduler,
-            "all": scheduler + nurseries + workers,
-        }[victim]
-        for process in struck:
-            with_pid(process.pid)
+        found = family(night)
+        everyone = [pid for pids in found.values() for pid in pids]
+        struck = {**found, "all": everyone, "worker": found["worker"][:1]}[victim]
+        for pid in struck:
+            kill(pid)
         if victim == "scheduler":
-            night.wait()
             killed = time.monotonic()
-            _wait(lambda: not any(p.is_running() for p in workers), 30)
+            wait_for(lambda: not any(map(lives, found["worker"])), 30)
             self.orphans_s.append(time.monotonic() - killed)
-        return bool(struck)
+        if struck:
+            self.kills[moment if seen else "any time"] += 1
+            self.victims[victim] += 1
 
 
-def with_pid(pid: int) -> None:
+def family(night: subprocess.Popen[bytes]) -> dict[str, list[int]]:
+    """The living processes of a night by what they are."""
+    try:
+        processes = psutil.Process(night.pid).children(recursive=True)
+        parents = {process.pid: process.ppid() for process in processes}
+    except psutil.NoSuchProcess:
+        return {"scheduler": [], "nursery": [], "worker": []}
+    nurseries = [pid for pid, parent in parents.items() if parent == night.pid]
+    workers = [pid for pid, parent in parents.items() if parent in nurseries]
+    return {"scheduler": [night.pid], "nursery": nurseries, "worker": workers}
+
+
+def kill(pid: int) -> None:
     """Kill a process, if it is still there."""
     try:
         os.kill(pid, signal.SIGKILL)
@@ -132,14 +153,13 @@ def with_pid(pid: int) -> None:
         return
 
 
-def _line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
+def lives(pid: int) -> bool:
+    """Whether a process has not ended."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def _wait(condition: Any, seconds: float) -> bool:
+def wait_for(condition: Any, seconds: float) -> bool:
+    """Whether a condition came true within so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -149,14 +169,28 @@ def _wait(condition: Any, seconds: float) -> bool:
 
 
 def outcome(root: Path) -> dict[str, dict[str, Any]]:
-    """All that must not depend on what happened on the way, by run id."""
-    frame = runs_frame(default_uri(root), "storm-study", "storm")[1].set_index("run_id")
-    return {directory.run_id: _of_run(directory, frame) for directory in all_run_dirs(root)}
+    """All that must not depend on what happened on the way, by run id, with what the store has."""
+    uri = default_uri(root)
+    frame = runs_frame(uri, "storm-study", "storm")[1].set_index("run_id")
+    found = runs_of(root)
+    for run_id, run in found.items():
+        row = frame.loc[run_id]
+        run["store"] = {
+            key: value
+            for key, value in row.to_dict().items()
+            if key != "mlflow_run_id" and not key.startswith("cost/")
+        }
+        run["store curve"] = len(read_history(uri, row["mlflow_run_id"], "train/loss"))
+    return found
 
 
-def _of_run(directory: RunDir, frame: Any) -> dict[str, Any]:
+def runs_of(root: Path) -> dict[str, dict[str, Any]]:
+    """The same without the store."""
+    return {directory.run_id: _of_run(directory) for directory in all_run_dirs(root)}
+
+
+def _of_run(directory: RunDir) -> dict[str, Any]:
     result = directory.result() or {}
-    store = frame.loc[directory.run_id].drop(["mlflow_run_id"]).to_dict()
     curve = [{k: v for k, v in line.items() if k != "time"} for line in directory.metrics()]
     return {
         "status": directory.state().status,
@@ -164,8 +198,6 @@ def _of_run(directory: RunDir, frame: Any) -> dict[str, Any]:
         "metrics": result.get("metrics"),
         "confusion": np.load(directory.confusion)["matrices"].tolist(),
         "curve": curve,
-        "store": {k: v for k, v in store.items() if not k.startswith("cost/")},
-        "leftovers": sorted(p.name for p in directory.path.glob(".*")),
     }
 
 
@@ -174,10 +206,10 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
     said = [f"{i}: lost" for i in expected.keys() - found.keys()]
     said += [f"{i}: not asked for" for i in found.keys() - expected.keys()]
     for run_id in found.keys() & expected.keys():
-        # NaN equals itself in JSON's text, and leftovers of a killed writer are no result.
         said += [
             f"{run_id}: {key}"
-            for key in expected[run_id].keys() - {"leftovers"}
+            for key in expected[run_id]
+            # NaN equals itself in JSON's text.
             if json.dumps(found[run_id][key]) != json.dumps(expected[run_id][key])
         ]
     return said

@@ -1,0 +1,113 @@
+"""Faults from outside, on a tiny study: kills, signals, a full disk, many workers at once."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+import storm
+
+from bench.rundir import all_run_dirs
+
+
+def test_a_storm_of_kills_leaves_no_trace_in_the_results(tmp_path):
+    """A short one; tests/faults/storm.py --kills 100 is the long one."""
+    raged, faults = storm.rage(tmp_path, 5, seed=random.SystemRandom().randrange(10**6))
+    assert faults == []
+    assert raged.kills.total() == 5
+    assert max(raged.orphans_s, default=0.0) < 30
+
+
+def test_a_second_signal_ends_the_night_at_once(tmp_path):
+    """Workers too; and the same command goes on."""
+    command = storm.write_study(tmp_path)
+    night = storm.run(command, tmp_path / "out", tmp_path / "log")
+    assert storm.wait_for(lambda: any(d.metrics() for d in all_run_dirs(tmp_path / "out")), 90)
+    leases = [s.lease for d in all_run_dirs(tmp_path / "out") if (s := d.state()).lease]
+    night.send_signal(signal.SIGINT)
+    night.send_signal(signal.SIGINT)
+    assert night.wait(60) == 130
+    assert storm.wait_for(lambda: not any(storm.lives(lease.pid) for lease in leases), 10)
+    again = storm.run(command, tmp_path / "out", tmp_path / "log")
+    assert again.wait(300) == 0
+
+
+def _full_disk_night(folder, mount):
+    """In a mount namespace of its own: a night on a small disk that fills up, then has room."""
+    command = " ".join(storm.write_study(folder))
+    return f"""
+        set -e
+        mount -t tmpfs -o size=40m none {mount}
+        export SEGLOSS_CHECKPOINT_SECONDS=0.2
+        {command} --root {mount}/out > {folder}/full.log 2>&1 &
+        until ls {mount}/out/runs/*/metrics.jsonl 2> /dev/null; do sleep 0.05; done
+        dd if=/dev/zero of={mount}/ballast bs=4096 2> /dev/null || true
+        code=0; wait $! || code=$?
+        echo "full: $code"
+        python -m bench status --root {mount}/out > {folder}/status.txt
+        rm {mount}/ballast
+        {command} --root {mount}/out > {folder}/again.log 2>&1
+        cp -r {mount}/out {folder}/out
+    """
+
+
+def test_a_full_disk_is_a_reason_and_with_room_the_night_completes(tmp_path):
+    """Nothing is lost, and the results are those of an undisturbed study."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("mount namespaces are not permitted here")
+    script = _full_disk_night(tmp_path, mount)
+    done = subprocess.run(
+        ["unshare", "-rm", "bash", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    said = (tmp_path / "full.log").read_text() if (tmp_path / "full.log").exists() else ""
+    assert done.returncode == 0, done.stdout + done.stderr + said
+    assert "full: 3" in done.stdout, said
+    assert "Traceback" not in said
+    status = (tmp_path / "status.txt").read_text()
+    assert "No space left on device" in status or "disk full" in status
+    calm = storm.run(storm.write_study(tmp_path), tmp_path / "calm", tmp_path / "calm.log")
+    assert calm.wait(300) == 0
+    expected, found = storm.runs_of(tmp_path / "calm"), storm.runs_of(tmp_path / "out")
+    assert storm.differences(found, expected) == []
+
+
+def test_sixteen_workers_at_once_lose_no_line(tmp_path):
+    """Every curve is whole in its run directory and in the store."""
+    command = storm.write_study(tmp_path, crowd=16)
+    night = storm.run([*command, "--workers", "16"], tmp_path / "out", tmp_path / "log")
+    most, end = 0, time.monotonic() + 400
+    while night.poll() is None:
+        assert time.monotonic() < end
+        running = sum(d.state().status == "running" for d in all_run_dirs(tmp_path / "out"))
+        most = max(most, running)
+        time.sleep(0.1)
+    log = (tmp_path / "log").read_text()
+    assert night.returncode == 0, log
+    assert "database is locked" not in log
+    assert most > 8
+    runs = storm.outcome(tmp_path / "out")
+    assert len(runs) == 16
+    assert {len(run["curve"]) for run in runs.values()} == {storm.STEPS // 3}
+    assert {run["status"] for run in runs.values()} == {"finished"}
+    assert {run["store curve"] for run in runs.values()} == {storm.STEPS // 3}
+
+
+def test_the_worker_of_a_scheduler_that_is_gone_is_waited_for_and_taken_over(tmp_path):
+    """A killed scheduler's workers stop by themselves; the next goes on from their checkpoints."""
+    command = storm.write_study(tmp_path)
+    first = storm.run(command, tmp_path / "out", tmp_path / "log")
+    assert storm.wait_for(lambda: any(d.metrics() for d in all_run_dirs(tmp_path / "out")), 90)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    second = storm.run(command, tmp_path / "out", tmp_path / "log")
+    assert second.wait(300) == 0
+    logs = [d.log.read_text() for d in all_run_dirs(tmp_path / "out") if d.log.exists()]
+    assert any("going on from step" in log for log in logs)
