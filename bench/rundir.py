@@ -25,6 +25,9 @@ Failure = Literal["refused", "oom", "disk", "crash", "timeout", "killed"]
 """Why a run failed: its input is at fault, memory or disk ran out, its code raised, it made no
 progress, or something outside ended its process."""
 
+ORPHANED = "the process that started it ended"
+"""Why a worker stopped that nobody asked to: its run goes on as soon as a scheduler sees it."""
+
 
 class State(Strict):
     """Where a run stands."""

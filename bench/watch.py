@@ -30,6 +30,7 @@ class Watch:
         self.run_dirs = run_dirs
         self.parent = parent
         self.asked_to_stop = False
+        self.orphaned = False
         self.heard = time.monotonic()
         self.quiet = Quiet(run_dirs[0].path.parent.parent)
 
@@ -57,7 +58,8 @@ class Watch:
         if time.monotonic() - self.heard < HEARTBEAT_SECONDS:
             return
         self.heard = time.monotonic()
-        self.asked_to_stop |= self.parent is not None and os.getppid() != self.parent
+        self.orphaned = self.parent is not None and os.getppid() != self.parent
+        self.asked_to_stop |= self.orphaned
         for directory in self.run_dirs:
             try:
                 directory.write_state(**({} if step is None else {"step": step}))

@@ -21,7 +21,7 @@ from bench.build import check_run
 from bench.environment import device_name, environment
 from bench.errors import DivergedError, HeldError, SeglossError, StoppedError
 from bench.execute import Execution
-from bench.rundir import Failure, RunDir, Status
+from bench.rundir import ORPHANED, Failure, RunDir, Status
 from bench.watch import Watch, say
 from losses import find_loss
 
@@ -46,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     except HeldError:
         return STOPPED  # and not a word about a run that is another's
     except StoppedError:
-        return _end(directories, "interrupted", None, "stopped", STOPPED)
+        reason = ORPHANED if watch.orphaned else "stopped"
+        return _end(directories, "interrupted", None, reason, STOPPED)
     except DivergedError as error:
         return _end(directories, "diverged", None, str(error), 0)
     except SeglossError as error:

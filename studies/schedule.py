@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal, Protocol
 
-from bench.rundir import RunDir, State, run_dir
+from bench.rundir import ORPHANED, RunDir, State, run_dir
 from studies.attempts import STALLED_SECONDS, Attempts, stalled
 from studies.deadline import Estimates
 from studies.ledger import DONE, current_state, keep_reserve, write_state
@@ -205,6 +205,10 @@ class Schedule:
 
     def _answer(self, job: Job) -> None:
         """Try a failed job again, give it up, or stop the night."""
+        if any(state.reason == ORPHANED for state in self._states(job)):
+            self._queue(job)
+            self.pending.insert(0, job)
+            return
         tries = self.attempts.again(job, self._states(job))
         if tries is not None:
             for run_id, state in zip(job.run_ids, self._states(job), strict=True):

@@ -162,7 +162,9 @@ class Night:
         if ending == "interrupted":
             typer.echo("stopped; the same command goes on from here")
             return INTERRUPTED
-        return FAILED if ending == "stopped" or any(s.status == "failed" for s in found) else 0
+        if ending == "stopped" or any(state.status == "failed" for state in found):
+            return FAILED
+        return INCOMPLETE if missing else 0
 
 
 def _ids(found: list[Canary]) -> list[str]:
