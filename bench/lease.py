@@ -17,11 +17,18 @@ class Lease(Strict):
     pid: int
     started: float
     """The process's own start time, so that a reused pid is not taken for it."""
+    gpu: str | None = None
+    """What it was given of the host's GPUs, as CUDA_VISIBLE_DEVICES says it."""
 
 
 def own_lease() -> Lease:
     """The lease of this process."""
-    return Lease(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
+    return Lease(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        started=psutil.Process().create_time(),
+        gpu=os.environ.get("CUDA_VISIBLE_DEVICES") or None,
+    )
 
 
 def is_alive(lease: Lease, *, silent: bool = False) -> bool:

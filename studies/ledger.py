@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bench.errors import RootError
 from bench.lease import is_alive, own_lease
@@ -18,6 +20,7 @@ from bench.rundir import RunDir, State, run_dir
 DONE = ("finished", "diverged")
 # A worker on another host that has not said a word for so long is taken to be gone.
 SILENT_SECONDS = 600.0
+LOCK_TRIES, LOCK_TRY_SECONDS = 4, 0.05
 
 
 @contextmanager
@@ -26,7 +29,7 @@ def lock_root(root: Path) -> Iterator[None]:
     make_root(root)
     with (root / "lock").open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise RootError(f"{root}: cannot be locked: {error.strerror}") from None
@@ -40,6 +43,40 @@ def lock_root(root: Path) -> Iterator[None]:
         file.write(f"process {lease.pid} on {lease.host}")
         file.flush()
         yield
+
+
+def _lock(file: TextIO) -> None:
+    """Lock the file; one who only looks whether it is locked holds it for a moment."""
+    for _ in range(LOCK_TRIES - 1):
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(LOCK_TRY_SECONDS)
+    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a root."""
+
+    pid: int
+    host: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def holder(root: Path) -> Holder | None:
+    """The scheduler that holds ``root``, None where none lives, whatever the lock's text says."""
+    try:
+        with (root / "lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found = re.fullmatch(r"process (\d+) on (.+)", file.read().strip())
+                return Holder(int(found[1]), found[2]) if found else Holder(0, "an unknown host")
+    except OSError:  # no lock, or one that this file system cannot have
+        return None
+    return None
 
 
 RESERVE_BYTES = 2**18
