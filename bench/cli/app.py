@@ -190,11 +190,14 @@ def sync(
     root: RootOption = DEFAULT_ROOT,
     store: StoreOption = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make every run anew.")] = False,
+    other: Annotated[
+        Path | None, typer.Option("--from", help="Another root, whose finished runs come first.")
+    ] = None,
 ) -> None:
     """Bring the MLflow store up to date with the run directories."""
     from bench.cli.store import sync_all
 
-    sync_all(root.resolve(), store, rebuild=rebuild)
+    sync_all(root.resolve(), store, rebuild=rebuild, other=other.resolve() if other else None)
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import threading
 import time
@@ -16,7 +18,7 @@ from bench.manifest import Manifest, remember
 from bench.mirror import Mirror
 from bench.rundir import State
 from bench.snapshot import take_snapshot
-from bench.tracking import default_uri
+from bench.tracking import StoreError, default_uri
 from studies.canaries import Canary, broken, canaries, jobs_of
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
 from studies.executors.ray import RayExecutor, RayOptions
@@ -25,6 +27,8 @@ from studies.plan import Plan, ResolveLoss, jobs
 from studies.schedule import Ending, Executor, Schedule
 
 MIRROR_SECONDS = 15.0
+FINISH_SECONDS = 120.0
+"""So long the end of a night waits for the store; what is left is for segloss sync."""
 INCOMPLETE, FAILED, INTERRUPTED = 4, 3, 130
 
 
@@ -177,13 +181,14 @@ class _MirrorThread(threading.Thread):
     def __init__(self, mirror: Mirror, root: Path, manifests: list[Manifest]) -> None:
         super().__init__(name="mirror", daemon=True)
         self.mirror, self.root, self.manifests = mirror, root, manifests
+        mirror.until = math.inf  # a tuning ends several nights
         self.changed = threading.Event()
         self.ending = threading.Event()
         self.error: SeglossError | None = None
 
     def run(self) -> None:
-        # Before an edit of the checkout can reach it.
-        import reports.report  # noqa: F401
+        with contextlib.suppress(Exception):  # the report itself will say what is wrong
+            import reports.report  # noqa: F401  (before an edit of the checkout can reach it)
 
         while not self.ending.is_set():
             self.changed.wait(MIRROR_SECONDS)
@@ -196,7 +201,10 @@ class _MirrorThread(threading.Thread):
         self.ending.set()
         self.changed.set()
         if self.ident is not None:
-            self.join()
+            self.mirror.until = time.monotonic() + FINISH_SECONDS
+            self.join(2 * FINISH_SECONDS)  # the call under way has its own time limit
+            if self.is_alive():
+                self.error = StoreError(f"store {self.mirror.uri}: it does not answer")
 
     def _sync(self) -> None:
         try:
@@ -205,3 +213,5 @@ class _MirrorThread(threading.Thread):
             self.error = None
         except SeglossError as error:
             self.error = error
+        except Exception as error:  # whatever it is, it must not end the mirror before the night
+            self.error = StoreError(f"{type(error).__name__}: {error}")

@@ -13,21 +13,23 @@ LINES = 20
 ORDER = ("failed", "diverged", "interrupted", "running", "queued")
 
 
-def unfinished(names: Mapping[str, str], found: Mapping[str, State]) -> list[str]:
+def unfinished(
+    names: Mapping[str, str], found: Mapping[str, State], limit: int = LINES
+) -> list[str]:
     """Lines about those of ``found`` that are not finished, called as in ``names``.
 
-    Failures come first, what failed most often above the rest. More runs than ``LINES`` are
+    Failures come first, what failed most often above the rest. More runs than ``limit`` are
     counted by status and reason, with the first of each; a reason that stands alone is a line.
     """
     groups = sorted(_by_reason(found), key=lambda ids: (_rank(found[ids[0]]), -len(ids)))
-    single = sum(map(len, groups)) <= LINES
+    single = sum(map(len, groups)) <= limit
     lines = []
-    for ids in groups if single else groups[:LINES]:
+    for ids in groups if single else groups[:limit]:
         if single or len(ids) == 1:
             lines += [_line(names[run_id], run_id, found[run_id]) for run_id in ids]
         else:
             lines.append(_counted(names[ids[0]], ids, found[ids[0]]))
-    left = [] if single else groups[LINES:]
+    left = [] if single else groups[limit:]
     if left:
         lines.append(f"  and {sum(map(len, left))} runs for {len(left)} other reasons")
     return lines
@@ -35,11 +37,11 @@ def unfinished(names: Mapping[str, str], found: Mapping[str, State]) -> list[str
 
 def _by_reason(found: Mapping[str, State]) -> list[list[str]]:
     """Runs of the same status and reason; "at step 7" and "at step 8" are one reason."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str | None, ...], list[str]] = {}
     for run_id, state in found.items():
         if state.status != "finished":
             reason = re.sub(r"\d+", "#", state.reason or "")
-            groups.setdefault((state.status, reason), []).append(run_id)
+            groups.setdefault((state.status, state.failure, reason), []).append(run_id)
     return list(groups.values())
 
 
@@ -48,13 +50,17 @@ def _rank(state: State) -> int:
 
 
 def _line(name: str, run_id: str, state: State) -> str:
-    why = f": {state.reason}" if state.reason else ""
-    return f"  {state.status:<11} {name} [{run_id}]{_at(state)}{why}"
+    return f"  {state.status:<11} {name} [{run_id}]{_at(state)}{why(state)}"
 
 
 def _counted(name: str, ids: list[str], state: State) -> str:
-    why = f": {state.reason}" if state.reason else ""
-    return f"  {state.status:<11} {len(ids)} runs{why} (the first is {name} [{ids[0]}]{_at(state)})"
+    first = f"{name} [{ids[0]}]{_at(state)}"
+    return f"  {state.status:<11} {len(ids)} runs{why(state)} (the first is {first})"
+
+
+def why(state: State) -> str:
+    """Class of the failure and reason, such as ": oom: no memory for 2 GiB"; empty without."""
+    return "".join(f": {part}" for part in (state.failure, state.reason) if part)
 
 
 def _at(state: State) -> str:
