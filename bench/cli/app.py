@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli import night_verbs, perf_verbs
 from bench.cli.options import (
     DEFAULT_PROFILE,
     DEFAULT_ROOT,
@@ -36,8 +37,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-perf = typer.Typer(help="Time what the comparison is made of.", no_args_is_help=True)
-app.add_typer(perf, name="perf")
+app.add_typer(perf_verbs.perf, name="perf")
 
 
 @app.command()
@@ -87,6 +87,9 @@ def run(
     store: StoreOption = None,
     executor: ExecutorOption = "local",
     address: AddressOption = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Check all, then go on without this terminal.")
+    ] = False,
 ) -> None:
     """Train and evaluate what is missing, mirror it into MLflow and write the reports."""
     from bench.build import resolve_loss
@@ -106,6 +109,11 @@ def run(
     plans = _plans(studies, profile, seeds)
     _check(plans)
     root = root.resolve()
+    if detach:
+        from bench.cli.detach import check_start, start_detached
+
+        check_start(root, plans, data_root)
+        sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
         code = Night(root, resources, resolve_loss).run(plans)
         report_all(root, store, [plan.manifest for plan in plans])
@@ -164,11 +172,25 @@ def tune(
 
 
 @app.command()
-def status(root: RootOption = DEFAULT_ROOT) -> None:
+def status(
+    root: RootOption = DEFAULT_ROOT,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep showing; as one line per event in a pipe.")
+    ] = False,
+) -> None:
     """Show where every run of every study in the root stands."""
+    if watch:
+        from bench.cli.watch_view import watch as watch_root
+
+        watch_root(root)
+        return
     from bench.cli.view import print_status
 
     print_status(root)
+
+
+for verb in (night_verbs.logs, night_verbs.retry, night_verbs.cancel):
+    app.command()(verb)
 
 
 @app.command()
@@ -225,34 +247,6 @@ def data(
 
     for entry in [name] if name else DATASETS:
         print_dataset(entry, data_root, checked=name is not None)
-
-
-@perf.command("losses")
-def perf_losses(
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(help="camvid, voc, paper-camvid or paper-voc; two that suit the device."),
-    ] = None,
-    rounds: Annotated[int, typer.Option(help="Timed calls of each loss.")] = 9,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU if there is one.")] = None,
-    json: Annotated[Path | None, typer.Option(help="File that everything goes to.")] = None,
-    data_root: DataRootOption = None,
-) -> None:
-    """Measure time, peak memory and error of every loss, against CE and plain transcriptions."""
-    from bench.cli.perf_view import print_result
-    from bench.perf import check, check_labels, measure_shape, write_results
-
-    shapes, on = check(shape or [], rounds, device, json)
-    check_labels(shapes, data_root)
-    results = []
-    for measured in shapes:
-        result = measure_shape(
-            measured, device=on, rounds=rounds, data_root=data_root, say=typer.echo
-        )
-        print_result(result)
-        results.append(result)
-    if json is not None:
-        write_results(json, results)
 
 
 def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.cli.find import Named, others, rows_of
 from bench.errors import RootError
 from bench.manifest import Manifest, manifests
-from bench.rundir import RunDir, State, run_dir
+from bench.rundir import State, run_dir
 from studies.ledger import DONE, Holder, current_state, holder
 
 # New run directories that belong to no row are rare.
@@ -36,7 +36,7 @@ class Watched:
         self.others: dict[str, Named] = {}
         self.states: dict[str, State] = {}
         self.holder: Holder | None = None
-        self.canaries: Path | None = None
+        self._homes: dict[str, Path] = {}
         self._stamps: dict[str, int] = {}
         self._studies: dict[Path, int] = {}
         self._looked = -OTHERS_SECONDS
@@ -78,19 +78,13 @@ class Watched:
 
     def _read(self, run_id: str, before: State | None) -> State:
         """The run's state; one that does not run is read again only when it was written."""
-        directory = self._directory(run_id)
+        directory = run_dir(self._homes.get(run_id, self.root), run_id)
         if before is None or before.status != "running":
             stamp = _stamp(directory.path / "state.json")
             if before is not None and stamp == self._stamps[run_id]:
                 return before
             self._stamps[run_id] = stamp
         return current_state(directory)
-
-    def _directory(self, run_id: str) -> RunDir:
-        canary = self.canaries is not None and run_id not in self.rows
-        if self.canaries and canary and self.others[run_id].label.startswith("canary "):
-            return run_dir(self.canaries, run_id)
-        return run_dir(self.root, run_id)
 
     def _find_runs(self) -> None:
         studies = {path: _stamp(path) for path in sorted((self.root / "studies").glob("*.json"))}
@@ -112,8 +106,8 @@ class Watched:
         runs = max(folders, key=lambda path: path.stat().st_mtime, default=None)
         if runs is None:
             return {}
-        self.canaries = runs.parent
-        found = others(self.canaries, {})
+        found = others(runs.parent, {})
+        self._homes = dict.fromkeys(found, runs.parent)
         return {i: Named(i, f"canary {run.label}", run.seed) for i, run in found.items()}
 
 

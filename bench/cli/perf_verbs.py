@@ -1,0 +1,40 @@
+"""The verbs of `segloss perf`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import DataRootOption
+
+perf = typer.Typer(help="Time what the comparison is made of.", no_args_is_help=True)
+
+
+@perf.command("losses")
+def perf_losses(
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="camvid, voc, paper-camvid or paper-voc; two that suit the device."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Timed calls of each loss.")] = 9,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU if there is one.")] = None,
+    json: Annotated[Path | None, typer.Option(help="File that everything goes to.")] = None,
+    data_root: DataRootOption = None,
+) -> None:
+    """Measure time, peak memory and error of every loss, against CE and plain transcriptions."""
+    from bench.cli.perf_view import print_result
+    from bench.perf import check, check_labels, measure_shape, write_results
+
+    shapes, on = check(shape or [], rounds, device, json)
+    check_labels(shapes, data_root)
+    results = []
+    for measured in shapes:
+        result = measure_shape(
+            measured, device=on, rounds=rounds, data_root=data_root, say=typer.echo
+        )
+        print_result(result)
+        results.append(result)
+    if json is not None:
+        write_results(json, results)
