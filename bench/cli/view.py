@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.cli.unfinished import unfinished
+from bench.cli.unfinished import unfinished, why
 from bench.manifest import Manifest, manifests
 from bench.rundir import State, run_dir
 from bench.spec import DataSpec
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False)
 REFRESH_SECONDS = 1.0
+# The scheduler tells what it starts and ends; what another command changes is seen so late.
+REREAD_SECONDS = 30.0
 
 
 class NightView:
@@ -44,7 +47,8 @@ class NightView:
             i: f"{s.loss.name}, seed {s.seed}" for i, s in self.specs.items()
         } | self.names
         self.states = states(root, self.specs)
-        self.started = time.monotonic()
+        self.active: set[str] = set()
+        self.started = self.reread = time.monotonic()
         self.refreshed = 0.0
         self.steps_before = self._steps_done()
         self.progress = Progress(
@@ -83,12 +87,17 @@ class NightView:
             self._refresh()
 
     def _announce(self, run_id: str, state: State | None) -> None:
+        if state is None:
+            self.active.add(run_id)
+        else:
+            self.active.discard(run_id)
+            self.states[run_id] = state
         self._reload()
         word = "started" if state is None else state.status
-        why = f": {state.reason}" if state and word in ("failed", "diverged") else ""
+        reason = why(state) if state and word in ("failed", "diverged") else ""
         done = sum(known.status in DONE for known in self.states.values())
         stamp = time.strftime("%H:%M:%S")
-        line = f"{stamp}  {word:<11} {self.names[run_id]} [{run_id}]{why}"
+        line = f"{stamp}  {word:<11} {self.names[run_id]} [{run_id}]{reason}"
         console.print(
             f"{line}  ({done}/{len(self.specs)}{self._left()})", markup=False, soft_wrap=True
         )
@@ -109,9 +118,12 @@ class NightView:
         self.progress.update(self.night, completed=done, note=self._left().removeprefix(", "))
 
     def _reload(self) -> None:
-        """Read how far the running runs have come."""
-        running = (i for i, state in self.states.items() if state.status not in (*DONE, "failed"))
-        self.states |= states(self.root, running)
+        """Read how far the running runs have come; now and then also what others may change."""
+        changing: Iterable[str] = self.active
+        if time.monotonic() - self.reread > REREAD_SECONDS:
+            self.reread = time.monotonic()
+            changing = [i for i, state in self.states.items() if state.status not in DONE]
+        self.states |= states(self.root, changing)
 
     def _left(self) -> str:
         """How long the rest takes at the pace of the training steps so far, or nothing."""
