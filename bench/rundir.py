@@ -165,7 +165,7 @@ def _write_with_room(write: Callable[[Path], object], path: Path) -> None:
         raise
     except Exception as error:  # torch and safetensors have errors of their own for it
         free = os.statvfs(path.parent)
-        if free.f_bavail * free.f_frsize < 2**16:
+        if free.f_bavail * free.f_frsize < 2**20:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
 
