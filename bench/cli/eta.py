@@ -55,10 +55,16 @@ class Eta:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.manifests: list[Manifest] = []
         self.jobs: list[Work] = []
         self.costs: dict[object, list[float]] = defaultdict(list)
         self.learned: set[str] = set()
         self.first_seen: dict[str, State] = {}
+
+    def know(self, found: list[Manifest]) -> None:
+        """Take the studies that the night is made of."""
+        if found is not self.manifests:
+            self.manifests, self.jobs = found, works(found)
 
     def left(self, states: Mapping[str, State]) -> Left | None:
         """What is left at the pace of as many workers as run now; None while none runs."""

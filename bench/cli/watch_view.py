@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.eta import Eta, clock, works
+from bench.cli.eta import Eta, clock
 from bench.cli.unfinished import unfinished, why
 from bench.cli.view import console
 from bench.cli.watched import Change, Watched
@@ -85,7 +85,7 @@ def _event(watched: Watched, change: Change) -> str:
 
 def picture(watched: Watched, eta: Eta) -> RenderableType:
     """Night, grids, what runs where, and what failed why."""
-    eta.jobs = works(watched.manifests)
+    eta.know(watched.manifests)
     named = {run_id: str(run) for run_id, run in watched.rows.items()}
     found = {
         i: watched.states[i]

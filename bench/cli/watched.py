@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from bench.cli.find import Named, others, rows_of
 from bench.errors import RootError
 from bench.manifest import Manifest, manifests
-from bench.rundir import State, run_dir
+from bench.rundir import RunDir, State, run_dir
 from studies.ledger import DONE, Holder, current_state, holder
 
 # New run directories that belong to no row are rare.
@@ -37,6 +38,7 @@ class Watched:
         self.states: dict[str, State] = {}
         self.holder: Holder | None = None
         self._homes: dict[str, Path] = {}
+        self._directories: dict[str, RunDir] = {}
         self._stamps: dict[str, int] = {}
         self._studies: dict[Path, int] = {}
         self._looked = -OTHERS_SECONDS
@@ -78,16 +80,20 @@ class Watched:
 
     def _read(self, run_id: str, before: State | None) -> State:
         """The run's state; one that does not run is read again only when it was written."""
-        directory = run_dir(self._homes.get(run_id, self.root), run_id)
+        if before is None:
+            self._directories[run_id] = run_dir(self._homes.get(run_id, self.root), run_id)
+        directory = self._directories[run_id]
         if before is None or before.status != "running":
-            stamp = _stamp(directory.path / "state.json")
+            stamp = _stamp(directory)
             if before is not None and stamp == self._stamps[run_id]:
                 return before
             self._stamps[run_id] = stamp
         return current_state(directory)
 
     def _find_runs(self) -> None:
-        studies = {path: _stamp(path) for path in sorted((self.root / "studies").glob("*.json"))}
+        studies = {
+            path: path.stat().st_mtime_ns for path in sorted((self.root / "studies").glob("*.json"))
+        }
         late = time.monotonic() - self._looked > OTHERS_SECONDS
         if studies != self._studies:
             self._studies = studies
@@ -111,8 +117,9 @@ class Watched:
         return {i: Named(i, f"canary {run.label}", run.seed) for i, run in found.items()}
 
 
-def _stamp(path: Path) -> int:
+def _stamp(directory: RunDir) -> int:
+    """When the state was last written; 0 if never."""
     try:
-        return path.stat().st_mtime_ns
+        return os.stat(f"{directory.path}/state.json").st_mtime_ns  # noqa: PTH116 (10,000 times)
     except OSError:
         return 0
