@@ -17,18 +17,22 @@ from bench.errors import InstallError
 from bench.spec import digest
 
 OUR_PACKAGES = ("bench", "losses", "postproc")
+# How a worker was started is no part of what it does.
+STARTERS = {"bench/nursery.py"}
 # Packages that can move a training's numbers.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
 def code_digest(loss: type) -> str:
-    """Digest of every file of ours that this process has loaded, and of the one of ``loss``."""
+    """Digest of every file of ours that this process works with, and of the one of ``loss``."""
     root = Path(__file__).parent.parent
     loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     ours = {
         path
         for path in map(Path, filter(None, loaded))
-        if path.is_relative_to(root) and path.relative_to(root).parts[0] in OUR_PACKAGES
+        if path.is_relative_to(root)
+        and path.relative_to(root).parts[0] in OUR_PACKAGES
+        and path.relative_to(root).as_posix() not in STARTERS
     }
     plugin = Path(inspect.getfile(loss))
     content = hashlib.sha256()

@@ -21,11 +21,13 @@ from bench.rundir import RunDir
 from bench.snapshot import environment_of
 from studies.executors import ray_place as places
 from studies.executors.local import KEEP_MEMORY
-from studies.executors.ray_handle import Handle, first_line
+from studies.executors.ray_handle import Handle, one_line
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 60.0
 WAIT_SECONDS = 60.0
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+HTTP2_SETTINGS = b"\4"
 # Trainings at once on a node without a GPU.
 PER_CPU_NODE = 2
 
@@ -118,6 +120,8 @@ class RayExecutor:
             "max_restarts": 0,
             "max_task_retries": 0,
             "max_concurrency": 2,  # a worker's run, and a signal to it
+            # Left alone the worker writes a checkpoint, for which Ray would give it no time.
+            "runtime_env": {"env_vars": {"RAY_kill_child_processes_on_worker_exit": "0"}},
         }
         return self.ray.remote(places.Place).options(**options).remote(self.shared)
 
@@ -157,16 +161,16 @@ class RayExecutor:
         in_time, late = self.ray.wait(
             list(answers), num_returns=len(answers), timeout=PROBE_SECONDS
         )
-        faults = {answers[answer]: "does not answer" for answer in late}
+        faults = [(answers[answer], "does not answer") for answer in late]
         for answer in in_time:
             try:
                 _, fault = self.ray.get(answer)
             except self.ray.exceptions.RayError as error:
-                fault = first_line(error)
+                fault = one_line(error)
             if fault is not None:
-                faults[answers[answer]] = fault
+                faults.append((answers[answer], fault))
         if faults:
-            host, fault = next(iter(faults.items()))
+            host, fault = faults[0]
             self.close()
             raise RootError(
                 f"Ray's node {host}: {fault} ({len(faults)} of {len(answers)} nodes cannot be "
@@ -226,10 +230,18 @@ def _connect(address: str) -> Any:
     except ImportError:
         raise InstallError('Ray is not installed: pip install "segloss-bench[ray]"') from None
     try:
-        # Ray itself would try for a minute.
-        with socket.create_connection((match[1].strip("[]"), int(match[2])), CONNECT_SECONDS):
-            pass
+        _call(match[1].strip("[]"), int(match[2]))
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
-        raise SpecError(f"--address {address}: no Ray cluster: {first_line(error)}") from None
+        raise SpecError(f"--address {address}: no Ray cluster: {one_line(error)}") from None
     return ray
+
+
+def _call(host: str, port: int) -> None:
+    """Raise OSError unless something there speaks gRPC: Ray itself would try for minutes."""
+    with socket.create_connection((host, port), CONNECT_SECONDS) as connection:
+        if "RAY_USE_TLS" in os.environ:
+            return
+        connection.sendall(HTTP2_GREETING)
+        if connection.recv(9)[3:4] != HTTP2_SETTINGS:
+            raise OSError("what listens there is something else")

@@ -81,7 +81,8 @@ class Handle:
             return self.ray.get(self.code)
         except self.ray.exceptions.RayError as error:
             self._give_back()  # a node that only seemed lost must not go on
-            self.lost = _Lost(self.run_dirs, _why(error, self.host))
+            why = f"its node {self.host}, or Ray's process there, was lost: {one_line(error)}"
+            self.lost = _Lost(self.run_dirs, why)
             return None
 
     def _code_of_lost(self, lost: _Lost) -> int | None:
@@ -113,7 +114,9 @@ class _Lost:
             self.heard, self.since = heard, time.monotonic()
         silent = time.monotonic() - self.since > LOST_SECONDS
         return not any(
-            state.status == "running" and state.lease and is_alive(state.lease, silent=silent)
+            # One that is still starting up will take a queued run, find itself alone, and leave it.
+            (state.status == "queued" and not silent)
+            or (state.status == "running" and state.lease and is_alive(state.lease, silent=silent))
             for state in states
         )
 
@@ -125,13 +128,7 @@ class _Lost:
                 write_state(directory, **failed, lease=None)
 
 
-def _why(error: Exception, host: str) -> str:
-    # Ray has one type for both.
-    if "node has died" in str(error):
-        return f"the node {host} was lost"
-    return f"the process on {host} that started its worker was lost: {first_line(error)}"
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, or else what it is."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def one_line(error: Exception) -> str:
+    """What an error says, in one line that is not too long."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return " ".join(said.split())[:300]
