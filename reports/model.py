@@ -57,6 +57,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
     seeds: int
+    complete: int = 0
+    """For how many seeds every row has its run."""
     notes: tuple[str, ...] = field(default=())
 
     @property

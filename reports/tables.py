@@ -71,7 +71,8 @@ def quoted(paper: PublishedTable) -> Table:
     )
     scale = f"{paper.model} on {paper.data}."
     key = f"{paper.key}-printed"
-    return Table(key, "As the paper prints it", scale, tuple(columns), rows, 0, (about(paper),))
+    title = "As the paper prints it"
+    return Table(key, title, scale, tuple(columns), rows, seeds=0, notes=(about(paper),))
 
 
 def base_row(rows: Sequence[Row]) -> Row:
@@ -98,8 +99,15 @@ class _Builder:
             columns=tuple(columns),
             rows=(*rows, *self._references(columns)),
             seeds=len(self.manifest.seeds),
+            complete=self._complete(),
         )
         return replace(table, notes=notes(table, self.manifest, self.base.label, self.paper))
+
+    def _complete(self) -> int:
+        labels = [row.label for row in self.wanted.rows]
+        mine = self.frame.loc[self.frame["label"].isin(labels), :]
+        missing = mine.loc[mine["status"] != "finished", "seed"]
+        return len(set(self.manifest.seeds) - set(missing))
 
     @property
     def base(self) -> Row:

@@ -69,7 +69,8 @@ def notes(
         )
     if any(column.kind == "cost" for column in table.columns):
         found.append(
-            "Times and memory as they were beside other runs; no quiet machine was waited for."
+            "Times per image: median of the first images, while no other run of this root worked; "
+            "training time and memory as they were beside other runs."
         )
     if any(cell.doubtful for row in table.rows for cell in row.cells):
         found.append(
@@ -78,6 +79,7 @@ def notes(
         )
     gaps = dict.fromkeys(f"{row.label}, {why}" for row in table.rows for why in row.reasons)
     if gaps:
+        found.append(f"Every row is complete for {table.complete} of {seeds(table.seeds)}.")
         found.append(f"Missing runs ({DASH}): " + "; ".join(gaps) + ".")
     if paper:
         found.append(

@@ -120,6 +120,9 @@ def test_missing_runs_keep_their_row_and_say_why():
     (note,) = [note for note in table.notes if note.startswith("Missing")]
     assert "CE, seed 0: failed: oom" in note
     assert "RMI df=4, seed 2: queued" in note
+    assert "Every row is complete for 0 of 3 seeds." in table.notes
+    (table,) = build_tables(manifest(), frame(**late))
+    assert "Every row is complete for 2 of 3 seeds." in table.notes
 
 
 def test_value_of_an_unfinished_run_does_not_count():
