@@ -1,0 +1,90 @@
+"""Overhead of a night: its wall time over what its workers' own work would take on its slots.
+
+    python tests/perf/overhead.py [--runs 12] [--seconds 60] [--slots 2]
+
+Runs a study of equal trainings, each about so many seconds long, and divides the wall time by the
+sum of the workers' own training and evaluation seconds per slot. Then says where the rest went.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import mkdtemp
+
+from bench.rundir import RunDir, all_run_dirs
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
+from tiny import TINY_PROFILE  # pyright: ignore[reportMissingImports]
+
+STUDY = """
+title = "Overhead"
+[methods.RMI]
+loss.name = "rmi"
+loss.lambda_ = {values}
+[tables.1]
+title = "Overhead"
+rows = ["RMI"]
+columns = ["loss.lambda_", "miou"]
+"""
+
+
+def night(folder: Path, name: str, runs: int, steps: int, slots: int) -> tuple[float, str]:
+    """Wall seconds of a night of so many trainings, and what it printed."""
+    values = [(i + 1) / runs for i in range(runs)]
+    profile, study = folder / f"{name}.toml", folder / f"{name}-study.toml"
+    profile.write_text(TINY_PROFILE.replace("steps = 7", f"steps = {steps}"))
+    study.write_text(STUDY.format(values=values))
+    command = [sys.executable, "-m", "bench", "run", str(study), "--profile", str(profile)]
+    started = time.perf_counter()
+    done = subprocess.run(
+        [*command, "--root", str(folder / name), "--workers", str(slots)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return time.perf_counter() - started, done.stdout
+
+
+def own_seconds(directory: RunDir) -> float:
+    """A run's training and evaluation."""
+    result = directory.result()
+    assert result is not None
+    return result["cost"]["train_s"] + result["cost"]["evaluate_s"]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--slots", type=int, default=2)
+    options = parser.parse_args()
+    folder = Path(mkdtemp(prefix="overhead-"))
+    night(folder, "probe", options.slots, 200, options.slots)
+    probe = max(map(own_seconds, all_run_dirs(folder / "probe")))
+    steps = max(10, round(200 * options.seconds / probe))
+    wall, said = night(folder, "night", options.runs, steps, options.slots)
+    directories = all_run_dirs(folder / "night")
+    own = sum(map(own_seconds, directories))
+    stamps = [_seconds(line) for line in said.splitlines() if re.match(r"\d\d:", line)]
+    at_work = max(stamps) - min(stamps)
+    share = own / options.slots
+    print(f"{options.runs} runs of {steps} steps, {own / options.runs:.1f} s each")  # noqa: T201
+    print(f"wall {wall:.1f} s / (own {own:.1f} s / {options.slots}) = {wall / share:.3f}")  # noqa: T201
+    print(f"from first start to last end {at_work:.0f} s: {at_work / share:.3f}")  # noqa: T201
+    print(f"before and after {wall - at_work:.1f} s (imports, canaries, mirror, report)")  # noqa: T201
+    print(f"in workers, beside training and evaluation: {at_work - share:.1f} s a slot")  # noqa: T201
+
+
+def _seconds(line: str) -> int:
+    hours, minutes, seconds = map(int, line[:8].split(":"))
+    return 3600 * hours + 60 * minutes + seconds
+
+
+if __name__ == "__main__":
+    main()
