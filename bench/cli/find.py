@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.errors import SpecError
@@ -20,6 +20,13 @@ class Named:
     run_id: str
     label: str
     seed: int
+    also: tuple[str, ...] = ()
+    """Labels of other rows that share it."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All of its labels."""
+        return (self.label, *self.also)
 
     def __str__(self) -> str:
         return f"{self.label}, seed {self.seed}"
@@ -32,12 +39,14 @@ def named_runs(root: Path) -> dict[str, Named]:
 
 
 def rows_of(found: list[Manifest]) -> dict[str, Named]:
-    """The runs of all rows; one that is in several goes by the first row's label."""
+    """The runs of all rows; one that is in several is called as in the first."""
     named: dict[str, Named] = {}
     for manifest in found:
         for row in manifest.rows.values():
             for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True):
-                named.setdefault(run_id, Named(run_id, row.label, seed))
+                run = named.setdefault(run_id, Named(run_id, row.label, seed))
+                if row.label not in run.labels:
+                    named[run_id] = replace(run, also=(*run.also, row.label))
     return named
 
 
@@ -58,8 +67,9 @@ def find_run(runs: dict[str, Named], text: str, seed: int | None = None) -> Name
     if text in runs:
         return runs[text]
     wanted = [run for run in runs.values() if seed is None or run.seed == seed]
-    found = [run for run in wanted if run.label == text]
-    found = found or [run for run in wanted if run.label.lower() == text.lower()]
+    found = [run for run in wanted if text in run.labels]
+    lower = text.lower()
+    found = found or [run for run in wanted if lower in map(str.lower, run.labels)]
     found = found or [run for run in wanted if text and run.run_id.startswith(text)]
     if len(found) > 1:
         raise SpecError(_several(text, found))
@@ -71,17 +81,22 @@ def find_run(runs: dict[str, Named], text: str, seed: int | None = None) -> Name
 def _several(text: str, found: list[Named]) -> str:
     listed = "; ".join(f"{run} [{run.run_id}]" for run in found[:LISTED])
     more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
-    way = "--seed" if len({run.label for run in found}) == 1 else "more of the id"
+    way = (
+        "--seed"
+        if any(text.lower() == label.lower() for label in found[0].labels)
+        else "more of the id"
+    )
     return f"{text!r} names {len(found)} runs: {listed}{more}. Give {way}"
 
 
 def _unknown(runs: dict[str, Named], text: str, seed: int | None) -> str:
-    labels = dict.fromkeys(run.label for run in runs.values())
+    labels = dict.fromkeys(label for run in runs.values() for label in run.labels)
     if seed is not None and text in labels:
-        seeds = sorted({run.seed for run in runs.values() if run.label == text})
+        seeds = sorted({run.seed for run in runs.values() if text in run.labels})
         return f"{text} has no seed {seed}; it has {', '.join(map(str, seeds[:LISTED]))}"
-    near = difflib.get_close_matches(text, [*labels, *runs], n=1, cutoff=0.5)
+    known = {name.lower(): name for name in [*runs, *labels]}
+    near = difflib.get_close_matches(text.lower(), known, n=1, cutoff=0.5)
     if near:
-        return f"unknown run {text!r}; did you mean {near[0]!r}?"
+        return f"unknown run {text!r}; did you mean {known[near[0]]!r}?"
     listed = ", ".join(list(labels)[:LISTED])
     return f"unknown run {text!r}; rows are {listed}{', …' if len(labels) > LISTED else ''}"

@@ -31,6 +31,10 @@ def test_help_loads_nothing_heavy():
     ("verb", "allowed"),
     [
         ("status --root nowhere", set()),
+        ("status --watch --root nowhere", set()),
+        ("logs RMI --root nowhere", set()),
+        ("retry --failed oom --root nowhere", set()),
+        ("cancel --root nowhere", set()),
         ("sync --root nowhere", set()),
         ("ui --root nowhere", set()),
         ("data camvid", set()),
@@ -72,5 +76,6 @@ def test_help_lists_every_verb():
         [sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True,
         env={**os.environ, "COLUMNS": "120"},
     ).stdout  # fmt: skip
-    for verb in ("validate", "plan", "run", "status", "report", "tune", "ui", "data", "sync"):
+    verbs = "validate plan run status logs retry cancel report tune ui data sync perf"
+    for verb in verbs.split():
         assert f" {verb} " in out

@@ -7,6 +7,7 @@ from bench.cli.find import find_run, named_runs
 from bench.cli.logs import log_of, print_log, tail
 from bench.errors import SpecError
 from bench.lease import own_lease
+from bench.manifest import remember
 
 
 @pytest.fixture
@@ -24,11 +25,27 @@ def test_a_run_is_found_by_id_start_of_it_or_row(made_up):
     assert str(find_run(runs, rmi)) == "RMI, seed 1"
 
 
+def test_a_run_that_rows_share_is_found_by_each_of_them(made_up):
+    """Whichever study comes first."""
+    again = made_up.plan.manifest.model_copy(
+        update={"study": "another", "tables": (relabelled(made_up.plan.manifest.tables[0]),)}
+    )
+    remember(made_up.root, again)
+    runs = named_runs(made_up.root)
+    assert find_run(runs, "RMI", 1) == find_run(runs, "RMI again", 1)
+
+
+def relabelled(table):
+    rows = [row.model_copy(update={"label": f"{row.label} again"}) for row in table.rows]
+    return table.model_copy(update={"rows": tuple(rows)})
+
+
 @pytest.mark.parametrize(
     ("text", "seed", "words"),
     [
         ("RMI", None, "'RMI' names 2 runs: RMI, seed 0 .*Give --seed"),
         ("RMI", 7, "RMI has no seed 7; it has 0, 1"),
+        ("bcee", None, "did you mean 'BCE'"),
         ("Afinity", None, "did you mean 'Affinity'"),
         ("../../etc", None, "unknown run '../../etc'; rows are CE, BCE"),
         ("", None, "unknown run ''"),
@@ -48,8 +65,6 @@ def test_a_training_of_no_row_has_a_name_too(made_up):
     (made_up.root / "studies" / "losses-scenes-demo.json").rename(made_up.root / "kept")
     rows = made_up.plan.manifest.tables[0].rows
     tables = (made_up.plan.manifest.tables[0].model_copy(update={"rows": rows[1:]}),)
-    from bench.manifest import remember
-
     remember(made_up.root, made_up.plan.manifest.model_copy(update={"tables": tables}))
     assert rows[0].label == "CE"
     found = named_runs(made_up.root)
