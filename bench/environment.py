@@ -23,23 +23,29 @@ STARTERS = {"bench/nursery.py"}
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
-def code_digest(loss: type) -> str:
-    """Digest of every file of ours that this process works with, and of the one of ``loss``."""
-    root = Path(__file__).parent.parent
+def code_digest() -> str:
+    """Digest of every file of ours that this process works with."""
     loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    ours = {
-        path
-        for path in map(Path, filter(None, loaded))
-        if path.is_relative_to(root)
-        and path.relative_to(root).parts[0] in OUR_PACKAGES
-        and path.relative_to(root).as_posix() not in STARTERS
-    }
-    plugin = Path(inspect.getfile(loss))
+    ours = {path for path in map(Path, filter(None, loaded)) if _is_ours(path)}
     content = hashlib.sha256()
-    for path in (*sorted(ours), *({plugin} - ours)):
+    for path in sorted(ours):
         content.update(path.name.encode())
         content.update(path.read_bytes())
     return content.hexdigest()[:12]
+
+
+def plugin_digest(loss: type) -> str | None:
+    """Digest of the file of a loss that comes from another package; None for one of ours."""
+    path = Path(inspect.getfile(loss))
+    return None if _is_ours(path) else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _is_ours(path: Path) -> bool:
+    root = Path(__file__).parent.parent
+    if not path.is_relative_to(root):
+        return False
+    name = path.relative_to(root)
+    return name.parts[0] in OUR_PACKAGES and name.as_posix() not in STARTERS
 
 
 def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
@@ -55,7 +61,8 @@ def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
         **facts,
         "pydensecrf": _version("pydensecrf2"),
         "host": platform.node(),
-        "code": code_digest(loss),
+        "code": code_digest(),
+        "plugin": plugin_digest(loss),
         "digest": digest(facts),
     }
 

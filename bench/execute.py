@@ -100,8 +100,12 @@ class Execution:
         return environments
 
     def _checkpoints(self) -> Checkpoints:
-        mark = {"run_id": self.specs[0].run_id, "code": self.environment["code"]}
+        mark = {"run_id": self.specs[0].run_id, **self._code()}
         return Checkpoints(self.run_dirs[0].checkpoint, mark)
+
+    def _code(self) -> dict[str, str]:
+        """Digests of the code: ours, and that of a loss from elsewhere."""
+        return {key: self.environment[key] for key in ("code", "plugin") if self.environment[key]}
 
     def _evaluate(self, model: SegmentationModel, outcome: Outcome) -> None:
         split = evaluation_split(self.dataset, self.specs[0].data)
@@ -208,7 +212,7 @@ class Execution:
             "env": self.environment["digest"],
             **outcome.digests,
             "data": split.digest,
-            "code": self.environment["code"],
+            **self._code(),
         }
         device = self.environment["device"]
         result = result_of(spec, self.dataset, matrix)

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GROUPS = ("final/", "iou/", "cost/")
-# Two runs of one seed must agree in these; two runs of a study in the others.
+# Runs of one seed must agree in these, runs of a study in those, runs of one loss in the last.
 PER_SEED = ("init", "order", "augment")
 PER_STUDY = ("train_data", "data", "code", "env")
+PER_LOSS = ("plugin",)
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,15 @@ def classes(frame: pd.DataFrame) -> list[str]:
 
 
 def checks(frame: pd.DataFrame) -> list[Check]:
-    """Whether what must be equal is: a check per digest and seed, one for code and for env."""
+    """Whether what must be equal is: a check for each digest of a seed, a study or a loss."""
     found = []
     for name in PER_SEED:
         for seed in sorted(frame["seed"].unique()):
             found.append(_check(frame.loc[frame["seed"] == seed, :], name, int(seed)))
-    return found + [_check(frame, name, None) for name in PER_STUDY]
+    found += [_check(frame, name, None) for name in PER_STUDY]
+    losses = [rows for _, rows in frame.groupby("loss.name")] if "loss.name" in frame else []
+    found += [_check(rows, name, None) for rows in losses for name in PER_LOSS]
+    return [check for check in found if check.name not in PER_LOSS or check.value]
 
 
 def _check(rows: pd.DataFrame, name: str, seed: int | None) -> Check:

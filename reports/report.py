@@ -18,7 +18,7 @@ from reports.figures import (
     gain_data,
     training_data,
 )
-from reports.frame import PER_SEED, PER_STUDY, Check, checks, read_frame, values
+from reports.frame import Check, checks, read_frame, values
 from reports.gallery import gallery, legend
 from reports.model import Table
 from reports.render import (
@@ -163,7 +163,7 @@ def _page(
         strips=gallery(uri, frame, manifest.tables[0], manifest.seeds[0]),
         legend=legend(uri, frame),
         settings=_grouped(manifest),
-        fairness=[_fairness(name, found) for name in (*PER_SEED, *PER_STUDY)],
+        fairness=[_fairness(name, found) for name in dict.fromkeys(c.name for c in found)],
         runs=_runs(manifest, frame),
     )
 

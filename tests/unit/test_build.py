@@ -91,16 +91,19 @@ def test_the_environment_names_what_can_move_a_number():
     assert here["code"] == there["code"]
 
 
-def test_the_code_of_a_plug_in_loss_is_part_of_the_code_digest(tmp_path, monkeypatch):
-    """Two versions of it do not pass for equal conditions."""
+def test_a_plug_in_loss_has_a_digest_of_its_own(tmp_path, monkeypatch):
+    """Two versions of it are told apart, and what is ours stays the same beside it."""
     path = tmp_path / "plugin_loss.py"
     monkeypatch.syspath_prepend(tmp_path)
-    digests = set()
+    found = []
     for scale in (1, 2):
         path.write_text(f"class Loss:\n    scale = {scale}\n")
         sys.modules.pop("plugin_loss", None)
-        digests.add(code_digest(importlib.import_module("plugin_loss").Loss))
-    assert len(digests) == 2
+        found.append(environment("cpu", 1, importlib.import_module("plugin_loss").Loss))
+    assert found[0]["plugin"] != found[1]["plugin"]
+    ours = environment("cpu", 1, CrossEntropyLoss)
+    assert ours["plugin"] is None
+    assert {ours["code"], found[0]["code"], found[1]["code"]} == {code_digest()}
 
 
 @pytest.mark.parametrize(

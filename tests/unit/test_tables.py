@@ -140,6 +140,15 @@ def test_other_digest_is_found_and_marks_its_row_only():
     assert any("other conditions" in note for note in table.notes)
 
 
+def test_a_loss_from_elsewhere_stands_beside_ours_unmarked_if_its_runs_agree():
+    """Its own file is compared among its own runs."""
+    mine = {f"RMI df=2/{seed}": {"loss.name": "own", "digest/plugin": "a"} for seed in SEEDS}
+    assert not [check for check in checks(frame(**mine)) if check.odd]
+    mine["RMI df=2/1"] = {"loss.name": "own", "digest/plugin": "b"}
+    (check,) = [check for check in checks(frame(**mine)) if check.odd]
+    assert (check.name, check.odd) == ("plugin", (("RMI df=2", 1),))
+
+
 def test_paper_stands_beside_and_quoted_rows_have_no_number_of_ours():
     (table,) = build_tables(manifest(paper="1a"), frame())
     assert [column.header for column in table.columns if column.kind == "paper"] == ["paper (%)"]
