@@ -1,0 +1,64 @@
+"""What a night's own process costs while many workers are at work on one root.
+
+    python tests/perf/crowd.py [--workers 16] [--steps 600]
+
+Runs as many trainings as workers, all at once. Prints the CPU seconds of the scheduler's process
+(the mirror into MLflow is a thread of it) from the first start to the last end, as a share of one
+core; the lines lost from any curve; and what the store lacks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from tempfile import mkdtemp
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "faults"))
+import storm  # pyright: ignore[reportMissingImports]
+
+from bench.rundir import all_run_dirs
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=600)
+    options = parser.parse_args()
+    storm.STEPS = options.steps
+    folder = Path(mkdtemp(prefix="crowd-"))
+    root, log = folder / "out", folder / "log"
+    command = [*storm.write_study(folder, crowd=options.workers), "--workers", str(options.workers)]
+    night = storm.run(command, root, log)
+    scheduler = psutil.Process(night.pid)
+    storm.wait_for(lambda: bool(_statuses(root)), 300)
+    began, before = time.monotonic(), sum(scheduler.cpu_times()[:2])
+    most, ended, spent = 0, began, before
+    while night.poll() is None:
+        statuses = _statuses(root)
+        most = max(most, statuses.count("running"))
+        if "running" in statuses or "queued" in statuses:
+            ended, spent = time.monotonic(), sum(scheduler.cpu_times()[:2])
+        time.sleep(0.5)
+    wall = ended - began
+    runs = storm.outcome(root)
+    expected = options.steps // 3
+    lost = sum(expected - len(run["curve"]) for run in runs.values())
+    lacking = sum(expected - run["store curve"] for run in runs.values())
+    print(f"{len(runs)} runs of {options.steps} steps, {most} at once, {wall:.0f} s")  # noqa: T201
+    share = (spent - before) / wall
+    print(f"scheduler: {spent - before:.1f} s of CPU, {100 * share:.1f} % of one core")  # noqa: T201
+    print(f"lines lost: {lost}; lacking in the store: {lacking}")  # noqa: T201
+    print(f'"database is locked": {log.read_text().count("database is locked")} times')  # noqa: T201
+
+
+def _statuses(root: Path) -> list[str]:
+    return [directory.state().status for directory in all_run_dirs(root)]
+
+
+if __name__ == "__main__":
+    main()
