@@ -26,7 +26,7 @@ Failure = Literal["refused", "oom", "disk", "crash", "timeout", "killed"]
 progress, or something outside ended its process."""
 
 ORPHANED = "the process that started it ended"
-"""Why a worker stopped that nobody asked to: its run goes on as soon as a scheduler sees it."""
+"""Why a worker stopped that nobody asked to: a scheduler that lives tries its run again."""
 
 
 class State(Strict):

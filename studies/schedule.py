@@ -205,10 +205,6 @@ class Schedule:
 
     def _answer(self, job: Job) -> None:
         """Try a failed job again, give it up, or stop the night."""
-        if any(state.reason == ORPHANED for state in self._states(job)):
-            self._queue(job)
-            self.pending.insert(0, job)
-            return
         tries = self.attempts.again(job, self._states(job))
         if tries is not None:
             for run_id, state in zip(job.run_ids, self._states(job), strict=True):
@@ -224,7 +220,7 @@ class Schedule:
     def _note_end(self, job: Job, code: int) -> None:
         """Write down how it ended where the worker could not."""
         for run_id, state in zip(job.run_ids, self._states(job), strict=True):
-            if state.status in ("queued", "running"):
+            if state.status in ("queued", "running") or state.reason == ORPHANED:
                 if self.ending is not None:
                     self._write(run_id, status="interrupted", reason="stopped")
                 else:
