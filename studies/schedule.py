@@ -173,6 +173,7 @@ class Schedule:
             return
         wanted = [i for i in job.run_ids if self._dir(i).state().status == "queued"]
         if not wanted:  # cancelled meanwhile
+            self.given_up.append(job)
             return
         try:
             self.running[job] = self.executor.start([self._dir(i).path for i in wanted])
