@@ -107,13 +107,14 @@ class Night:
                 observe,
                 end=self.resources.end,
             )
-            if schedule.pending:
-                # Every file is read once before the first training, not in the middle of the night.
-                check_data(schedule.pending[0].specs[0], self.data_root)
-            for plan in plans:
-                remember(self.root, plan.manifest)
-            mirror.start()
             try:
+                if schedule.pending:
+                    executor.warm_up()
+                    # Every file is read once before the first training, not in the night.
+                    check_data(schedule.pending[0].specs[0], self.data_root)
+                for plan in plans:
+                    remember(self.root, plan.manifest)
+                mirror.start()
                 ending = self._canaries(plans, executor, snapshot) if schedule.pending else "done"
                 if ending == "done":
                     ending = schedule.run()
@@ -143,13 +144,14 @@ class Night:
         started = time.monotonic()
         pending = bool(schedule.pending)
         ending = schedule.run()
-        if ending != "done" or not pending:
+        if ending != "done":
             return self._stopped(schedule.attempts.verdict) if ending == "stopped" else ending
         failed = [s.reason for s in states(root, _ids(found)).values() if s.status not in DONE]
         if faults := failed or broken(found, root):
             return self._stopped(f"{faults[0]} (canaries in {root})")
-        said = "; ".join(dict.fromkeys(canary.statement for canary in found))
-        typer.echo(f"canaries: {said} ({time.monotonic() - started:.0f} s)")
+        if pending:
+            said = "; ".join(dict.fromkeys(canary.statement for canary in found))
+            typer.echo(f"canaries: {said} ({time.monotonic() - started:.0f} s)")
         return "done"
 
     def _stopped(self, why: str | None) -> Ending:

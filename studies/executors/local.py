@@ -56,10 +56,14 @@ class LocalExecutor:
         """Whether a job can be started."""
         return bool(self.free)
 
-    def start(self, run_dirs: list[Path]) -> Handle:
-        """Start one worker on these run directories; its output goes to the first one's log.txt."""
+    def warm_up(self) -> None:
+        """Start importing what workers need."""
         if not self.nurseries or self.nurseries[-1].ended:
             self.nurseries.append(_Nursery(self.root / "nursery.log", self._environment()))
+
+    def start(self, run_dirs: list[Path]) -> Handle:
+        """Start one worker on these run directories; its output goes to the first one's log.txt."""
+        self.warm_up()
         nursery = self.nurseries[-1]
         slot = self.free[0]
         arguments = [*map(str, run_dirs), "--threads", str(self.threads)]

@@ -106,6 +106,9 @@ class RayExecutor:
         self.busy.add(handle)
         return handle
 
+    def warm_up(self) -> None:
+        """Nothing: places are asked for already."""
+
     def close(self) -> None:
         """Leave the cluster; workers that still run end by themselves."""
         self.ray.shutdown()
