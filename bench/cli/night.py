@@ -27,6 +27,8 @@ from studies.plan import Plan, ResolveLoss, jobs
 from studies.schedule import Ending, Executor, Schedule
 
 MIRROR_SECONDS = 15.0
+MIRROR_SHARE = 50
+"""The mirror takes one part in so many of a core; but it rests a minute at most."""
 FINISH_SECONDS = 120.0
 """So long the end of a night waits for the store; what is left is for segloss sync."""
 INCOMPLETE, FAILED, INTERRUPTED = 4, 3, 130
@@ -195,7 +197,9 @@ class _MirrorThread(threading.Thread):
         while not self.ending.is_set():
             self.changed.wait(MIRROR_SECONDS)
             self.changed.clear()
+            began = time.thread_time()
             self._sync()
+            self.ending.wait(min(MIRROR_SHARE * (time.thread_time() - began), 60))
         self._sync()
 
     def finish(self) -> None:
