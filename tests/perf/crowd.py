@@ -2,10 +2,10 @@
 
     python tests/perf/crowd.py [--workers 16] [--steps 600]
 
-Runs as many trainings as workers, all at once. Prints the CPU seconds of the scheduler from the first
-start to the last end, as a share of one core, and beside it those of the mirror, which is a thread of
-the same process (and imports MLflow and the report's libraries once); the lines lost from any curve;
-and what the store lacks.
+Runs as many trainings as workers, all at once. Prints the CPU seconds of the scheduler from the
+first start to the last end, as a share of one core, and beside it those of the mirror, which is a
+thread of the same process (and imports MLflow and the report's libraries once); the lines lost from
+any curve; and what the store lacks.
 """
 
 from __future__ import annotations
