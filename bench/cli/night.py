@@ -165,7 +165,8 @@ class Night:
         found = states(self.root, ids).values()
         missing = sum(state.status in ("queued", "interrupted") for state in found)
         if ending == "deadline":
-            typer.echo(f"time is up: {missing} runs are missing; the same command goes on")
+            runs = "1 run is" if missing == 1 else f"{missing} runs are"
+            typer.echo(f"time is up: {runs} missing; the same command goes on")
             return INCOMPLETE
         if ending == "interrupted":
             typer.echo("stopped; the same command goes on from here")
