@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -46,7 +47,7 @@ def _full_disk_night(folder, mount):
         dd if=/dev/zero of={mount}/ballast bs=4096 2> /dev/null || true
         code=0; wait $! || code=$?
         echo "full: $code"
-        python -m bench status --root {mount}/out > {folder}/status.txt
+        {sys.executable} -m bench status --root {mount}/out > {folder}/status.txt
         rm {mount}/ballast
         {command} --root {mount}/out > {folder}/again.log 2>&1
         cp -r {mount}/out {folder}/out
