@@ -25,7 +25,7 @@ REASON = why_not()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 # Long enough to be interrupted, with time for a heartbeat on either side.
-STEPS = 150
+STEPS = 600
 PARTS = {
     "all": '["CE", "CE & CRF", "RMI"]',
     "crf": '["CE", "CE & CRF"]',
