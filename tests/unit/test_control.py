@@ -18,8 +18,16 @@ from bench.errors import RootError, SpecError
 from bench.lease import Lease, own_lease
 from studies.ledger import Holder, holder, lock_root
 
-HOLD = "import sys, time; from pathlib import Path; from studies.ledger import lock_root\n"
-HOLD += "with lock_root(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+# As a schedule does, it hears SIGINT even where it was started with the signal ignored.
+HOLD = """
+import signal, sys, time
+from pathlib import Path
+from studies.ledger import lock_root
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with lock_root(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
 
 
 @pytest.fixture
