@@ -1,5 +1,8 @@
 """Errors a user can meet: one or two lines that name the value, the place and the way out."""
 
+# A worker's exit codes: its code raised, its end was not written, stopped to be resumed, refused.
+FAILED, UNWRITTEN, STOPPED, REFUSED = 1, 74, 75, 78
+
 
 class SeglossError(Exception):
     """Base of all errors that are the input's fault: the command line prints one, exit code 2."""

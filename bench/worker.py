@@ -19,13 +19,20 @@ import torch
 
 from bench.build import check_run
 from bench.environment import device_name, environment
-from bench.errors import DivergedError, HeldError, SeglossError, StoppedError
+from bench.errors import (
+    FAILED,
+    REFUSED,
+    STOPPED,
+    UNWRITTEN,
+    DivergedError,
+    HeldError,
+    SeglossError,
+    StoppedError,
+)
 from bench.execute import Execution
 from bench.rundir import ORPHANED, Failure, RunDir, Status
 from bench.watch import Watch, say
 from losses import find_loss
-
-FAILED, UNWRITTEN, STOPPED, REFUSED = 1, 74, 75, 78
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
+from bench.errors import STOPPED, UNWRITTEN
 from bench.rundir import Failure, State
 from studies.plan import Job
 
-# The worker's exit codes, of which bench.worker says more.
-STOPPED, UNWRITTEN = 75, 74
 STALLED_SECONDS = 1800.0
 
 
@@ -19,7 +18,7 @@ class Attempts:
     ``wait`` seconds, then four times as long, and so on. A refused run is not.
 
     What fails before its first step while no run has come further will fail in every run: then
-    ``verdict`` says so. A refusal is enough; of other failures, two of different runs.
+    ``verdict`` says so. A refusal is enough; of crashes, the same one in two runs.
     """
 
     def __init__(self, retries: int = 2, wait: float = 10.0) -> None:

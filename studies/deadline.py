@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import fmean
@@ -53,7 +54,7 @@ def _span(text: str) -> timedelta:
 class Estimates:
     """How long jobs take, judged by those of their kind that are done."""
 
-    def __init__(self, root: Path, jobs: list[Job]) -> None:
+    def __init__(self, root: Path, jobs: Iterable[Job]) -> None:
         self.root = root
         self.seconds: dict[tuple[str, bool], list[float]] = defaultdict(list)
         for job in jobs:

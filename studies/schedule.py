@@ -105,11 +105,13 @@ class Schedule:
         self.observe = observe
         self.end = end
         self.attempts = attempts or Attempts()
-        done = [job for job in jobs if self._done(job)]
-        self.estimates = Estimates(root, done)
-        self.pending = [job for job in jobs if job not in set(done)]
+        done = {job for job in jobs if self._done(job)}
+        # Every result is read for it, which a night without an end can do without.
+        self.estimates = Estimates(root, done if end is not None else ())
+        self.pending = [job for job in jobs if job not in done]
         self.running: dict[Job, Handle] = {}
         self.given_up: list[Job] = []
+        self.too_long: set[Job] = set()
         self.looked = 0.0
         self.ending: Ending | None = None
         self.interrupts = Interrupts()
@@ -146,22 +148,24 @@ class Schedule:
                 self._write(run_id, status="queued", reason=None, attempts=0)
 
     def _start_ready(self) -> None:
+        if not self.executor.has_room:
+            return
         # Sources that are still to come hold back their evaluations.
         ahead = {run_id for job in [*self.pending, *self.running] for run_id in job.run_ids}
-        too_long = waiting = 0
+        waiting = False
         for job in list(self.pending):
             if not self.executor.has_room:
                 return
-            if job.after in ahead:
+            if job.after in ahead or job in self.too_long:
                 continue
             if not self.attempts.may_start(job) or self._held(job):
-                waiting += 1
+                waiting = True
             elif self.estimates.fits(job, self.end):
                 self.pending.remove(job)
                 self._start(job)
             else:
-                too_long += 1
-        if too_long and not waiting and not self.running:
+                self.too_long.add(job)
+        if self.too_long and not waiting and not self.running:
             self.ending = "deadline"
 
     def _start(self, job: Job) -> None:
@@ -200,6 +204,7 @@ class Schedule:
                 continue
             self._note_end(job, code)
             self.estimates.learn(job)
+            self.too_long.clear()
             self._report(job)
             if self.ending is None:
                 self._answer(job)
@@ -215,7 +220,7 @@ class Schedule:
             self.pending.insert(0, job)
         elif self.attempts.verdict:
             self._stop("stopped")
-        else:
+        elif not self._done(job):
             self.given_up.append(job)
 
     def _note_end(self, job: Job, code: int) -> None:

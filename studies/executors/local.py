@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.errors import STOPPED
 from bench.lease import pid_exists
 from bench.snapshot import environment_of
 
 # Freed memory stays with the process: large buffers are not mapped anew at every step (glibc only).
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
-STOPPED = 75
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOKEN = ".ray-token"
-STOPPED = 75
+STOPPED = 75  # as in bench.errors, which is not there
 
 
 @dataclass(frozen=True)

@@ -29,28 +29,17 @@ from typing import Any
 import numpy as np
 import psutil
 
+from bench.lease import pid_exists
 from bench.rundir import RunDir, all_run_dirs
 from bench.tracking import default_uri, read_history
 from reports.frame import runs_frame
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
-from tiny import TINY_PROFILE, TINY_STUDY  # pyright: ignore[reportMissingImports]
+from tiny import TINY_PROFILE, TINY_STUDY, many_trainings  # pyright: ignore[reportMissingImports]
 
 STEPS = 300
 PATIENCE = 20.0
 """Seconds that a kind of moment is waited for; then the kill comes wherever things stand."""
-
-
-CROWD = """
-title = "Many at once"
-[methods.RMI]
-loss.name = "rmi"
-loss.lambda_ = {values}
-[tables.1]
-title = "Many at once"
-rows = ["RMI"]
-columns = ["loss.lambda_", "miou"]
-"""
 
 
 def write_study(folder: Path, crowd: int | None = None) -> list[str]:
@@ -61,7 +50,7 @@ def write_study(folder: Path, crowd: int | None = None) -> list[str]:
     profile = TINY_PROFILE.replace("steps = 7", f"steps = {STEPS}")
     study_text = TINY_STUDY
     if crowd is not None:
-        study_text = CROWD.format(values=[(i + 1) / crowd for i in range(crowd)])
+        study_text = many_trainings(crowd)
     (folder / "storm.toml").write_text(profile)
     (folder / "storm-study.toml").write_text(study_text)
     study, profile_path = folder / "storm-study.toml", folder / "storm.toml"
@@ -126,7 +115,7 @@ class Storm:
             kill(pid)
         if victim == "scheduler":
             killed = time.monotonic()
-            wait_for(lambda: not any(map(lives, found["worker"])), 30)
+            wait_for(lambda: not any(map(pid_exists, found["worker"])), 30)
             self.orphans_s.append(time.monotonic() - killed)
         if struck:
             self.kills[moment if seen else "any time"] += 1
@@ -151,11 +140,6 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def lives(pid: int) -> bool:
-    """Whether a process has not ended."""
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def wait_for(condition: Any, seconds: float) -> bool:

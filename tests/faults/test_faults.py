@@ -10,13 +10,15 @@ import time
 import pytest
 import storm
 
+from bench.lease import pid_exists
 from bench.rundir import all_run_dirs
 
 
 def test_a_storm_of_kills_leaves_no_trace_in_the_results(tmp_path):
     """A short one; tests/faults/storm.py --kills 100 is the long one."""
-    raged, faults = storm.rage(tmp_path, 5, seed=random.SystemRandom().randrange(10**6))
-    assert faults == []
+    seed = random.SystemRandom().randrange(10**6)
+    raged, faults = storm.rage(tmp_path, 5, seed)
+    assert faults == [], f"--kills 5 --seed {seed}"
     assert raged.kills.total() == 5
     assert max(raged.orphans_s, default=0.0) < 30
 
@@ -30,7 +32,7 @@ def test_a_second_signal_ends_the_night_at_once(tmp_path):
     night.send_signal(signal.SIGINT)
     night.send_signal(signal.SIGINT)
     assert night.wait(60) == 130
-    assert storm.wait_for(lambda: not any(storm.lives(lease.pid) for lease in leases), 10)
+    assert storm.wait_for(lambda: not any(pid_exists(lease.pid) for lease in leases), 10)
     again = storm.run(command, tmp_path / "out", tmp_path / "log")
     assert again.wait(300) == 0
 

@@ -19,26 +19,14 @@ from tempfile import mkdtemp
 from bench.rundir import RunDir, all_run_dirs
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
-from tiny import TINY_PROFILE  # pyright: ignore[reportMissingImports]
-
-STUDY = """
-title = "Overhead"
-[methods.RMI]
-loss.name = "rmi"
-loss.lambda_ = {values}
-[tables.1]
-title = "Overhead"
-rows = ["RMI"]
-columns = ["loss.lambda_", "miou"]
-"""
+from tiny import TINY_PROFILE, many_trainings  # pyright: ignore[reportMissingImports]
 
 
 def night(folder: Path, name: str, runs: int, steps: int, slots: int) -> tuple[float, str]:
     """Wall seconds of a night of so many trainings, and what it printed."""
-    values = [(i + 1) / runs for i in range(runs)]
     profile, study = folder / f"{name}.toml", folder / f"{name}-study.toml"
     profile.write_text(TINY_PROFILE.replace("steps = 7", f"steps = {steps}"))
-    study.write_text(STUDY.format(values=values))
+    study.write_text(many_trainings(runs))
     command = [sys.executable, "-m", "bench", "run", str(study), "--profile", str(profile)]
     started = time.perf_counter()
     done = subprocess.run(

@@ -5,28 +5,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import pytest
+from made_up import planned
 
-from bench.build import resolve_loss
 from bench.errors import SpecError
-from bench.profile import load_profile
 from bench.rundir import RunDir, State, run_dir, write_json
 from studies.attempts import Attempts, stalled
 from studies.deadline import deadline
 from studies.ledger import keep_reserve, states, summary, write_state
-from studies.plan import jobs, plan
+from studies.plan import jobs
 from studies.schedule import Schedule
-from studies.schema import load_study
 
 
 @pytest.fixture
 def night():
-    return plan(
-        load_study("losses"),
-        load_profile("scenes-demo"),
-        names=("losses", "scenes-demo"),
-        seeds=2,
-        resolve=resolve_loss,
-    )
+    return planned()
 
 
 @dataclass

@@ -2,23 +2,11 @@
 
 import numpy as np
 import pytest
+from made_up import planned
 
 from bench.build import check_run, resolve_loss
-from bench.profile import load_profile
 from bench.rundir import run_dir, write_json, write_whole
 from studies.canaries import broken, canaries, jobs_of
-from studies.plan import plan
-from studies.schema import load_study
-
-
-def planned(study):
-    return plan(
-        load_study(study),
-        load_profile("scenes-demo"),
-        names=(study, "scenes-demo"),
-        seeds=2,
-        resolve=resolve_loss,
-    )
 
 
 @pytest.fixture

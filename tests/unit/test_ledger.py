@@ -5,28 +5,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from made_up import planned
 
-from bench.build import resolve_loss
 from bench.errors import RootError
 from bench.lease import own_lease
-from bench.profile import load_profile
 from bench.rundir import RunDir, run_dir, write_json
 from studies.attempts import Attempts
 from studies.ledger import current_state, lock_root, states, summary
-from studies.plan import jobs, plan
+from studies.plan import jobs
 from studies.schedule import Schedule
-from studies.schema import load_study
 
 
 @pytest.fixture
 def night():
-    return plan(
-        load_study("losses"),
-        load_profile("scenes-demo"),
-        names=("losses", "scenes-demo"),
-        seeds=2,
-        resolve=resolve_loss,
-    )
+    return planned()
 
 
 @dataclass

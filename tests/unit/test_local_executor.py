@@ -7,17 +7,14 @@ import sys
 import time
 
 import pytest
+from made_up import planned
 
-from bench.build import resolve_loss
 from bench.cli.night import slots
 from bench.errors import SpecError
 from bench.lease import pid_exists
-from bench.profile import load_profile
 from bench.rundir import run_dir
 from bench.snapshot import PACKAGES, environment_of, take_snapshot
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
-from studies.plan import plan
-from studies.schema import load_study
 
 
 def test_places_on_gpus_go_round_and_share_their_memory():
@@ -68,14 +65,7 @@ def executor(tmp_path):
 @pytest.fixture
 def endless(tmp_path):
     """The directory of a training that goes on for ever."""
-    found = plan(
-        load_study("losses"),
-        load_profile("scenes-demo"),
-        names=("losses", "scenes-demo"),
-        seeds=1,
-        resolve=resolve_loss,
-    )
-    spec = next(iter(found.specs.values()))
+    spec = next(iter(planned().specs.values()))
     recipe = spec.recipe.model_copy(update={"steps": 10**6, "crop_size": (64, 64)})
     model = spec.model.model_copy(update={"pretrained": False, "backbone": "test_efficientnet"})
     data = spec.data.model_copy(update={"train_images": 12, "evaluate_images": 2})
