@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import torch
 
 from bench.datasets import open_dataset
+from bench.environment import check_installation
 from bench.errors import InstallError, SpecError
 from bench.models import check_model
 from bench.pretrained import check_pretrained
@@ -19,11 +21,16 @@ from postproc.dense_crf import available as crf_available
 
 
 def resolve_loss(name: str, options: dict[str, Scalar]) -> tuple[LossSpec, dict[str, Scalar]]:
-    """The canonical spec of a loss and the full value of each option; raises SpecError."""
+    """The canonical spec of a loss and the full value of each option; raises SpecError.
+
+    A loss that is a simpler one at these options has that one's spec: it is trained once.
+    """
     try:
         changed = check_options(name, options)
-        spec = LossSpec(name=name, version=find_loss(name).version, options=changed)
-        return spec, {**loss_options(name), **changed}
+        full = {**loss_options(name), **changed}
+        if simpler := find_loss(name).simpler(full):
+            return resolve_loss(*simpler)[0], full
+        return LossSpec(name=name, version=find_loss(name).version, options=changed), full
     except ValueError as error:
         raise SpecError(str(error)) from None
     except Exception as error:  # a loss of the user's own may raise anything
@@ -40,6 +47,13 @@ def check_profile(profile: Profile) -> None:
     known = open_dataset(profile.data, None).metric_names
     if profile.metric not in known:
         raise SpecError(unknown("metric", profile.metric, known))
+
+
+def check_runs(specs: Iterable[RunSpec]) -> None:
+    """Refuse what cannot run, before anything is started."""
+    check_installation()
+    for spec in specs:
+        check_run(spec)
 
 
 def check_run(spec: RunSpec) -> None:

@@ -99,6 +99,10 @@ class CamVid(SegmentationDataset):
             for stem in sorted(images)
         ]
 
+    def sequence(self, id: str) -> str:
+        """The drive that a frame was taken on, such as "0006R0"."""
+        return id.partition("_")[0]
+
     def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
         """Mean IoU of the 11 object classes ("miou_11") and accuracy over the counted pixels.
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from bench.camvid import open_camvid
 from bench.errors import SpecError
+from bench.held_out import divided
 from bench.samples import (
     IGNORED,
     Entry,
@@ -51,7 +52,7 @@ def open_dataset(spec: DataSpec, data_root: Path | None) -> SegmentationDataset:
     """
     if spec.name not in DATASETS:
         raise SpecError(f"data.name: {unknown('data set', spec.name, DATASETS)}")
-    dataset = DATASETS[spec.name](spec, data_root)
+    dataset = divided(DATASETS[spec.name](spec, data_root), spec)
     for key, split in [
         *(("data.train", split) for split in spec.train),
         ("data.evaluate", spec.evaluate),

@@ -10,6 +10,7 @@ from typing import Literal
 
 from bench.errors import RootError
 from bench.rundir import read_json, write_json
+from bench.space import Searched
 from bench.spec import Scalar, Strict, parse
 
 
@@ -57,6 +58,8 @@ class Manifest(Strict):
     settings: dict[str, Scalar | None]
     """What is held equal, flat: "data.name", "model.backbone", "recipe.steps", …"""
     tables: tuple[Table, ...]
+    search: tuple[Searched, ...] = ()
+    """Of a tuning, in the order of ``tables``: each table holds the trials of one method."""
 
     @property
     def name(self) -> str:
@@ -73,6 +76,13 @@ def remember(root: Path, manifest: Manifest) -> None:
     """Keep the manifest in ``root`` for status, sync and the pages of MLflow."""
     path = root / "studies" / f"{manifest.name}.json"
     write_json(path, manifest.model_dump(mode="json"))
+
+
+def recall(root: Path, study: str, profile: str) -> Manifest | None:
+    """What was kept of one study, or None."""
+    path = root / "studies" / f"{study}-{profile}.json"
+    data = read_json(path)
+    return None if data is None else parse(Manifest, data, where=str(path))
 
 
 def manifests(root: Path) -> list[Manifest]:

@@ -8,17 +8,29 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.errors import SpecError
-from bench.spec import DataSpec, ModelSpec, RecipeSpec, Strict, parse, unknown
+from bench.spec import HELD_OUT, DataSpec, ModelSpec, RecipeSpec, Strict, parse, unknown
 
 
 class TuningSplit(Strict):
-    """Splits for tuning, of which none is the evaluation split of the tables."""
+    """What tuning trains on and scores: nothing of it is the evaluation split of the tables.
 
-    train: Annotated[tuple[str, ...], Field(min_length=1)]
-    evaluate: str
+    Of ``train`` (the profile's own, if it is left out) either another split (``evaluate``), or the
+    frames of whole ``sequences``, or a ``share`` of images that stand alone is scored.
+    """
+
+    train: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    evaluate: str | None = None
+    sequences: tuple[str, ...] = ()
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TuningSplit:
+        if [bool(self.evaluate), bool(self.sequences), bool(self.share)].count(True) != 1:
+            raise ValueError("needs one of evaluate, sequences or share")
+        return self
 
 
 class Profile(Strict):
@@ -42,18 +54,30 @@ class Profile(Strict):
     def for_tuning(self) -> Profile:
         """The same profile on its tuning splits; raises SpecError where they would leak."""
         if self.tuning is None:
-            raise SpecError("this profile has no [tuning] splits; add train and evaluate")
-        if self.tuning.evaluate in (self.data.evaluate, *self.tuning.train):
             raise SpecError(
-                f"tuning.evaluate = {self.tuning.evaluate!r} is trained on or is the split of the "
-                "tables; tuning needs a split of its own"
+                "this profile has no [tuning] section; add sequences, share or evaluate"
             )
-        if self.data.evaluate in self.tuning.train:
-            raise SpecError(f"tuning.train holds the tables' split {self.data.evaluate!r}")
+        train = self.tuning.train or self.data.train
+        if self.data.evaluate in (*train, self.tuning.evaluate):
+            raise SpecError(
+                f"[tuning] names {self.data.evaluate!r}, the split that the tables are scored on: "
+                "nothing may be tuned on it"
+            )
+        if self.tuning.evaluate in train:
+            raise SpecError(f"tuning.evaluate = {self.tuning.evaluate!r} is trained on")
         data = self.data.model_copy(
-            update={"train": self.tuning.train, "evaluate": self.tuning.evaluate}
+            update={
+                "train": train,
+                "evaluate": self.tuning.evaluate or HELD_OUT,
+                "held_out": self.tuning.sequences,
+                "held_out_share": self.tuning.share or 0.0,
+            }
         )
-        title = f"{self.title}, trained on {' + '.join(data.train)}, scored on {data.evaluate}"
+        scored = ", ".join(self.tuning.sequences) or data.evaluate
+        trained = " + ".join(train)
+        title = f"{self.title}: tuning, of {trained}, scored on {scored} held out of it"
+        if self.tuning.evaluate:
+            title = f"{self.title}: tuning, trained on {trained}, scored on {scored}"
         return self.model_copy(update={"data": data, "title": title})
 
     def settings(self) -> dict[str, Any]:
@@ -81,6 +105,14 @@ def load_profile(name: str) -> Profile:
 
 def read_toml(name: str, folder: Traversable, kind: str) -> dict[str, Any]:
     """The TOML file at the path ``name``, or the shipped one of that name in ``folder``."""
+    try:
+        return tomllib.loads(toml_text(name, folder, kind))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{name}: not valid TOML: {error}") from None
+
+
+def toml_text(name: str, folder: Traversable, kind: str) -> str:
+    """The text of the same file, as it stands."""
     shipped = {
         Path(entry.name).stem: entry for entry in folder.iterdir() if entry.name.endswith(".toml")
     }
@@ -88,8 +120,6 @@ def read_toml(name: str, folder: Traversable, kind: str) -> dict[str, Any]:
     if source is None:
         raise SpecError(f"{unknown(kind, name, shipped)}; or give a path that ends in .toml")
     try:
-        return tomllib.loads(source.read_text())
+        return source.read_text()
     except OSError as error:
         raise SpecError(f"{name}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{name}: not valid TOML: {error}") from None

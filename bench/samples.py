@@ -87,6 +87,10 @@ class SegmentationDataset(ABC):
     def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
         """``metric_names`` with their values in [0, 1] from pixel counts [truth, prediction]."""
 
+    def sequence(self, id: str) -> str:
+        """The film that an image is a frame of: itself, where images stand alone."""
+        return id
+
     def load(self, split: str) -> Split:
         """All of a split, read and ready; raises DataError at the first fault."""
         return load_entries(self.entries(split))

@@ -21,6 +21,8 @@ from bench.errors import SpecError
 SCHEMA_VERSION = 1
 Scalar = bool | int | float | str
 Positive = Annotated[int, Field(ge=1)]
+HELD_OUT = "held-out"
+"""The split of the training images that are held out of training."""
 Size = tuple[Positive, Positive]  # (height, width) in pixels
 
 
@@ -42,11 +44,18 @@ class DataSpec(Strict):
     train_images: Positive | None = None
     """At most so many images, evenly spaced; None takes all. So does ``evaluate_images``."""
     evaluate_images: Positive | None = None
+    held_out: tuple[str, ...] = ()
+    """Sequences of the training images that are scored, as split "held-out", and not trained on."""
+    held_out_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The same for images that stand alone: so large a share of them, evenly spaced."""
 
     @model_validator(mode="after")
     def _scored_on_unseen_images(self) -> DataSpec:
         if self.evaluate in self.train:
             raise ValueError(f"evaluate = {self.evaluate!r} is a split that is trained on")
+        held_out = bool(self.held_out) + bool(self.held_out_share)
+        if held_out != (self.evaluate == HELD_OUT):
+            raise ValueError(f"evaluate = {HELD_OUT!r} goes with held_out or held_out_share")
         return self
 
 
@@ -174,7 +183,8 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
     value = error["input"]
     shown = f", got {value!r}" if not isinstance(value, (dict, list)) else ""
     message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[:1].lower()}{message[1:]}{shown}"
+    said = f"{message[:1].lower()}{message[1:]}{shown}"
+    return f"{key}: {said}" if key else said
 
 
 def unknown(kind: str, name: str, known: Any) -> str:

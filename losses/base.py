@@ -1,7 +1,8 @@
 """The interface of every loss, and what they share: input checks and one-hot labels."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,14 @@ class SegmentationLoss(nn.Module, ABC):
     def __init__(self, *, ignore_index: int = 255) -> None:
         super().__init__()
         self.ignore_index = ignore_index
+
+    @classmethod
+    def simpler(cls, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """Return name and options of the loss that this one is, to the bit, at ``options``, or None.
+
+        A run of either stands for both, so a canary of each night should hold the two together.
+        """
+        return None
 
     def bind(self, num_classes: int) -> None:
         """Create the parameters of a loss that learns some; called once, before a training.

@@ -9,7 +9,8 @@ From logits to the loss in four steps, each in a file of its own:
 """
 
 import warnings
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -116,6 +117,12 @@ class RMILoss(SegmentationLoss):
         padded = self.formulation.padded and downsample_factor > 1 and pooling != "interp"
         self.grid = Grid(downsample_factor, downsample_factor // 2 if padded else 0)
         self.skip_absent = True
+
+    @classmethod
+    def simpler(cls, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """Return the binary cross entropy, which is all that is left at λ = 1."""
+        only_bce = options["lambda_"] == 1 and options["pixel_term"] == "bce"
+        return ("bce", {}) if only_bce else None
 
     def terms(
         self,

@@ -87,7 +87,7 @@ def training_data(uri: str, frame: pd.DataFrame, table: Table, key: str) -> pd.D
 
 def draw_curve(data: pd.DataFrame, x: str, score: str) -> str:
     """The curve of ``curve_data`` as SVG; levels are dashed."""
-    with _figure(f"curve-{x}", 2.9) as (figure, ink):
+    with inked(f"curve-{x}", 2.9) as (figure, ink):
         axes = figure.add_subplot()
         handles, names = [], []
         for i, (series, points) in enumerate(data.groupby("series", sort=False)):
@@ -109,7 +109,7 @@ def draw_gains(data: pd.DataFrame, manifest: Manifest, table: Table) -> str:
     """The gains of ``gain_data`` as SVG: a line of dots per class, zero marked."""
     names = list(dict.fromkeys(data["class"]))
     labels = list(dict.fromkeys(data["label"]))
-    with _figure("gains", 1.0 + 0.11 * len(names) * (len(labels) + 1)) as (figure, ink):
+    with inked("gains", 1.0 + 0.11 * len(names) * (len(labels) + 1)) as (figure, ink):
         axes = figure.add_subplot()
         axes.axvline(0, color="#010101", linewidth=0.6)
         handles = []
@@ -131,7 +131,7 @@ def draw_gains(data: pd.DataFrame, manifest: Manifest, table: Table) -> str:
 
 def draw_training(panels: dict[str, pd.DataFrame], manifest: Manifest, table: Table) -> str:
     """``training_data`` as SVG, a panel per title: the mean of the seeds in their band."""
-    with _figure("training", 2.9) as (figure, ink):
+    with inked("training", 2.9) as (figure, ink):
         handles: dict[str, Any] = {}
         for i, (title, data) in enumerate(panels.items()):
             axes = figure.add_subplot(1, len(panels), i + 1)
@@ -168,7 +168,7 @@ def _legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> Non
 
 
 @contextmanager
-def _figure(name: str, height: float) -> Iterator[tuple[Figure, list[str]]]:
+def inked(name: str, height: float) -> Iterator[tuple[Figure, list[str]]]:
     """A figure in our style; when the block ends, its SVG is in the list."""
     import matplotlib.style
     from matplotlib.figure import Figure

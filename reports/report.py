@@ -33,6 +33,7 @@ from reports.render import (
     text,
 )
 from reports.tables import base_row, build_tables, class_tables
+from reports.tuning import tuning_figures, tuning_summary
 from reports.wording import seeds, summary
 
 if TYPE_CHECKING:
@@ -77,7 +78,12 @@ def comparison_text(uri: str, study: str, profile: str) -> str:
     """The study's first table for a terminal, under one sentence that sums it up."""
     record, frame = read_frame(uri, study, profile)
     table = build_tables(record.manifest, frame)[0]
-    return f"{one_line(summary(table))}\n\n{text(table)}"
+    return f"{one_line(_summary(record.manifest, frame, table))}\n\n{text(table)}"
+
+
+def _summary(manifest: Manifest, frame: pd.DataFrame, table: Table) -> str:
+    """What was found, in a few words: of a tuning never the luckiest trial."""
+    return tuning_summary(manifest, frame) if manifest.search else summary(table)
 
 
 def build_report(uri: str, study: str, profile: str, out_dir: Path) -> ReportFiles:
@@ -91,6 +97,7 @@ def build_report(uri: str, study: str, profile: str, out_dir: Path) -> ReportFil
     tables = [*build_tables(manifest, frame), *class_tables(manifest, frame)]
     figures = _figures(uri, manifest, frame)
     out_dir.mkdir(parents=True, exist_ok=True)
+    found = escape_markdown(_summary(manifest, frame, tables[0]))
     page = _page(uri, manifest, frame, tables, figures)
     return ReportFiles(
         index=_write(out_dir / "index.html", page),
@@ -99,7 +106,7 @@ def build_report(uri: str, study: str, profile: str, out_dir: Path) -> ReportFil
         csv=_write(out_dir / "tables.csv", rows_csv(tables)),
         json=_write(out_dir / "tables.json", tables_json(tables)),
         figures=tuple(_write(out_dir / f"{f.key}.svg", f.svg) for f in figures),
-        note=f"{escape_markdown(summary(tables[0]))}\n\n{document(tables, markdown)}",
+        note=f"{found}\n\n{document(tables, markdown)}",
     )
 
 
@@ -114,6 +121,7 @@ def _figures(uri: str, manifest: Manifest, frame: pd.DataFrame) -> list[Figure]:
             svg = draw_curve(data, name, score)
             alt = f"{caption} {_spoken(data)}"
             figures.append(Figure(f"curve-{_slug(table.key)}", svg, caption, alt, table.key))
+    figures += [Figure(*drawn) for drawn in tuning_figures(manifest, frame)]
     main = manifest.tables[0]
     gains = gain_data(frame, main)
     if not gains.empty:
@@ -157,7 +165,7 @@ def _page(
     return environment.get_template("report.html.j2").render(
         manifest=manifest,
         seeds=seeds(len(manifest.seeds)),
-        summary=summary(tables[0]),
+        summary=_summary(manifest, frame, tables[0]),
         tables=tables,
         figures=[(figure, Markup(figure.svg)) for figure in figures],
         strips=gallery(uri, frame, manifest.tables[0], manifest.seeds[0]),

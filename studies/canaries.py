@@ -34,7 +34,9 @@ def canaries(plans: list[Plan], resolve: ResolveLoss) -> list[Canary]:
     for plan in plans:
         specs = list(plan.specs.values())
         bce = _cut_short(specs[0], resolve("bce", {})[0])
-        rmi = _cut_short(specs[0], resolve("rmi", {"lambda_": 1.0})[0])
+        # Not resolved, for that takes for granted what is to be shown.
+        loss = resolve("rmi", {})[0].model_copy(update={"options": {"lambda_": 1.0}})
+        rmi = _cut_short(specs[0], loss)
         made = [Canary("RMI with lambda 1 is BCE", bce, rmi)]
         if crf := next((spec.crf for spec in specs if spec.crf), None):
             no_steps = bce.model_copy(update={"crf": crf.model_copy(update={"steps": 0})})

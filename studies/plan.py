@@ -133,7 +133,7 @@ def _table_cells(
     cells: list[Cell] = []
     for row in table.rows:
         try:
-            cells += _row_cells(study, row, resolve)
+            cells += row_cells(study, row, resolve)
         except SpecError as error:
             raise SpecError(f"tables.{key}, row {row.method!r}: {error}") from None
     known = {name: value for cell in cells for name, value in cell.settings.items()}
@@ -146,7 +146,8 @@ def _table_cells(
     return cells
 
 
-def _row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterator[Cell]:
+def row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterator[Cell]:
+    """The cells that a row stands for: one for each combination of its listed values."""
     method = study.methods[row.method]
     trained = study.methods[method.of] if method.of else method
     loss_options = {**(trained.loss or {}), **row.loss}

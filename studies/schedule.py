@@ -54,6 +54,8 @@ class Executor(Protocol):
 # Called with a run's id when it is started, with id and state when it has ended, and with None at
 # every poll.
 Observer = Callable[[str | None, State | None], None]
+# Asked for further jobs while there is room and nothing left to start.
+More = Callable[[], list[Job]]
 
 
 class Interrupts:
@@ -88,6 +90,7 @@ class Schedule:
         *,
         end: float | None = None,
         attempts: Attempts | None = None,
+        more: More = list,
     ) -> None:
         """Plan the night.
 
@@ -99,12 +102,14 @@ class Schedule:
             end: when it has to end, in seconds since the epoch; nothing is started that would not
                 be done by then, and what runs then is stopped.
             attempts: how failures are answered.
+            more: gives jobs that follow from results.
         """
         self.root = root
         self.executor = executor
         self.observe = observe
         self.end = end
         self.attempts = attempts or Attempts()
+        self.more = more
         done = {job for job in jobs if self._done(job)}
         # Every result is read for it, which a night without an end can do without.
         self.estimates = Estimates(root, done if end is not None else ())
@@ -123,8 +128,9 @@ class Schedule:
         with self.interrupts.counted():
             for job in self.pending:
                 self._queue(job)
-            while self.running or (self.pending and self.ending is None):
+            while self.running or (self.ending is None and (self.pending or self._take_more())):
                 if self.ending is None:
+                    self._take_more()
                     self._start_ready()
                 self._reap()
                 self._look()
@@ -146,6 +152,15 @@ class Schedule:
             directory.create(spec)
             if current_state(directory).status in ("failed", "interrupted"):
                 self._write(run_id, status="queued", reason=None, attempts=0)
+
+    def _take_more(self) -> bool:
+        """Take further jobs, if all there were have been started; whether there are any."""
+        if self.pending or not self.executor.has_room:
+            return False
+        for job in self.more():
+            self._queue(job)
+            self.pending.append(job)
+        return bool(self.pending)
 
     def _start_ready(self) -> None:
         if not self.executor.has_room:

@@ -23,6 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.errors import SpecError
 from bench.profile import read_toml
+from bench.space import Space
 from bench.spec import Scalar, Strict, parse, unknown
 
 Values = Scalar | tuple[Scalar, ...]
@@ -72,26 +73,17 @@ class TableDefinition(Strict):
         return columns
 
 
-class Search(Strict):
-    """What ``segloss tune`` looks for: one numeric option of one method."""
+class SearchDefinition(Strict):
+    """What ``segloss tune`` may vary of a method: a range or a list of choices by option."""
 
-    method: str
-    parameter: str
-    low: float
-    high: float
-    first: tuple[float, ...] = ()
-    """Values tried before the sampler proposes any."""
+    loss: dict[str, Space] = {}
+    crf: dict[str, Space] = {}
 
-    @model_validator(mode="after")
-    def _range(self) -> Search:
-        if not self.low < self.high:
-            raise ValueError(f"low = {self.low} must be below high = {self.high}")
-        outside = [value for value in self.first if not self.low <= value <= self.high]
-        if outside:
-            raise ValueError(f"first holds {outside[0]}, outside [{self.low}, {self.high}]")
-        if not self.parameter.startswith("loss."):
-            raise ValueError(f'parameter must be "loss.<option>", got {self.parameter!r}')
-        return self
+    @property
+    def spaces(self) -> dict[str, Space]:
+        """The spaces by setting, such as "loss.lambda_"."""
+        loss = {f"loss.{option}": space for option, space in self.loss.items()}
+        return loss | {f"crf.{option}": space for option, space in self.crf.items()}
 
 
 class Study(Strict):
@@ -100,7 +92,7 @@ class Study(Strict):
     title: str
     methods: Annotated[dict[str, MethodDefinition], Field(min_length=1)]
     tables: Annotated[dict[str, TableDefinition], Field(min_length=1)]
-    search: Search | None = None
+    search: dict[str, SearchDefinition] = {}
 
     @model_validator(mode="after")
     def _known_methods(self) -> Study:
@@ -110,8 +102,7 @@ class Study(Strict):
             for key, table in self.tables.items()
             for row in table.rows
         ]
-        if self.search:
-            named.append(("search.method", self.search.method))
+        named += [("search", method) for method in self.search]
         for place, method in named:
             if method not in self.methods:
                 raise ValueError(f"{place}: {unknown('method', method, self.methods)}")
@@ -124,17 +115,28 @@ class Study(Strict):
 def load_study(name: str) -> Study:
     """The study called ``name`` or in the TOML file ``name``; raises SpecError with the fault."""
     raw = read_toml(name, files("studies") / "definitions", "study")
-    return parse(Study, _with_named_rows(raw), where=name)
+    return parse(Study, _written_out(raw), where=name)
 
 
-def _with_named_rows(raw: dict[str, Any]) -> dict[str, Any]:
-    """Write a row that is just a method's name as the record it stands for."""
-    tables = raw.get("tables")
-    for table in tables.values() if isinstance(tables, dict) else ():
-        if isinstance(table, dict) and isinstance(table.get("rows"), list):
+def _written_out(raw: dict[str, Any]) -> dict[str, Any]:
+    """The study with its short forms as the records they stand for.
+
+    A row may be just a method's name, and what is searched just a list of choices.
+    """
+    for table in _records(raw.get("tables")):
+        if isinstance(table.get("rows"), list):
             rows = table["rows"]
             table["rows"] = [{"method": row} if isinstance(row, str) else row for row in rows]
+    for definition in _records(raw.get("search")):
+        for options in _records(definition):
+            for option, space in options.items():
+                options[option] = {"choices": space} if isinstance(space, list) else space
     return raw
+
+
+def _records(raw: Any) -> list[dict[str, Any]]:
+    values = raw.values() if isinstance(raw, dict) else ()
+    return [value for value in values if isinstance(value, dict)]
 
 
 def study_name(name: str) -> str:

@@ -123,8 +123,18 @@ def run(
 @app.command()
 def tune(
     study: Study,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--param", help="A setting such as loss.lambda_; all searched if not given."),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--methods", help="A method, or all: every one with a [search] section."),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Of each method, those done before included.")
+    ] = 12,
     profile: ProfileOption = DEFAULT_PROFILE,
-    trials: Annotated[int, typer.Option(min=1, help="Trials, those done before included.")] = 8,
     data_root: DataRootOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
@@ -133,42 +143,45 @@ def tune(
     until: UntilOption = None,
     budget: BudgetOption = None,
     store: StoreOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", help="Optuna's URL; a sqlite file in the root if not given."),
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make Optuna's study anew from the runs.")
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", help="Where to write the study with the values found."),
+    ] = None,
 ) -> None:
-    """Let Optuna look for the study's search value on splits that the tables never see."""
-    from bench.build import check_profile, resolve_loss
-    from bench.cli.night import Night, Resources, slots
-    from bench.cli.store import report_all
-    from bench.cli.view import print_trials
-    from bench.profile import load_profile
+    """Search a study's options on images that the tables never see."""
+    from bench.cli.night import Resources, ray_options, slots
+    from bench.cli.tune import Asked, tune_study
     from studies.deadline import deadline
-    from studies.ledger import lock_root
-    from studies.schema import load_study, study_name
-    from studies.tune import Tuner
 
-    held, searched = load_profile(profile), load_study(study)
-    check_profile(held)
-    root = root.resolve()
-    with lock_root(root):
-        tuner = Tuner(
-            searched,
-            held,
-            names=(study_name(study), study_name(profile)),
-            seeds=held.seeds if seeds is None else seeds,
-            root=root,
-            resolve=resolve_loss,
-        )
-        resources = Resources(
-            slots(workers, per_gpu), data_root=data_root, store=store, end=deadline(until, budget)
-        )
-        night = Night(root, resources, resolve_loss)
-        code = 0
-        while code in (0, 3) and (plan := tuner.propose(trials, at_once=len(resources.slots))):
-            _check([plan])
-            code = night.run([plan])
-        tuner.tell()
-        print_trials(tuner.trials(), tuner.parameter, held.metric)
-        report_all(root, store, [tuner.manifest()])
-    sys.exit(code)
+    ray = ray_options(executor, address, workers, per_gpu)
+    resources = Resources(
+        [] if ray else slots(workers, per_gpu),
+        data_root=data_root,
+        store=store,
+        end=deadline(until, budget),
+        ray=ray,
+    )
+    asked = Asked(
+        study=study,
+        profile=profile,
+        methods=tuple(name for name in methods or () if name != "all"),
+        parameters=tuple(parameters or ()),
+        trials=trials,
+        seeds=seeds,
+        storage=storage,
+        rebuild=rebuild,
+        write=write,
+    )
+    sys.exit(tune_study(asked, root.resolve(), resources))
 
 
 @app.command()
@@ -274,11 +287,6 @@ def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]
 
 
 def _check(plans: list[Plan]) -> None:
-    """Refuse what cannot run, before anything is started."""
-    from bench.build import check_run
-    from bench.environment import check_installation
+    from bench.build import check_runs
 
-    check_installation()
-    for plan in plans:
-        for spec in plan.specs.values():
-            check_run(spec)
+    check_runs([spec for plan in plans for spec in plan.specs.values()])

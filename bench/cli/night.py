@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from studies.canaries import Canary, broken, canaries, jobs_of
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
 from studies.executors.ray import RayExecutor, RayOptions
 from studies.ledger import DONE, states
-from studies.plan import Plan, ResolveLoss, jobs
+from studies.plan import Job, Plan, ResolveLoss, jobs
 from studies.schedule import Ending, Executor, Schedule
 
 MIRROR_SECONDS = 15.0
@@ -87,13 +88,17 @@ class Night:
         self.data_root = resources.data_root.resolve() if resources.data_root else None
         self.mirror = Mirror(resources.store or default_uri(root), root / "artifacts")
 
-    def run(self, plans: list[Plan]) -> int:
-        """Run what is missing; returns 0, or 3 where a run failed, 4 time was up, 130 a signal."""
+    def run(self, plans: list[Plan], more: Callable[[], Plan | None] | None = None) -> int:
+        """Run what is missing; returns 0, or 3 where a run failed, 4 time was up, 130 a signal.
+
+        ``more`` gives, whenever there is room, a larger plan in place of the only one, or None.
+        """
         from bench.build import check_data
 
         snapshot = take_snapshot(self.root)
         executor = self._executor(snapshot)
         mirror = _MirrorThread(self.mirror, self.root, [plan.manifest for plan in plans])
+        plans = list(plans)
 
         with NightView(plans, self.root) as view:
 
@@ -102,12 +107,24 @@ class Night:
                 if run_id is not None:
                     mirror.changed.set()
 
+            def further_jobs() -> list[Job]:
+                larger = more() if more else None
+                if larger is None:
+                    return []
+                known = set(plans[0].specs)
+                plans[:] = [larger]
+                remember(self.root, larger.manifest)
+                mirror.manifests = [larger.manifest]
+                view.add(larger)
+                return [job for job in jobs(plans) if not known.issuperset(job.run_ids)]
+
             schedule = Schedule(
                 jobs(plans),
                 self.root,
                 executor,
                 observe,
                 end=self.resources.end,
+                more=further_jobs,
             )
             try:
                 if schedule.pending:

@@ -7,22 +7,17 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from bench.cli.unfinished import unfinished, why
 from bench.manifest import Manifest, manifests
 from bench.rundir import State, run_dir
-from bench.spec import DataSpec
+from bench.spec import DataSpec, RunSpec
 from studies.ledger import DONE, current_state, states, summary
 from studies.plan import Plan, jobs
-
-if TYPE_CHECKING:
-    from studies.tune import Trial
 
 console = Console(highlight=False)
 REFRESH_SECONDS = 1.0
@@ -35,17 +30,10 @@ class NightView:
 
     def __init__(self, plans: list[Plan], root: Path) -> None:
         self.root = root
-        self.names = {
-            run_id: f"{row.label}, seed {seed}"
-            for plan in plans
-            for row in plan.manifest.rows.values()
-            for seed, run_id in zip(plan.manifest.seeds, row.run_ids, strict=True)
-        }
-        self.specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
-        # A training that only feeds an evaluation has no row of its own.
-        self.names = {
-            i: f"{s.loss.name}, seed {s.seed}" for i, s in self.specs.items()
-        } | self.names
+        self.names: dict[str, str] = {}
+        self.specs: dict[str, RunSpec] = {}
+        for plan in plans:
+            self._know(plan)
         self.states = states(root, self.specs)
         self.active: set[str] = set()
         self.started = self.reread = time.monotonic()
@@ -78,6 +66,21 @@ class NightView:
         if self.live.is_started:
             self._refresh()
             self.live.stop()
+
+    def add(self, plan: Plan) -> None:
+        """Take in a plan that has grown."""
+        self._know(plan)
+        self.states = states(self.root, self.specs)
+        self.progress.update(self.night, total=len(self.specs))
+
+    def _know(self, plan: Plan) -> None:
+        self.specs |= plan.specs
+        # A training that only feeds an evaluation has no row of its own.
+        for run_id, spec in plan.specs.items():
+            self.names.setdefault(run_id, f"{spec.loss.name}, seed {spec.seed}")
+        for row in plan.manifest.rows.values():
+            for seed, run_id in zip(plan.manifest.seeds, row.run_ids, strict=True):
+                self.names[run_id] = f"{row.label}, seed {seed}"
 
     def update(self, run_id: str | None, state: State | None) -> None:
         """Take note of a run's start (no state) or end, or (with no run) of the time."""
@@ -195,24 +198,6 @@ def print_status(root: Path) -> None:
         console.print(f"{manifest.study} on {manifest.profile}: {summary(found.values())}")
         for line in unfinished(cells, found):
             console.print(line, markup=False, soft_wrap=True)
-
-
-def print_trials(trials: list[Trial], parameter: str, metric: str) -> None:
-    """The curve of a tuning, value by value, with the best trial marked."""
-    best = max(trials, key=lambda trial: trial.mean, default=None)
-    if best is None:
-        console.print("no trial has finished")
-        return
-    table = Table(parameter, metric, "", box=None)
-    for trial in trials:
-        share = trial.mean / best.mean if best.mean else 0.0
-        mark = " best of these" if trial is best else ""
-        table.add_row(f"{trial.value:g}", f"{100 * trial.mean:.2f}", "█" * round(30 * share) + mark)
-    console.print(table)
-    console.print(
-        f"Best trial: {parameter} = {best.value:g} with {100 * best.mean:.2f} "
-        f"(n = {len(best.scores)}). One noisy trial is no estimate: read the whole curve."
-    )
 
 
 def print_dataset(name: str, data_root: Path | None, *, checked: bool) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from tiny import TINY_PROFILE, TINY_STUDY
@@ -14,6 +15,7 @@ from tiny import TINY_PROFILE, TINY_STUDY
 from bench.lease import own_lease
 from bench.rundir import all_run_dirs, run_dir
 from bench.samples import class_iou
+from studies.schema import load_study
 
 
 def run(command, folder, root):
@@ -150,22 +152,37 @@ def test_a_signal_ends_the_night_with_checkpoints_and_130(night, tmp_path):
 
 
 def test_tuning_finds_its_trials_again(night, tmp_path, segloss):
-    """Two trials, on the tuning splits; a second call runs nothing and prints the same."""
+    """On the tuning split; a second call runs nothing, prints the same, and Optuna's copy is
+    made anew from the runs.
+    """
     folder, _, _ = night
     arguments = ("tune", folder / "tiny-study.toml", "--profile", folder / "tiny.toml")
-    options = ("--trials", 3, "--root", tmp_path / "out")
+    options = ("--trials", 6, "--root", tmp_path / "out", "--write", tmp_path / "found.toml")
     first = segloss(*arguments, *options)
     assert first.returncode == 0, first.stderr
-    assert "Best trial: loss.lambda_ = " in first.stdout
     specs = [d.spec() for d in all_run_dirs(tmp_path / "out")]
-    assert len(specs) == 3
     assert {spec.data.evaluate for spec in specs} == {"val"}
-    assert {spec.loss.options.get("lambda_", 0.5) for spec in specs} > {0.5, 1.0}
-    second = segloss(*arguments, *options)
+    # Lambda 1 is BCE, and trained as such.
+    assert sorted(
+        spec.loss.options.get("lambda_", 0.5) for spec in specs if spec.loss.name == "rmi"
+    )[:4] == [0.0, 0.25, 0.5, 0.75]
+    assert [spec.loss.name for spec in specs].count("bce") == 1
+    assert len(specs) == 6
+    answer = first.stdout[first.stdout.index("RMI: the curve through 6 trials") :]
+    (tmp_path / "out/optuna.db").unlink()
+    second = segloss(*arguments, *options, "--rebuild")
     assert second.returncode == 0, second.stderr
-    assert len(all_run_dirs(tmp_path / "out")) == 3
-    table = first.stdout[first.stdout.index("loss.lambda_") :]
-    assert table == second.stdout[second.stdout.index("loss.lambda_") :]
+    assert len(all_run_dirs(tmp_path / "out")) == 6
+    assert answer == second.stdout[second.stdout.index("RMI: the curve through 6 trials") :]
+    stored = optuna.load_study(
+        study_name="tiny-study-tune/tiny/RMI", storage=f"sqlite:///{tmp_path}/out/optuna.db"
+    )
+    assert [trial.state.name for trial in stored.trials] == ["COMPLETE"] * 6
+    found = load_study(str(tmp_path / "found.toml")).methods["RMI"].loss
+    assert found is not None
+    assert 0 <= found["lambda_"] <= 1
+    report = (tmp_path / "out/reports/tiny-study-tune-tiny/index.html").read_text()
+    assert "Budget in trials (RMI): 6 each" in report
 
 
 def test_two_workers_never_work_on_one_run(night, tmp_path):

@@ -1,0 +1,1 @@
+"""Tuning: what is searched, what is tried next, and the trials as ordinary runs."""

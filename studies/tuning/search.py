@@ -1,0 +1,162 @@
+"""What is searched: a study's spaces for a method, checked against the options they are of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+from bench.errors import SpecError
+from bench.space import Searched, Space
+from bench.spec import LossSpec, Scalar, unknown
+from studies.plan import ResolveLoss, Settings, row_cells
+from studies.schema import RowDefinition, Study, Values
+
+QUARTERS = (0.0, 1.0, 0.25, 0.75, 0.5)
+
+
+def searches(
+    study: Study,
+    *,
+    methods: Sequence[str],
+    parameters: Sequence[str],
+    trials: int,
+    resolve: ResolveLoss,
+) -> list[Searched]:
+    """What is searched for each of ``methods`` (all that have a section, if none is named).
+
+    Of its spaces those called ``parameters``, or all. Raises SpecError where there is none, or
+    where one is not of the method's options or leaves their range.
+    """
+    if not study.search:
+        raise SpecError("the study has no [search] section: nothing to tune")
+    for method in methods:
+        if method not in study.methods:
+            raise SpecError(f"--methods: {unknown('method', method, study.methods)}")
+        if method not in study.search:
+            raise SpecError(f"--methods {method}: the study has no [search.{_quoted(method)}]")
+    every = {method: study.search[method].spaces for method in methods or study.search}
+    for name in parameters:
+        lacking = [m for m, spaces in every.items() if name not in spaces]
+        if len(lacking) == len(every) or (methods and lacking):
+            raise SpecError(f"--param: {_lacking(study, lacking[0], name, every, resolve)}")
+    found = []
+    for method, spaces in every.items():
+        chosen = {n: space for n, space in spaces.items() if not parameters or n in parameters}
+        if chosen:
+            found.append(_checked(study, method, chosen, trials, resolve))
+    return found
+
+
+def row(search: Searched, values: Mapping[str, Scalar]) -> RowDefinition:
+    """The row of a study that is the method at ``values``."""
+    parts: dict[str, dict[str, Scalar]] = {"loss": {}, "crf": {}}
+    for name, value in values.items():
+        part, _, option = name.partition(".")
+        parts[part][option] = value
+    return RowDefinition.model_validate({"method": search.method, **parts})
+
+
+def pinned(study: Study) -> Study:
+    """The study with one row for each method: a list of values stands for its last."""
+    methods = {
+        name: method.model_copy(update={"loss": _last(method.loss), "crf": _last(method.crf)})
+        for name, method in study.methods.items()
+    }
+    return study.model_copy(update={"methods": methods})
+
+
+def _last(options: dict[str, Values] | None) -> dict[str, Values] | None:
+    if options is None:
+        return None
+    return {k: v[-1] if isinstance(v, tuple) and v else v for k, v in options.items()}
+
+
+def first_values(spaces: Mapping[str, Space], own: Settings) -> list[Settings]:
+    """What is tried before anything is proposed.
+
+    The own values, and of a single setting the ends and quarters of its range, or every choice.
+    """
+    found = [own]
+    if len(spaces) == 1:
+        ((name, space),) = spaces.items()
+        places = [{name: choice} for choice in space.choices]
+        found += places or [{name: space.value(position)} for position in QUARTERS]
+    inside = [v for v in found if all(space.holds(v[name]) for name, space in spaces.items())]
+    return list({repr(values): values for values in inside}.values())
+
+
+def without_warnings(resolve: ResolveLoss) -> ResolveLoss:
+    """The same; but a value that is tried on purpose needs no warning."""
+
+    def resolved(name: str, options: Settings) -> tuple[LossSpec, Settings]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return resolve(name, options)
+
+    return resolved
+
+
+def _checked(
+    study: Study, method: str, spaces: Mapping[str, Space], trials: int, resolve: ResolveLoss
+) -> Searched:
+    try:
+        return _search(study, method, spaces, trials, without_warnings(resolve))
+    except SpecError as error:
+        raise SpecError(f"search.{_quoted(method)}: {error}") from None
+
+
+def _search(
+    study: Study, method: str, spaces: Mapping[str, Space], trials: int, resolve: ResolveLoss
+) -> Searched:
+    settings = _settings(study, RowDefinition(method=method), resolve)
+    typed, own = {}, {}
+    found = Searched(method=method, spaces={}, own={}, trials=trials)
+    for name, space in spaces.items():
+        edges = space.choices or space.ends
+        if name not in settings:  # asking for it says what is wrong
+            _settings(study, row(found, {name: edges[0]}), resolve)
+        own[name] = settings[name]
+        typed[name] = _typed(name, space, own[name])
+        for edge in typed[name].choices or map(typed[name].value, (0.0, 1.0)):
+            _settings(study, row(found, {name: edge}), resolve)
+    return found.model_copy(update={"spaces": typed, "own": own})
+
+
+def _settings(study: Study, wanted: RowDefinition, resolve: ResolveLoss) -> Settings:
+    """The full settings of a row."""
+    (cell,) = row_cells(pinned(study), wanted, resolve)
+    return cell.settings
+
+
+def _typed(name: str, space: Space, own: Scalar) -> Space:
+    """The space with the type of the option's own value."""
+    if space.choices or type(own) is float:
+        return space
+    if type(own) is not int:
+        raise SpecError(f"{name} is no number ({own!r}): search it as a list of choices")
+    if any(end != int(end) for end in space.ends):
+        raise SpecError(f"{name} takes whole numbers only, got {space.low:g} to {space.high:g}")
+    return space.model_copy(update={"whole": True})
+
+
+def _lacking(
+    study: Study,
+    method: str,
+    name: str,
+    every: Mapping[str, Mapping[str, Space]],
+    resolve: ResolveLoss,
+) -> str:
+    """Why ``name`` cannot be searched for ``method``."""
+    known = _settings(study, RowDefinition(method=method), without_warnings(resolve))
+    if name in known:
+        return (
+            f"[search.{_quoted(method)}] has no {name}; add {name} = {{ low = …, high = … }} or a "
+            "list of choices"
+        )
+    searched = {name: None for spaces in every.values() for name in spaces}
+    return f"method {method!r}: {unknown('parameter', name, {**known, **searched})}"
+
+
+def _quoted(method: str) -> str:
+    """The method's name as a key of TOML."""
+    return method if method.replace("-", "").replace("_", "").isalnum() else f'"{method}"'

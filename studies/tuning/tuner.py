@@ -1,0 +1,133 @@
+"""Tuner: trials as ordinary runs on the tuning split; what they are is in the ledger alone.
+
+A trial is a row of the tuning's manifest, which is kept in the root before its runs start. Kill
+everything, start again, and the same trials go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.manifest import Manifest, Row, recall
+from bench.profile import Profile
+from bench.rundir import run_dir
+from bench.space import Searched
+from bench.spec import Scalar
+from studies.ledger import DONE
+from studies.plan import Plan, ResolveLoss, plan
+from studies.schema import Study, TableDefinition
+from studies.tuning.sampler import Record, Trial, propose
+from studies.tuning.search import first_values, pinned, row, without_warnings
+
+Values = dict[str, Scalar]
+AHEAD = 4
+"""A trial is proposed when all but so many before it are over. Fixed, and not the number of
+workers, so that what is proposed depends on the results alone and not on who ended first."""
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """The trials of one tuning; kill it and make it anew, and it goes on."""
+
+    study: Study
+    profile: Profile
+    """On its tuning split."""
+    names: tuple[str, str]
+    searches: tuple[Searched, ...]
+    seeds: int
+    root: Path
+    resolve: ResolveLoss
+
+    def first(self) -> Plan:
+        """All trials that are known of, by the root's manifest, and those that can be added."""
+        known = recall(self.root, *self.names)
+        values = {s.method: self._remembered(s, known) or _begin(s) for s in self.searches}
+        begun = self._plan(values)
+        return self.more(begun) or begun
+
+    def more(self, before: Plan) -> Plan | None:
+        """The plan with the trials that can be added by now, or None where none can."""
+        added = False
+        values: dict[str, list[Values]] = {}
+        for search in self.searches:
+            trials = self.trials(search, before.manifest)
+            values[search.method] = [trial.values for trial in trials]
+            while (found := self._next(search, trials)) is not None:
+                trials.append(Trial(found))
+                values[search.method].append(found)
+                added = True
+        return self._plan(values) if added else None
+
+    def trials(self, search: Searched, manifest: Manifest) -> list[Trial]:
+        """The trials of one method in their order, with what the ledger says of them."""
+        tables = [table for table in manifest.tables if table.key == search.method]
+        return [self._trial(search, row) for table in tables for row in table.rows]
+
+    def records(self, storage: str, *, rebuild: bool) -> list[Record]:
+        """Optuna's copies, one for each method; raises RootError where they cannot be used."""
+        owner, name = str(self.root), "/".join(self.names)
+        return [
+            Record(storage, f"{name}/{search.method}", owner, rebuild=rebuild)
+            for search in self.searches
+        ]
+
+    def _next(self, search: Searched, trials: Sequence[Trial]) -> Values | None:
+        number = len(trials)
+        if number >= search.trials:
+            return None
+        first = first_values(search.spaces, search.own)
+        untried = [v for v in first if all(trial.values != v for trial in trials)]
+        if untried:
+            return untried[0]
+        if not all(trial.over for trial in trials[: number - AHEAD]):
+            return None
+        # Of those after it, some may be over by chance: none of them counts.
+        open_trials = [replace(trial, over=False, score=None) for trial in trials[-AHEAD:]]
+        return propose(search.spaces, [*trials[:-AHEAD], *open_trials], seed=number)
+
+    def _remembered(self, search: Searched, known: Manifest | None) -> list[Values]:
+        """The values of trials that were begun and still lie in the spaces."""
+        tables = [t for t in known.tables if t.key == search.method] if known else []
+        rows = [row for table in tables for row in table.rows]
+        found = [
+            _values(search, row) for row in rows if search.spaces.keys() <= row.settings.keys()
+        ]
+        return [v for v in found if all(s.holds(v[name]) for name, s in search.spaces.items())]
+
+    def _trial(self, search: Searched, row: Row) -> Trial:
+        states = [run_dir(self.root, run_id).state() for run_id in row.run_ids]
+        results = [run_dir(self.root, run_id).result() for run_id in row.run_ids]
+        over = all(state.status in (*DONE, "failed") for state in states)
+        scores = [result["metrics"][self.profile.metric] for result in results if result]
+        facts = {f"seed {seed}": run_id for seed, run_id in enumerate(row.run_ids)}
+        whole = over and len(scores) == len(row.run_ids)
+        score = sum(scores) / len(scores) if whole else None
+        return Trial(_values(search, row), over, score, facts)
+
+    def _plan(self, values: Mapping[str, Sequence[Values]]) -> Plan:
+        tables = {
+            search.method: TableDefinition(
+                title=f"{search.method}: trials in their order",
+                columns=(*search.spaces, "miou"),
+                rows=tuple(row(search, v) for v in values[search.method]),
+            )
+            for search in self.searches
+        }
+        study = pinned(self.study).model_copy(update={"tables": tables})
+        resolve = without_warnings(self.resolve)
+        made = plan(
+            study, self.profile, names=self.names, seeds=self.seeds, resolve=resolve, role="tune"
+        )
+        return replace(made, manifest=made.manifest.model_copy(update={"search": self.searches}))
+
+
+def _begin(search: Searched) -> list[Values]:
+    first = first_values(search.spaces, search.own) or [propose(search.spaces, [], seed=0)]
+    return [values for values in first[:1] if values]
+
+
+def _values(search: Searched, row: Row) -> Values:
+    """Only those settings of a row that are searched, in the spaces' order."""
+    return {name: row.settings[name] for name in search.spaces}
