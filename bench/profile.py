@@ -94,7 +94,7 @@ def _shown(value: Any) -> Any:
     """Lists as text: sizes and ranges as "96 x 128", names as "train, val"."""
     if not isinstance(value, list):
         return value
-    between = ", " if isinstance(value[0], str) else " x "
+    between = ", " if not value or isinstance(value[0], str) else " x "
     return between.join(map(str, value))
 
 

@@ -26,9 +26,9 @@ class SegmentationLoss(nn.Module, ABC):
 
     @classmethod
     def simpler(cls, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-        """Return name and options of the loss that this one is, to the bit, at ``options``, or None.
+        """Return name and options of the loss that this is to the bit at ``options``, or None.
 
-        A run of either stands for both, so a canary of each night should hold the two together.
+        A run of either stands for both; that they are equal is for a canary to show.
         """
         return None
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
 
 from bench.build import check_profile, check_runs, resolve_loss
-from bench.cli.night import Night, Resources
+from bench.cli.night import INCOMPLETE, Night, Resources
 from bench.cli.store import report_all
 from bench.errors import RootError
-from bench.manifest import Manifest
+from bench.manifest import Manifest, remember
 from bench.profile import load_profile
-from bench.tracking import default_uri
+from bench.tracking import StoreError, default_uri
 from reports.frame import read_frame
 from reports.tuning import answers, origin
 from studies.ledger import lock_root
 from studies.plan import Plan
 from studies.schema import load_study, study_name
+from studies.tuning.refinement import Refinement
 from studies.tuning.search import searches
 from studies.tuning.tuner import Tuner
 from studies.tuning.write import Found, write_study
@@ -74,35 +76,90 @@ class _Search:
 
     def __init__(self, tuner: Tuner, asked: Asked, root: Path, resources: Resources) -> None:
         self.tuner, self.root, self.resources = tuner, root, resources
-        self.storage = asked.storage or f"sqlite:///{root}/optuna.db"
-        self.records = tuner.records(self.storage, rebuild=asked.rebuild)
+        storage = asked.storage or f"sqlite:///{root}/optuna.db"
+        self.records = tuner.records(storage, rebuild=asked.rebuild)
+        self.night = Night(root, resources, resolve_loss)
         self.trouble: RootError | None = None
 
     def run(self) -> tuple[int, Manifest]:
+        """Run it; returns its exit code, and what there is then."""
         plan = self.tuner.first()
         check_runs(plan.specs.values())
-        self._record(plan.manifest)
-
-        def more() -> Plan | None:
-            nonlocal plan
-            larger = self.tuner.more(plan)
-            if larger is not None:
-                plan = larger
-                self._record(plan.manifest)
-            return larger
-
-        night = Night(self.root, self.resources, resolve_loss)
-        code = night.run([plan], more)
-        self._record(plan.manifest)
+        self._record(plan)
+        settings = [name for search in self.tuner.searches for name in search.spaces]
+        alone = len(self.tuner.searches) == 1 and all(s.startswith("crf.") for s in settings)
+        code, plan = self._refine(plan) if alone else self._train(plan)
+        self._record(plan)
         if self.trouble is not None:
             typer.echo(f"{self.trouble}\nLater: segloss tune … --rebuild", err=True)
         return code, plan.manifest
 
-    def _record(self, manifest: Manifest) -> None:
+    def _train(self, plan: Plan) -> tuple[int, Plan]:
+        def more() -> Plan | None:
+            nonlocal plan
+            larger = self._more(plan)
+            plan = larger or plan
+            return larger
+
+        code = self.night.run([plan], more)
+        return code, plan
+
+    def _more(self, plan: Plan) -> Plan | None:
+        larger = self.tuner.more(plan)
+        if larger is not None:
+            self._record(larger)
+        return larger
+
+    def _refine(self, plan: Plan) -> tuple[int, Plan]:
+        """Search a CRF alone: evaluations of finished trainings, given up where they are worse."""
+        from bench.refine import Refinery, finished_source
+
+        row = plan.manifest.tables[0].rows[0]
+        specs = [plan.specs[run_id].source for run_id in row.run_ids]
+        missing = {s.run_id: s for s in specs if finished_source(self.root, s) is None}
+        if missing and (code := self.night.run([replace(plan, specs=missing)])):
+            return code, plan
+        sources = [found for spec in specs if (found := finished_source(self.root, spec))]
+        refinery = Refinery(
+            tuple(specs), tuple(sources), self.night.data_root, max(1, len(self.resources.slots))
+        )
+        refinement = Refinement(self.root, refinery, self.tuner.profile.metric, len(specs))
+        end, started = self.resources.end, time.monotonic()
+
+        def more(plan: Plan) -> Plan | None:
+            larger = self._more(plan)
+            if larger is not None:
+                remember(self.root, larger.manifest)
+            return larger
+
+        remember(self.root, plan.manifest)
+        try:
+            plan = refinement.run(plan, more, lambda: end is None or time.time() < end)
+        finally:
+            refinery.close()
+        self._say(plan, refinement, refinery.pairs, time.monotonic() - started)
+        try:
+            self.night.mirror.sync(self.root, plan.manifest)
+        except StoreError as error:
+            typer.echo(f"MLflow: {error}\nThe runs are safe; later: segloss sync", err=True)
+        trials = self.tuner.trials(self.tuner.searches[0], plan.manifest)
+        return (0 if all(trial.over for trial in trials) else INCOMPLETE), plan
+
+    def _say(self, plan: Plan, refinement: Refinement, pairs: int, seconds: float) -> None:
+        trials = self.tuner.trials(self.tuner.searches[0], plan.manifest)
+        given_up = sum(trial.given_up for trial in trials)
+        new = refinement.scored
+        saved = f", {1 - refinement.images / (new * pairs):.0%} of the images saved" if new else ""
+        typer.echo(
+            f"{len(trials)} trials, {given_up} given up early; now {new} in {seconds:.0f} s "
+            f"({60 * new / seconds:.1f} a minute){saved}"
+        )
+
+    def _record(self, plan: Plan) -> None:
         """Bring Optuna's copy up to date; its trouble ends no night."""
         try:
             for record, search in zip(self.records, self.tuner.searches, strict=True):
-                record.write(search.spaces, self.tuner.trials(search, manifest))
+                record.write(search.spaces, self.tuner.trials(search, plan.manifest))
             self.trouble = None
         except RootError as error:
             self.trouble = error
@@ -121,10 +178,10 @@ def _write(asked: Asked, manifest: Manifest, uri: str) -> None:
     record, frame = read_frame(uri, manifest.study, manifest.profile)
     found = []
     for answer in answers(record.manifest, frame):
-        if answer.best is None:
-            typer.echo(f"{answer.search.method}: too few trials, its values stay", err=True)
+        method = answer.search.method
+        if answer.values is None:
+            typer.echo(f"{method}: too few trials, its values stay", err=True)
         else:
-            method = answer.search.method
-            found.append(Found(method, answer.best.values, origin(record.manifest, answer)))
+            found.append(Found(method, answer.values, origin(record.manifest, answer)))
     write_study(asked.study, asked.write, found)
     typer.echo(f"study with the values found: {asked.write}")

@@ -41,12 +41,16 @@ class Trial:
     score: float | None = None
     facts: Mapping[str, str] | None = None
     """For whoever looks at Optuna's study: run ids and such."""
+    given_up: bool = False
+    """Its score is what it would have been, judged by the images it was given up after."""
 
     @property
     def state(self) -> TrialState:
         """What Optuna calls it."""
         if not self.over:
             return TrialState.RUNNING
+        if self.given_up:
+            return TrialState.PRUNED
         return TrialState.FAIL if self.score is None else TrialState.COMPLETE
 
 
@@ -106,8 +110,8 @@ class Record:
                 elif stored[number].state == trial.state:
                     continue
                 if trial.over:
-                    state = TrialState.FAIL if trial.score is None else None
-                    self.study.tell(number, trial.score, state=state)
+                    score = trial.score if trial.state == TrialState.COMPLETE else None
+                    self.study.tell(number, score, state=trial.state)
 
     def _begins(self, spaces: Mapping[str, Space], trials: Sequence[Trial]) -> bool:
         """Whether what is stored can become ``trials`` by asking and telling."""
@@ -116,7 +120,7 @@ class Record:
             theirs.distributions == _distributions(spaces)
             and _values(spaces, theirs.params) == ours.values
             and (theirs.state == TrialState.RUNNING or theirs.state == ours.state)
-            and theirs.value in (None, ours.score)
+            and (theirs.value is None or theirs.value == ours.score)
             for theirs, ours in zip(stored, trials, strict=False)
         )
 
@@ -215,9 +219,10 @@ def _values(spaces: Mapping[str, Space], params: Mapping[str, Scalar]) -> Values
 
 
 def _frozen(spaces: Mapping[str, Space], trial: Trial) -> FrozenTrial:
+    scored = trial.over and trial.score is not None
     return create_trial(
         params=_params(spaces, trial.values),
         distributions=_distributions(spaces),
-        state=trial.state,
+        state=TrialState.COMPLETE if scored else trial.state,
         value=trial.score,
     )

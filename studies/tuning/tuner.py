@@ -18,6 +18,7 @@ from bench.spec import Scalar
 from studies.ledger import DONE
 from studies.plan import Plan, ResolveLoss, plan
 from studies.schema import Study, TableDefinition
+from studies.tuning.refinement import given_up
 from studies.tuning.sampler import Record, Trial, propose
 from studies.tuning.search import first_values, pinned, row, without_warnings
 
@@ -97,14 +98,17 @@ class Tuner:
         return [v for v in found if all(s.holds(v[name]) for name, s in search.spaces.items())]
 
     def _trial(self, search: Searched, row: Row) -> Trial:
-        states = [run_dir(self.root, run_id).state() for run_id in row.run_ids]
-        results = [run_dir(self.root, run_id).result() for run_id in row.run_ids]
-        over = all(state.status in (*DONE, "failed") for state in states)
-        scores = [result["metrics"][self.profile.metric] for result in results if result]
+        directories = [run_dir(self.root, run_id) for run_id in row.run_ids]
+        values = _values(search, row)
         facts = {f"seed {seed}": run_id for seed, run_id in enumerate(row.run_ids)}
-        whole = over and len(scores) == len(row.run_ids)
-        score = sum(scores) / len(scores) if whole else None
-        return Trial(_values(search, row), over, score, facts)
+        notes = [note for note in map(given_up, directories) if note]
+        if len(notes) == len(directories):
+            return Trial(values, True, notes[0]["score"], facts, given_up=True)
+        over = all(directory.state().status in (*DONE, "failed") for directory in directories)
+        results = [result for directory in directories if (result := directory.result())]
+        scores = [result["metrics"][self.profile.metric] for result in results]
+        whole = over and len(scores) == len(directories)
+        return Trial(values, over, sum(scores) / len(scores) if whole else None, facts)
 
     def _plan(self, values: Mapping[str, Sequence[Values]]) -> Plan:
         tables = {

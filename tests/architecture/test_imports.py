@@ -61,7 +61,10 @@ def test_verbs_load_no_more_than_they_need(verb, allowed):
         ("studies.schema", set()),
         ("studies.plan", set()),
         ("studies.schedule", set()),
-        ("studies.tune", {"optuna"}),
+        ("studies.tuning.search", set()),
+        ("studies.tuning.sampler", {"optuna"}),
+        ("studies.tuning.tuner", {"optuna"}),
+        ("reports.tuning", set()),
         ("postproc", set()),
     ],
 )

@@ -123,12 +123,26 @@ def test_two_runs_on_one_root_at_once(segloss, tiny_study, tiny_profile, tmp_pat
         (("run", "losses", "--seeds", "0"), "seeds must be at least 1, got 0"),
         (("status", "--root", "empty"), "no study was run here"),
         (("report", "losses", "--root", "empty"), "losses"),
-        (("tune", "losses"), "no [search] section"),
+        (("tune", "region-size"), "no [search] section"),
+        (("tune", "lambda", "--param", "loss.lambda"), "did you mean 'loss.lambda_'"),
+        (("tune", "losses", "--methods", "BCE"), "the study has no [search.BCE]"),
         (("data", "cityscapes"), "cityscapes"),
     ],
 )
 def test_verbs_refuse_what_is_not_there(segloss, tmp_path, arguments, part):
     refused(segloss(*arguments), tmp_path, part)
+
+
+def test_a_space_outside_its_options_range(segloss, tiny_study, tiny_profile, edit, tmp_path):
+    edit(tiny_study, "high = 1.0", "high = 1.5")
+    done = segloss("tune", tiny_study, "--profile", tiny_profile, "--root", "out")
+    refused(done, tmp_path, "search.RMI", "lambda_ must be in [0, 1], got 1.5")
+
+
+def test_the_tables_split_named_for_tuning(segloss, tiny_study, tiny_profile, edit, tmp_path):
+    edit(tiny_profile, 'evaluate = "val"', 'evaluate = "test"')
+    done = segloss("tune", tiny_study, "--profile", tiny_profile, "--root", "out")
+    refused(done, tmp_path, "'test', the split that the tables are scored on")
 
 
 def test_a_taken_port_is_named(segloss, tiny_study, tiny_profile, tmp_path):

@@ -152,9 +152,7 @@ def test_a_signal_ends_the_night_with_checkpoints_and_130(night, tmp_path):
 
 
 def test_tuning_finds_its_trials_again(night, tmp_path, segloss):
-    """On the tuning split; a second call runs nothing, prints the same, and Optuna's copy is
-    made anew from the runs.
-    """
+    """A second call runs nothing and prints the same; Optuna's copy is made anew."""
     folder, _, _ = night
     arguments = ("tune", folder / "tiny-study.toml", "--profile", folder / "tiny.toml")
     options = ("--trials", 6, "--root", tmp_path / "out", "--write", tmp_path / "found.toml")

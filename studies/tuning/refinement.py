@@ -1,0 +1,168 @@
+"""Search of a CRF's parameters: evaluations only, given up where they are worse image by image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.manifest import Row
+from bench.rundir import RunDir, read_json, run_dir, write_json
+from bench.seeding import epoch_order
+from bench.spec import CRFSpec, RunSpec
+from studies.ledger import DONE
+from studies.plan import Plan
+from studies.tuning.sampler import PairedPruner
+
+BLOCK = 8
+"""Images between two looks; fixed, so that what is given up does not depend on the workers."""
+GIVEN_UP = "given-up.json"
+
+
+class Scorer(Protocol):
+    """Scores a CRF on numbered pairs of a seed and an image."""
+
+    @property
+    def pairs(self) -> int:
+        """How many there are: every image of the first seed, then of the next."""
+        ...
+
+    def matrices(self, crf: CRFSpec, pairs: Sequence[int]) -> list[Any]:
+        """Confusion matrices."""
+        ...
+
+    def image_score(self, matrix: Any) -> float:
+        """Mean IoU of an image."""
+        ...
+
+    def score(self, matrices: Sequence[Any], metric: str) -> float:
+        """The headline metric of images."""
+        ...
+
+    def finish(self, directory: RunDir, spec: RunSpec, matrices: Sequence[Any], s: float) -> None:
+        """Leave a finished run."""
+        ...
+
+    def give_up(
+        self, directory: RunDir, spec: RunSpec, images: Sequence[int], matrices: Sequence[Any]
+    ) -> None:
+        """Leave what was scored of a run."""
+        ...
+
+    def kept(self, directory: RunDir) -> dict[int, Any]:
+        """Matrices of a run by image."""
+        ...
+
+
+@dataclass
+class Refinement:
+    """One search; the first trial, of the study's own values, is scored in full."""
+
+    root: Path
+    scorer: Scorer
+    metric: str
+    seeds: int
+
+    def __post_init__(self) -> None:
+        self.pruner = PairedPruner()
+        self.order = epoch_order(0, 0, self.scorer.pairs).tolist()
+        self.scored = 0
+        """Trials that were scored in this night; ``images`` likewise."""
+        self.images = 0
+        self.first: dict[int, Any] = {}
+
+    def run(
+        self, plan: Plan, more: Callable[[Plan], Plan | None], goes_on: Callable[[], bool]
+    ) -> Plan:
+        """Score every trial that is not over, and those that follow; returns the last plan."""
+        done = 0
+        while True:
+            (table,) = plan.manifest.tables
+            for row in table.rows[done:]:
+                if not goes_on():
+                    return plan
+                self._trial(row, [plan.specs[run_id] for run_id in row.run_ids])
+                done += 1
+            larger = more(plan)
+            if larger is None:
+                return plan
+            plan = larger
+
+    def _trial(self, row: Row, specs: list[RunSpec]) -> None:
+        directories = [run_dir(self.root, run_id) for run_id in row.run_ids]
+        self.pruner.begin()
+        if all(directory.state().status in DONE for directory in directories):
+            found = self._kept(directories)
+            self.pruner.hopeless(self._by_pair(found))
+            self._end(found)
+        elif all(given_up(directory) for directory in directories):
+            self.pruner.end(None)
+        else:
+            self._score(directories, specs)
+
+    def _score(self, directories: list[RunDir], specs: list[RunSpec]) -> None:
+        crf, started = specs[0].crf, time.monotonic()
+        assert crf is not None
+        found: dict[int, Any] = {}
+        self.scored += 1
+        for start in range(0, len(self.order), BLOCK):
+            block = self.order[start : start + BLOCK]
+            found |= dict(zip(block, self.scorer.matrices(crf, block), strict=True))
+            self.images += len(block)
+            hopeless = self.pruner.hopeless(self._by_pair({pair: found[pair] for pair in block}))
+            if hopeless and len(found) < len(self.order):
+                self._give_up(directories, specs, found)
+                return
+        each = (time.monotonic() - started) / len(specs)
+        for seed, pair in enumerate(zip(directories, specs, strict=True)):
+            mine = self._of_seed(found, seed)
+            self.scorer.finish(*pair, [mine[image] for image in sorted(mine)], each)
+        self._end(found)
+
+    def _give_up(
+        self, directories: list[RunDir], specs: list[RunSpec], found: dict[int, Any]
+    ) -> None:
+        """Note what it would have scored: as the first trial, less what it lost on these images."""
+        whole, same = list(self.first.values()), [self.first[pair] for pair in found]
+        lost = self._metric(list(found.values())) - self._metric(same)
+        note = {"images": len(found), "of": len(self.order), "score": self._metric(whole) + lost}
+        reason = f"given up after {len(found)} of {len(self.order)} images: worse, image by image"
+        for seed, (directory, spec) in enumerate(zip(directories, specs, strict=True)):
+            mine = self._of_seed(found, seed)
+            self.scorer.give_up(directory, spec, list(mine), list(mine.values()))
+            write_json(directory.path / GIVEN_UP, note)
+            directory.write_state(status="interrupted", failure=None, reason=reason, lease=None)
+        self.pruner.end(None)
+
+    def _end(self, found: dict[int, Any]) -> None:
+        self.first = self.first or found
+        scores = self._by_pair(found).values()
+        self.pruner.end(sum(scores) / len(scores))
+
+    def _by_pair(self, found: dict[int, Any]) -> dict[int, float]:
+        return {pair: self.scorer.image_score(matrix) for pair, matrix in found.items()}
+
+    def _kept(self, directories: list[RunDir]) -> dict[int, Any]:
+        images = self.scorer.pairs // self.seeds
+        return {
+            seed * images + image: matrix
+            for seed, directory in enumerate(directories)
+            for image, matrix in self.scorer.kept(directory).items()
+        }
+
+    def _of_seed(self, found: dict[int, Any], seed: int) -> dict[int, Any]:
+        """Matrices of one seed by image."""
+        images = self.scorer.pairs // self.seeds
+        return {pair % images: m for pair, m in found.items() if pair // images == seed}
+
+    def _metric(self, matrices: list[Any]) -> float:
+        return self.scorer.score(matrices, self.metric)
+
+
+def given_up(directory: RunDir) -> dict[str, Any] | None:
+    """What is known of a run whose evaluation was given up, else None."""
+    if directory.has_result():
+        return None
+    return read_json(directory.path / GIVEN_UP)
