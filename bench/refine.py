@@ -6,6 +6,7 @@ Nothing is trained. What a search has scored in full it leaves as the ordinary r
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from bench.execute import result_of
 from bench.metrics import ConfusionMatrix
 from bench.models import build_model
 from bench.rundir import RunDir, all_run_dirs, run_dir, write_json, write_whole
-from bench.samples import Split, class_iou, mean_known
+from bench.samples import SegmentationDataset, Split, class_iou, mean_known
 from bench.spec import CRFSpec, RunSpec
 from losses import find_loss
 from postproc.dense_crf import DenseCRF
@@ -132,7 +133,7 @@ class Refinery:
         )
 
     @cached_property
-    def _dataset(self):
+    def _dataset(self) -> SegmentationDataset:
         return open_dataset(self.specs[0].data, self.data_root)
 
     @cached_property
@@ -198,10 +199,12 @@ class _Networks:
 
 
 _networks: _Networks
+"""Of this process, once it has begun."""
 
 
 def _begin(*arguments: Any) -> None:
     global _networks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's to hear
     _networks = _Networks(*arguments)
 
 

@@ -24,6 +24,8 @@ class Space(Strict):
     whole: bool = False
     """Whole numbers only: so it is with an option of that type."""
     choices: tuple[Scalar, ...] = ()
+    first: tuple[float, ...] = ()
+    """Values to begin with; the study's own, the ends and the quarters if there are none."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Space:
@@ -41,6 +43,8 @@ class Space(Strict):
             raise ValueError(f"scale log10 needs low above 0, got {self.low:g}")
         if self.scale == "log10(1 - x)" and self.high >= 1:
             raise ValueError(f"scale log10(1 - x) needs high below 1, got {self.high:g}")
+        if outside := [value for value in self.first if not self.low <= value <= self.high]:
+            raise ValueError(f"first holds {outside[0]:g}, outside {self.low:g} to {self.high:g}")
         return self
 
     @property

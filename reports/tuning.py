@@ -88,7 +88,10 @@ def tuning_summary(manifest: Manifest, frame: pd.DataFrame) -> str:
         equal += ", ".join(f"{t.key} {len(t.rows)}" for t in manifest.tables)
     methods = ", ".join(answer.search.method for answer in found)
     number = seeds(len(manifest.seeds))
-    said.append(f"Budget in trials ({methods}): {equal}, of {number}; {hours:.2f} hours in all.")
+    spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
+    said.append(
+        f"Budget in trials ({methods}): {equal}, of {number}; {spent} of training and scoring."
+    )
     return " ".join(said)
 
 

@@ -155,14 +155,15 @@ def row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterato
     if row.crf and method.crf is None:
         raise SpecError("crf options need a method with crf")
     for loss in _crossed(loss_options):
-        spec, full = resolve(str(loss.pop("name")), loss)
+        name = str(loss.pop("name"))
+        spec, full = resolve(name, loss)
         for crf in _crossed(crf_options):
             crf_spec = parse(CRFSpec, crf, where="crf") if method.crf is not None else None
             yield Cell(
                 method=f"{row.method}-{crf_spec.steps}" if crf_spec else row.method,
                 loss=spec,
                 crf=crf_spec,
-                settings=_settings(spec, full, crf_spec),
+                settings=_settings(name, full, crf_spec),
             )
 
 
@@ -176,8 +177,8 @@ def _crossed(options: dict[str, Values]) -> Iterator[Settings]:
         yield dict(zip(options, values, strict=True))
 
 
-def _settings(loss: LossSpec, full: Settings, crf: CRFSpec | None) -> Settings:
-    settings: Settings = {"loss.name": loss.name}
+def _settings(loss: str, full: Settings, crf: CRFSpec | None) -> Settings:
+    settings: Settings = {"loss.name": loss}
     settings |= {f"loss.{key}": value for key, value in full.items()}
     if crf is not None:
         settings |= {f"crf.{key}": v for key, v in crf.model_dump(exclude={"version"}).items()}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
 
 from bench.build import check_profile, check_runs, resolve_loss
-from bench.cli.night import INCOMPLETE, Night, Resources
+from bench.cli.night import FAILED, INCOMPLETE, INTERRUPTED, Night, Resources
 from bench.cli.store import report_all
 from bench.errors import RootError
 from bench.manifest import Manifest, remember
@@ -19,6 +21,7 @@ from reports.frame import read_frame
 from reports.tuning import answers, origin
 from studies.ledger import lock_root
 from studies.plan import Plan
+from studies.schedule import Interrupts
 from studies.schema import load_study, study_name
 from studies.tuning.refinement import Refinement
 from studies.tuning.search import searches
@@ -133,8 +136,17 @@ class _Search:
             return larger
 
         remember(self.root, plan.manifest)
+        interrupts = Interrupts()
+
+        def goes_on() -> bool:
+            return not interrupts.count and (end is None or time.time() < end)
+
         try:
-            plan = refinement.run(plan, more, lambda: end is None or time.time() < end)
+            with interrupts.counted():
+                plan = refinement.run(plan, more, goes_on)
+        except BrokenProcessPool:
+            typer.echo("a process that scores was killed; the same command goes on", err=True)
+            return FAILED, plan
         finally:
             refinery.close()
         self._say(plan, refinement, refinery.pairs, time.monotonic() - started)
@@ -143,7 +155,9 @@ class _Search:
         except StoreError as error:
             typer.echo(f"MLflow: {error}\nThe runs are safe; later: segloss sync", err=True)
         trials = self.tuner.trials(self.tuner.searches[0], plan.manifest)
-        return (0 if all(trial.over for trial in trials) else INCOMPLETE), plan
+        if all(trial.over for trial in trials):
+            return 0, plan
+        return (INTERRUPTED if interrupts.count else INCOMPLETE), plan
 
     def _say(self, plan: Plan, refinement: Refinement, pairs: int, seconds: float) -> None:
         trials = self.tuner.trials(self.tuner.searches[0], plan.manifest)
@@ -169,7 +183,7 @@ def _name(asked: Asked) -> str:
     """The word that this search goes by: another choice of methods or settings is another one."""
     words = [study_name(asked.study), "tune", *asked.methods]
     words += [name.partition(".")[2] for name in asked.parameters]
-    return "-".join("".join(c if c.isalnum() or c in "-_" else "-" for c in w) for w in words)
+    return "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word) for word in words)
 
 
 def _write(asked: Asked, manifest: Manifest, uri: str) -> None:

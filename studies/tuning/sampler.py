@@ -6,6 +6,7 @@ The only file that imports optuna. Nothing here is the truth about a trial: the 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,11 +144,11 @@ class PairedPruner:
     """Says when an evaluation, image by image, is worse than the best so far (Wilcoxon's test)."""
 
     def __init__(self) -> None:
-        self.study = optuna.create_study(
-            direction="maximize",
-            sampler=optuna.samplers.RandomSampler(seed=0),
-            pruner=optuna.pruners.WilcoxonPruner(p_threshold=P_PRUNED),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            pruner = optuna.pruners.WilcoxonPruner(p_threshold=P_PRUNED)
+        sampler = optuna.samplers.RandomSampler(seed=0)
+        self.study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
 
     def begin(self) -> None:
         """A new evaluation."""

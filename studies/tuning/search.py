@@ -74,13 +74,16 @@ def _last(options: dict[str, Values] | None) -> dict[str, Values] | None:
 def first_values(spaces: Mapping[str, Space], own: Settings) -> list[Settings]:
     """What is tried before anything is proposed.
 
-    The own values, and of a single setting the ends and quarters of its range, or every choice.
+    The own values, and of a single setting the ends and quarters of its range (or what its space
+    says to begin with), or every choice.
     """
     found = [own]
     if len(spaces) == 1:
         ((name, space),) = spaces.items()
-        places = [{name: choice} for choice in space.choices]
-        found += places or [{name: space.value(position)} for position in QUARTERS]
+        positions = map(space.position, space.first) if space.first else QUARTERS
+        values = space.choices or map(space.value, positions)
+        found = [{name: value} for value in values]
+        found = found if space.first else [own, *found]
     inside = [v for v in found if all(space.holds(v[name]) for name, space in spaces.items())]
     return list({repr(values): values for values in inside}.values())
 

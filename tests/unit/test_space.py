@@ -54,6 +54,7 @@ def test_a_space_of_whole_numbers_holds_no_other():
         ({"low": 0.0}, "needs low and high, or a list of choices"),
         ({"choices": ["avg"]}, "two values or more"),
         ({"choices": ["avg", "max"], "low": 0.0}, "either low and high, or a list"),
+        ({"low": 0.0, "high": 1.0, "first": [0.5, 1.5]}, "first holds 1.5, outside 0 to 1"),
         ({"low": 0.0, "hihg": 1.0}, "unknown key 'hihg'; did you mean 'high'"),
     ],
 )
