@@ -85,7 +85,7 @@ class Refinery:
 
     def score(self, matrices: Sequence[Matrix], metric: str) -> float:
         """The headline metric over images."""
-        return self._dataset.scores(np.sum(matrices, axis=0, dtype=np.int64))[metric]
+        return self._dataset.scores(np.array(matrices, np.int64).sum(0))[metric]
 
     def finish(
         self, directory: RunDir, spec: RunSpec, matrices: Sequence[Matrix], s: float
@@ -95,7 +95,7 @@ class Refinery:
         self._keep(directory, self._split.ids, matrices)
         write_json(directory.path / "env.json", self._environment)
         counted = ConfusionMatrix(len(self._dataset.class_names))
-        counted.total += torch.from_numpy(np.sum(matrices, axis=0, dtype=np.int64))
+        counted.total += torch.from_numpy(np.array(matrices, np.int64).sum(0))
         source = self.sources[spec.seed].result() or {}
         trained = {k: v for k, v in source["digests"].items() if k not in ("code", "env", "data")}
         digests = {"env": self._environment["digest"], **trained, "data": self._split.digest}

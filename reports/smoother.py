@@ -114,7 +114,7 @@ class Curve:
         else:
             from scipy.stats import qmc
 
-            positions = qmc.Sobol(len(self.spaces), seed=0).random(SCATTER)
+            positions = qmc.Sobol(len(self.spaces), scramble=False).random(SCATTER)
         found = [
             {n: s.value(x) for (n, s), x in zip(self.spaces.items(), row, strict=True)}
             for row in positions.tolist()
@@ -189,7 +189,7 @@ def _models(points: Points, scores: Float64[np.ndarray, " n"]) -> list[_Model]:
 
     from scipy.stats import qmc
 
-    drawn = qmc.Sobol(points.shape[1] + 1, seed=0).random(MODELS)
+    drawn = qmc.Sobol(points.shape[1] + 1, scramble=False).random(MODELS)
     lengths = LENGTHS[0] * (LENGTHS[1] / LENGTHS[0]) ** drawn[:, 1:]
     noises = NOISES[0] + (NOISES[1] - NOISES[0]) * drawn[:, 0]
     found = [_model(points, scores, *pair) for pair in zip(lengths, noises, strict=True)]

@@ -125,6 +125,7 @@ class Refinement:
         self, directories: list[RunDir], specs: list[RunSpec], found: dict[int, Any]
     ) -> None:
         """Note what it would have scored: as the first trial, less what it lost on these images."""
+        found = dict(sorted(found.items()))
         whole, same = list(self.first.values()), [self.first[pair] for pair in found]
         lost = self._metric(list(found.values())) - self._metric(same)
         note = {"images": len(found), "of": len(self.order), "score": self._metric(whole) + lost}
@@ -137,6 +138,7 @@ class Refinement:
         self.pruner.end(None)
 
     def _end(self, found: dict[int, Any]) -> None:
+        found = dict(sorted(found.items()))
         self.first = self.first or found
         scores = self._by_pair(found).values()
         self.pruner.end(sum(scores) / len(scores))

@@ -119,7 +119,7 @@ class Record:
         stored = self.study.get_trials(deepcopy=False)
         return len(stored) <= len(trials) and all(
             theirs.distributions == _distributions(spaces)
-            and _values(spaces, theirs.params) == ours.values
+            and theirs.params == _params(spaces, ours.values)
             and (theirs.state == TrialState.RUNNING or theirs.state == ours.state)
             and (theirs.value is None or theirs.value == ours.score)
             for theirs, ours in zip(stored, trials, strict=False)

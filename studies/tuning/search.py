@@ -81,11 +81,8 @@ def first_values(spaces: Mapping[str, Space], own: Settings) -> list[Settings]:
     if len(spaces) == 1:
         ((name, space),) = spaces.items()
         positions = map(space.position, space.first) if space.first else QUARTERS
-        values = space.choices or map(space.value, positions)
-        found = [{name: value} for value in values]
-        found = found if space.first else [own, *found]
-    inside = [v for v in found if all(space.holds(v[name]) for name, space in spaces.items())]
-    return list({repr(values): values for values in inside}.values())
+        found += [{name: value} for value in space.choices or map(space.value, positions)]
+    return list({repr(values): values for values in found}.values())
 
 
 def without_warnings(resolve: ResolveLoss) -> ResolveLoss:
@@ -120,6 +117,11 @@ def _search(
             _settings(study, row(found, {name: edges[0]}), resolve)
         own[name] = settings[name]
         typed[name] = _typed(name, space, own[name])
+        if not typed[name].holds(own[name]):
+            raise SpecError(
+                f"{name} = {own[name]}, the study's own value, is not among what is searched: the "
+                "search begins with it, and what is found is held against it"
+            )
         for edge in typed[name].choices or map(typed[name].value, (0.0, 1.0)):
             _settings(study, row(found, {name: edge}), resolve)
     return found.model_copy(update={"spaces": typed, "own": own})

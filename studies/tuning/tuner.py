@@ -44,7 +44,7 @@ class Tuner:
     def first(self) -> Plan:
         """All trials that are known of, by the root's manifest, and those that can be added."""
         known = recall(self.root, *self.names)
-        values = {s.method: self._remembered(s, known) or _begin(s) for s in self.searches}
+        values = {s.method: self._remembered(s, known) or [s.own] for s in self.searches}
         begun = self._plan(values)
         return self.more(begun) or begun
 
@@ -82,7 +82,7 @@ class Tuner:
         untried = [v for v in first if all(trial.values != v for trial in trials)]
         if untried:
             return untried[0]
-        if not all(trial.over for trial in trials[: number - AHEAD]):
+        if not all(trial.over for trial in trials[:-AHEAD]):
             return None
         # Of those after it, some may be over by chance: none of them counts.
         open_trials = [replace(trial, over=False, score=None) for trial in trials[-AHEAD:]]
@@ -125,11 +125,6 @@ class Tuner:
             study, self.profile, names=self.names, seeds=self.seeds, resolve=resolve, role="tune"
         )
         return replace(made, manifest=made.manifest.model_copy(update={"search": self.searches}))
-
-
-def _begin(search: Searched) -> list[Values]:
-    first = first_values(search.spaces, search.own) or [propose(search.spaces, [], seed=0)]
-    return [values for values in first[:1] if values]
 
 
 def _values(search: Searched, row: Row) -> Values:

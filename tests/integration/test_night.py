@@ -161,9 +161,8 @@ def test_tuning_finds_its_trials_again(night, tmp_path, segloss):
     specs = [d.spec() for d in all_run_dirs(tmp_path / "out")]
     assert {spec.data.evaluate for spec in specs} == {"val"}
     # Lambda 1 is BCE, and trained as such.
-    assert sorted(
-        spec.loss.options.get("lambda_", 0.5) for spec in specs if spec.loss.name == "rmi"
-    )[:4] == [0.0, 0.25, 0.5, 0.75]
+    tried = {spec.loss.options.get("lambda_", 0.5) for spec in specs if spec.loss.name == "rmi"}
+    assert tried > {0.0, 0.25, 0.5, 0.75}
     assert [spec.loss.name for spec in specs].count("bce") == 1
     assert len(specs) == 6
     answer = first.stdout[first.stdout.index("RMI: the curve through 6 trials") :]

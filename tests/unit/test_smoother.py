@@ -80,15 +80,14 @@ def test_equal_scores_are_a_flat_curve():
     assert best.score == pytest.approx(40)
 
 
-@pytest.mark.parametrize("noise", [0.5, 1.0])
-def test_bands_hold_the_truth_about_as_often_as_they_say(noise):
-    """On 60 curves of 12 trials, at a place where no trial is."""
+def test_bands_hold_the_truth_about_as_often_as_they_say():
+    """On 40 curves of 12 trials, at a place where no trial is."""
     values = np.linspace(0, 1, 12).tolist()
     held = 0
-    for repetition in range(60):
+    for repetition in range(40):
         random = np.random.default_rng(repetition)
         top = random.uniform(0.2, 0.8)
-        scores = [55 - 9 * (v - top) ** 2 + random.normal(0, noise) for v in values]
+        scores = [55 - 9 * (v - top) ** 2 + random.normal() for v in values]
         _, low, high = Curve(LINE, observed(values, scores)).at([{"loss.lambda_": 0.33}])
         held += low[0] <= 55 - 9 * (0.33 - top) ** 2 <= high[0]
-    assert held >= 50
+    assert held >= 35

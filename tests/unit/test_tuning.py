@@ -175,6 +175,32 @@ def test_a_trial_that_runs_is_told_when_it_is_over(tmp_path):
     assert study.best_value == 0.4
 
 
+def test_a_copy_that_agrees_is_left_alone(tmp_path):
+    """Scales, whole numbers, choices, and an own value finer than any that is proposed."""
+    storage = f"sqlite:///{tmp_path}/optuna.db"
+    spaces = {
+        "loss.lambda_": Space(low=0.0, high=0.999, scale="log10(1 - x)"),
+        "loss.decay": Space(low=0.1, high=10.0, scale="log10"),
+        "loss.region_size": Space(low=1, high=9, whole=True),
+        "loss.pooling": Space(choices=("avg", "max")),
+    }
+    own = {
+        "loss.lambda_": 0.12345,
+        "loss.decay": 3.14159,
+        "loss.region_size": 3,
+        "loss.pooling": "max",
+    }
+    trials = [Trial(own, True, 0.5)]
+    for number in range(3):
+        found = propose(spaces, trials, seed=number)
+        assert found is not None
+        trials.append(Trial(found, True, 0.4))
+    Record(storage, "s", "here").write(spaces, trials)
+    made = optuna.load_study(study_name="s", storage=storage).trials[0].datetime_start
+    Record(storage, "s", "here").write(spaces, trials)
+    assert optuna.load_study(study_name="s", storage=storage).trials[0].datetime_start == made
+
+
 def test_the_study_of_another_root_is_refused(tmp_path):
     """Two ledgers cannot decide what one trial was."""
     storage = f"sqlite:///{tmp_path}/optuna.db"
@@ -241,6 +267,10 @@ def test_what_is_proposed_depends_on_the_arguments_alone():
         (
             "[search.CE]\nloss.lambda_ = { low = 0.0, high = 1.0 }",
             "search.CE: unknown option 'lambda_' of loss 'ce'",
+        ),
+        (
+            "[search.RMI]\nloss.lambda_ = { low = 0.6, high = 1.0 }",
+            "loss.lambda_ = 0.5, the study's own value, is not among what is searched",
         ),
         ("", r"no \[search\] section"),
     ],
