@@ -261,7 +261,7 @@ def test_what_is_proposed_depends_on_the_arguments_alone():
             "search.\"CE & CRF\": crf: unknown key 'theta_alfa'; did you mean 'theta_alpha'",
         ),
         (
-            '[search."CE & CRF"]\ncrf.theta_alpha = { low = 0.0, high = 9.0 }',
+            '[search."CE & CRF"]\ncrf.theta_alpha = { low = 0.0, high = 90.0 }',
             "theta_alpha: input should be greater than 0, got 0",
         ),
         (
