@@ -26,7 +26,7 @@ from studies.schema import load_study, study_name
 from studies.tuning.refinement import Refinement
 from studies.tuning.search import searches
 from studies.tuning.tuner import Tuner
-from studies.tuning.write import Found, write_study
+from studies.tuning.write import Found, check_target, write_study
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def tune_study(asked: Asked, root: Path, resources: Resources) -> int:
         root=root,
         resolve=resolve_loss,
     )
+    if asked.write is not None:
+        check_target(asked.study, asked.write, [search.method for search in tuner.searches])
     with lock_root(root):
         code, manifest = _Search(tuner, asked, root, resources).run()
         report_all(root, resources.store, [manifest])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,20 +24,29 @@ class Found:
     origin: str
 
 
+def check_target(study: str, target: Path, methods: Sequence[str]) -> None:
+    """Raise SpecError where ``write_study`` would, before anything has been searched."""
+    if target.suffix != ".toml":
+        raise SpecError(f"--write {target}: a study file ends in .toml")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise SpecError(f"--write {target}: cannot be written there")
+    lines = _text(study).splitlines()
+    for method in methods:
+        _section(lines, method)
+
+
 def write_study(study: str, target: Path, found: Sequence[Found]) -> None:
     """Write the study to ``target`` with each method's values in its own section.
 
     Everything else stays as it stands, comments too. Raises SpecError where the file has another
     form than sections, or where ``target`` is not to be written.
     """
-    text = toml_text(study, files("studies") / "definitions", "study")
+    lines = _text(study).splitlines()
     for one in found:
         for name, value in one.values.items():
-            text = _with_value(text, one, name, value)
-    if target.suffix != ".toml":
-        raise SpecError(f"--write {target}: a study file ends in .toml")
+            lines = _with_value(lines, one, name, value)
     try:
-        target.write_text(text)
+        target.write_text("\n".join(lines) + "\n")
     except OSError as error:
         raise SpecError(f"--write {target}: cannot be written: {error.strerror}") from None
     methods = load_study(str(target)).methods
@@ -48,22 +58,29 @@ def write_study(study: str, target: Path, found: Sequence[Found]) -> None:
             raise SpecError(f"{target}: set {dict(one.values)} in methods.{one.method} by hand")
 
 
-def _with_value(text: str, found: Found, name: str, value: Scalar) -> str:
-    """The text with ``name = value`` in the method's section, in place of what it said of it."""
-    lines = text.splitlines()
-    headers = {f"[methods.{found.method}]", f'[methods."{found.method}"]'}
+def _text(study: str) -> str:
+    return toml_text(study, files("studies") / "definitions", "study")
+
+
+def _section(lines: list[str], method: str) -> range:
+    """Where the method's section is, its header included."""
+    headers = {f"[methods.{method}]", f'[methods."{method}"]'}
     start = next((i for i, line in enumerate(lines) if line.strip() in headers), None)
     if start is None:
-        raise SpecError(f"the study has no section [methods.{found.method}] to write {name} into")
+        raise SpecError(f"--write: the study has no section [methods.{method}] to write into")
     end = start + 1
     while end < len(lines) and not lines[end].lstrip().startswith("["):
         end += 1
-    held = [i for i in range(start, end) if re.match(rf"\s*{re.escape(name)}\s*=", lines[i])]
+    return range(start, end)
+
+
+def _with_value(lines: list[str], found: Found, name: str, value: Scalar) -> list[str]:
+    """The lines with ``name = value`` in the method's section, in place of what it said of it."""
+    section = _section(lines, found.method)
+    held = [i for i in section if re.match(rf"\s*{re.escape(name)}\s*=", lines[i])]
     shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
     line = f"{name} = {shown}  # {found.origin}"
     if held:
-        lines[held[0]] = line
-    else:
-        last = max(i for i in range(start, end) if lines[i].strip())
-        lines.insert(last + 1, line)
-    return "\n".join(lines) + "\n"
+        return [*lines[: held[0]], line, *lines[held[0] + 1 :]]
+    last = max(i for i in section if lines[i].strip())
+    return [*lines[: last + 1], line, *lines[last + 1 :]]

@@ -17,7 +17,7 @@ from studies.schema import load_study
 from studies.tuning.sampler import Record, Trial, propose
 from studies.tuning.search import searches
 from studies.tuning.tuner import Tuner
-from studies.tuning.write import Found, write_study
+from studies.tuning.write import Found, check_target, write_study
 
 LINE = {"loss.lambda_": Space(low=0.0, high=1.0)}
 
@@ -343,11 +343,17 @@ def test_found_values_go_into_the_study_with_their_origin(tmp_path):
     assert text.count("downsample_factor") == 1
 
 
-def test_a_study_without_sections_is_written_by_hand(tmp_path):
-    """And says which values."""
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("found.txt", "found.txt: a study file ends in .toml"),
+        ("no/found.toml", "found.toml: cannot be written there"),
+        ("found.toml", r"no section \[methods.RMI\] to write into"),
+    ],
+)
+def test_where_values_cannot_be_written_is_known_beforehand(tmp_path, target, message):
+    """Not after the search."""
     path = tmp_path / "dotted.toml"
-    path.write_text(
-        'title = "t"\nmethods.RMI.loss.name = "rmi"\n[tables.1]\ntitle = "t"\nrows = ["RMI"]'
-    )
-    with pytest.raises(SpecError, match=r"no section \[methods.RMI\] to write loss.lambda_ into"):
-        write_study(str(path), path, [Found("RMI", {"loss.lambda_": 0.6}, "tuned")])
+    path.write_text('title = "t"\nmethods.RMI.loss.name = "rmi"\n')
+    with pytest.raises(SpecError, match=message):
+        check_target(str(path), tmp_path / target, ["RMI"])
