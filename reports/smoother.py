@@ -29,7 +29,7 @@ NOISES = (0.02, 0.98)
 LEVEL = 10.0
 """Variance of the curve's unknown level, in variances of the scores: it says next to nothing."""
 CURVES = 2000
-GRID = 201
+GRID = 101
 SCATTER = 512
 
 
