@@ -108,7 +108,8 @@ def tuning_figures(manifest: Manifest, frame: pd.DataFrame) -> list[Drawn]:
             caption = (
                 f"{score} of {answer.search.method} over {name}: the curve behind the trials with "
                 "its 95 % band. A dot is one training; "
-                f"the dashed line is the study's own value ({answer.search.own[name]:g})."
+                "the line is its top, the dashed one the study's own value "
+                f"({answer.search.own[name]:g})."
             )
             if len(answer.search.spaces) > 1:
                 caption += " The other settings are at the top of the curve."
