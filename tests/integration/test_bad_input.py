@@ -125,7 +125,6 @@ def test_two_runs_on_one_root_at_once(segloss, tiny_study, tiny_profile, tmp_pat
         (("report", "losses", "--root", "empty"), "losses"),
         (("tune", "region-size"), "no [search] section"),
         (("tune", "lambda", "--param", "loss.lambda"), "did you mean 'loss.lambda_'"),
-        (("tune", "losses", "--methods", "BCE"), "the study has no [search.BCE]"),
         (("data", "cityscapes"), "cityscapes"),
     ],
 )
