@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from bench.datasets import open_dataset
+from bench.datasets import check_splits, open_dataset
 from bench.errors import InstallError, SpecError
 from bench.models import check_model
 from bench.pretrained import check_pretrained
@@ -131,5 +131,5 @@ def check_data(spec: RunSpec, data_root: Path | None) -> str:
 def _checked(data_json: str, data_root: Path | None) -> str:
     data = DataSpec.model_validate_json(data_json)
     dataset = open_dataset(data, data_root)
-    found = dataset.check((*data.train, data.evaluate))
+    found = check_splits(dataset, data)
     return f"{data.name}: " + ", ".join(f"{split} {s.count}" for split, s in found.items())

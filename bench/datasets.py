@@ -21,6 +21,7 @@ from bench.samples import (
     SegmentationDataset,
     Split,
     SplitSummary,
+    check_entries,
     load_entries,
 )
 from bench.scenes import open_scenes
@@ -33,6 +34,7 @@ __all__ = [
     "SegmentationDataset",
     "Split",
     "SplitSummary",
+    "check_splits",
     "evaluation_split",
     "open_dataset",
     "training_split",
@@ -68,7 +70,6 @@ def training_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
 
     Raises DataError where a file is at fault.
     """
-    entries = [entry for split in spec.train for entry in dataset.entries(split)]
 
     def prepare(sample: Sample) -> Sample:
         return Sample(
@@ -77,7 +78,7 @@ def training_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
             _resized(sample.label, spec.image_size, Image.Resampling.NEAREST),
         )
 
-    return load_entries(_evenly_spaced(entries, spec.train_images), prepare)
+    return load_entries(_training_entries(dataset, spec), prepare)
 
 
 def evaluation_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
@@ -85,13 +86,33 @@ def evaluation_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
 
     Raises DataError where a file is at fault.
     """
-    entries = _evenly_spaced(dataset.entries(spec.evaluate), spec.evaluate_images)
 
     def prepare(sample: Sample) -> Sample:
         image = _resized(sample.image, spec.image_size, Image.Resampling.BILINEAR)
         return Sample(sample.id, image, sample.label)
 
-    return load_entries(entries, prepare)
+    return load_entries(_evaluation_entries(dataset, spec), prepare)
+
+
+def check_splits(dataset: SegmentationDataset, spec: DataSpec) -> dict[str, SplitSummary]:
+    """What is found where every image that a run reads is read once, and none kept.
+
+    By the names of the splits; raises DataError with the first fault.
+    """
+    wanted = {
+        " + ".join(spec.train): _training_entries(dataset, spec),
+        spec.evaluate: _evaluation_entries(dataset, spec),
+    }
+    return {name: check_entries(name, entries) for name, entries in wanted.items()}
+
+
+def _training_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
+    entries = [entry for split in spec.train for entry in dataset.entries(split)]
+    return _evenly_spaced(entries, spec.train_images)
+
+
+def _evaluation_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
+    return _evenly_spaced(dataset.entries(spec.evaluate), spec.evaluate_images)
 
 
 def _evenly_spaced(entries: list[Entry], limit: int | None) -> list[Entry]:

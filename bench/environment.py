@@ -17,8 +17,6 @@ from bench.errors import InstallError
 from bench.spec import digest
 
 OUR_PACKAGES = ("bench", "losses", "postproc")
-# How a worker was started is no part of what it does.
-STARTERS = {"bench/nursery.py"}
 # Packages that can move a training's numbers.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
@@ -42,10 +40,7 @@ def plugin_digest(loss: type) -> str | None:
 
 def _is_ours(path: Path) -> bool:
     root = Path(__file__).parent.parent
-    if not path.is_relative_to(root):
-        return False
-    name = path.relative_to(root)
-    return name.parts[0] in OUR_PACKAGES and name.as_posix() not in STARTERS
+    return path.is_relative_to(root) and path.relative_to(root).parts[0] in OUR_PACKAGES
 
 
 def environment(device: str, threads: int, loss: type) -> dict[str, Any]:

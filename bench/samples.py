@@ -94,7 +94,7 @@ class SegmentationDataset(ABC):
     def check(self, splits: Sequence[str]) -> dict[str, SplitSummary]:
         """Read every image of ``splits`` once, keep none; raises DataError with the first fault."""
         entries = {split: self.entries(split) for split in splits}
-        return {split: _summary(split, found) for split, found in entries.items()}
+        return {split: check_entries(split, found) for split, found in entries.items()}
 
 
 def load_entries(
@@ -138,7 +138,9 @@ def pixel_accuracy(matrix: Int64[np.ndarray, "k k"]) -> float:
     return int(np.trace(matrix)) / total if total else float("nan")
 
 
-def _summary(split: str, entries: Sequence[Entry]) -> SplitSummary:
+def check_entries(split: str, entries: Sequence[Entry]) -> SplitSummary:
+    """Read ``entries`` of ``split`` once, keep none; raises DataError with the first fault."""
+
     def inspect(entry: Entry) -> tuple[bytes, tuple[int, int]] | DataError:
         try:
             sample = entry.read()

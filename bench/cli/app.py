@@ -47,7 +47,7 @@ def validate(
     data_root: DataRootOption = None,
     seeds: SeedsOption = None,
 ) -> None:
-    """Check studies, profile, losses and every file of the data set; train nothing."""
+    """Check studies, profile, losses and every file that the runs read; train nothing."""
     from bench.build import check_data
 
     plans = _plans(studies, profile, seeds)
@@ -92,6 +92,10 @@ def run(
     ] = False,
 ) -> None:
     """Train and evaluate what is missing, mirror it into MLflow and write the reports."""
+    from studies.executors.nursery import Nursery
+
+    # First of all: it imports what workers need while this process imports what planning needs.
+    nursery = None if detach or executor == "ray" else Nursery()
     from bench.build import resolve_loss
     from bench.cli.night import Night, Resources, ray_options, slots
     from bench.cli.store import report_all
@@ -105,6 +109,7 @@ def run(
         store=store,
         end=deadline(until, budget),
         ray=ray,
+        nursery=nursery,
     )
     plans = _plans(studies, profile, seeds)
     _check(plans)

@@ -21,6 +21,7 @@ from bench.snapshot import take_snapshot
 from bench.tracking import StoreError, default_uri
 from studies.canaries import Canary, broken, canaries, jobs_of
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
+from studies.executors.nursery import Nursery
 from studies.executors.ray import RayExecutor, RayOptions
 from studies.ledger import DONE, states
 from studies.plan import Plan, ResolveLoss, jobs
@@ -45,6 +46,8 @@ class Resources:
     """When it has to end, in seconds since the epoch."""
     ray: RayOptions | None = None
     """A cluster to use instead of ``slots``."""
+    nursery: Nursery | None = None
+    """Started already, so that its imports go on beside ours; the first night takes it over."""
 
 
 def slots(workers: int | None, per_gpu: int) -> list[Slot]:
@@ -84,6 +87,7 @@ class Night:
         self.root = root
         self.resources = resources
         self.resolve = resolve
+        self.nursery = resources.nursery
         self.data_root = resources.data_root.resolve() if resources.data_root else None
         self.mirror = Mirror(resources.store or default_uri(root), root / "artifacts")
 
@@ -111,7 +115,6 @@ class Night:
             )
             try:
                 if schedule.pending:
-                    executor.warm_up()
                     # Every file is read once before the first training, not in the night.
                     check_data(schedule.pending[0].specs[0], self.data_root)
                 for plan in plans:
@@ -132,7 +135,14 @@ class Night:
     def _executor(self, snapshot: Path) -> LocalExecutor | RayExecutor:
         slots, ray = self.resources.slots, self.resources.ray
         if ray is None:
-            return LocalExecutor(slots, root=self.root, snapshot=snapshot, data_root=self.data_root)
+            nursery, self.nursery = self.nursery, None
+            return LocalExecutor(
+                slots,
+                root=self.root,
+                snapshot=snapshot,
+                data_root=self.data_root,
+                nursery=nursery,
+            )
         return RayExecutor(
             ray, root=self.root, snapshot=snapshot, data_root=self.data_root, say=typer.echo
         )
