@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.models import check_model
 from bench.pretrained import check_pretrained
 from bench.profile import Profile
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar, unknown
+from bench.transforms import scale_count
 from losses import build_loss, check_options, find_loss, loss_options
 from losses.base import SegmentationLoss
 from postproc.dense_crf import available as crf_available
@@ -67,8 +69,28 @@ def _check_held(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
         raise SpecError(
             f"data.train_images = {images} does not fill a batch of {recipe.batch_size}"
         )
-    if recipe.scale[0] > recipe.scale[1]:
-        raise SpecError(f"recipe.scale: {recipe.scale[0]} is above {recipe.scale[1]}")
+    _check_recipe(recipe)
+
+
+def _check_recipe(recipe: RecipeSpec) -> None:
+    low, high = recipe.scale
+    if low > high:
+        raise SpecError(f"recipe.scale: {low} is above {high}")
+    if recipe.scale_step is not None:
+        last = low + recipe.scale_step * (scale_count(recipe.scale, recipe.scale_step) - 1)
+        if not math.isclose(last, high):
+            raise SpecError(
+                f"recipe.scale_step = {recipe.scale_step} does not lead from {low} to {high}"
+            )
+    if recipe.batch_size % recipe.accumulate or recipe.batch_size // recipe.accumulate < 2:
+        raise SpecError(
+            f"recipe.accumulate = {recipe.accumulate} must divide recipe.batch_size = "
+            f"{recipe.batch_size} into parts of at least 2: batch norm needs two images"
+        )
+    if recipe.warmup_start_lr > recipe.lr:
+        raise SpecError(
+            f"recipe.warmup_start_lr = {recipe.warmup_start_lr} is above recipe.lr = {recipe.lr}"
+        )
     if recipe.warmup_steps >= recipe.steps:
         raise SpecError(
             f"recipe.warmup_steps = {recipe.warmup_steps} must be below "

@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from bench.build import loss_of
 from bench.checkpoint import Checkpoints
 from bench.datasets import evaluation_split, open_dataset, training_split
-from bench.engine import Training, TrainingData, evaluate, predict, weights_digest
+from bench.engine import Training, evaluate, predict, weights_digest
 from bench.environment import peak_memory_mb
 from bench.errors import DataError, StoppedError
+from bench.feed import TrainingData
 from bench.metrics import ConfusionMatrix
 from bench.models import SegmentationModel, build_model
 from bench.pictures import ShownImages

@@ -74,11 +74,23 @@ class RecipeSpec(Strict):
     lr: Annotated[float, Field(gt=0)]
     head_lr_multiplier: Annotated[float, Field(gt=0)] = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_start_lr: Annotated[float, Field(ge=0)] = 0.0
+    """Rate that the warm-up starts from, at step 0."""
     poly_power: Annotated[float, Field(gt=0)] = 0.9
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.75, 1.25)
+    scale_step: Annotated[float, Field(gt=0)] | None = None
+    """Between two factors of the range ``scale``; None draws from all of it."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """How a scaled training image is made; labels take the nearest pixel."""
     flip: bool = True
+    accumulate: Positive = 1
+    """Parts in which a batch goes through the network: less memory, batch norm sees one part."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's convolutions while it trains; weights, logits and loss are float32."""
+    compile: bool = False
+    """Whether torch.compile makes the training step's network."""
 
 
 class LossSpec(Strict):

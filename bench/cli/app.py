@@ -19,7 +19,9 @@ from bench.cli.options import (
     PerGpuOption,
     ProfileOption,
     RootOption,
+    ScaleOption,
     SeedsOption,
+    StepsOption,
     StoreOption,
     Studies,
     Study,
@@ -44,12 +46,16 @@ app.add_typer(perf_verbs.perf, name="perf")
 def validate(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     data_root: DataRootOption = None,
     seeds: SeedsOption = None,
 ) -> None:
     """Check studies, profile, losses and every file of the data set; train nothing."""
     from bench.build import check_data
+    from bench.profile import shortened_name
 
+    profile = shortened_name(profile, steps, scale)
     plans = _plans(studies, profile, seeds)
     _check(plans)
     spec = next(iter(plans[0].specs.values()))
@@ -62,13 +68,16 @@ def validate(
 def plan(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     seeds: SeedsOption = None,
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Show the rows, the distinct trainings and evaluations, and what is already there."""
     from bench.cli.view import print_plan
+    from bench.profile import shortened_name
 
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, shortened_name(profile, steps, scale), seeds)
     _check(plans)
     print_plan(plans, root)
 
@@ -77,6 +86,8 @@ def plan(
 def run(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     data_root: DataRootOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
@@ -95,6 +106,7 @@ def run(
     from bench.build import resolve_loss
     from bench.cli.night import Night, Resources, ray_options, slots
     from bench.cli.store import report_all
+    from bench.profile import shortened_name
     from studies.deadline import deadline
     from studies.ledger import lock_root
 
@@ -106,7 +118,7 @@ def run(
         end=deadline(until, budget),
         ray=ray,
     )
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, shortened_name(profile, steps, scale), seeds)
     _check(plans)
     root = root.resolve()
     if detach:
@@ -124,6 +136,8 @@ def run(
 def tune(
     study: Study,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials, those done before included.")] = 8,
     data_root: DataRootOption = None,
     root: RootOption = DEFAULT_ROOT,
@@ -139,12 +153,13 @@ def tune(
     from bench.cli.night import Night, Resources, slots
     from bench.cli.store import report_all
     from bench.cli.view import print_trials
-    from bench.profile import load_profile
+    from bench.profile import load_profile, shortened_name
     from studies.deadline import deadline
     from studies.ledger import lock_root
-    from studies.schema import load_study, study_name
+    from studies.schema import load_study, profile_name, study_name
     from studies.tune import Tuner
 
+    profile = shortened_name(profile, steps, scale)
     held, searched = load_profile(profile), load_study(study)
     check_profile(held)
     root = root.resolve()
@@ -152,7 +167,7 @@ def tune(
         tuner = Tuner(
             searched,
             held,
-            names=(study_name(study), study_name(profile)),
+            names=(study_name(study), profile_name(profile)),
             seeds=held.seeds if seeds is None else seeds,
             root=root,
             resolve=resolve_loss,
@@ -197,14 +212,18 @@ for verb in (night_verbs.logs, night_verbs.retry, night_verbs.cancel):
 def report(
     study: Study,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     root: RootOption = DEFAULT_ROOT,
     store: StoreOption = None,
 ) -> None:
     """Build tables, figures and index.html from the store."""
     from bench.cli.store import write_report
-    from studies.schema import study_name
+    from bench.profile import shortened_name
+    from studies.schema import profile_name, study_name
 
-    write_report(root.resolve(), store, study_name(study), study_name(profile))
+    profile = shortened_name(profile, steps, scale)
+    write_report(root.resolve(), store, study_name(study), profile_name(profile))
 
 
 @app.command()
@@ -249,24 +268,24 @@ def data(
         print_dataset(entry, data_root, checked=name is not None)
 
 
-def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]:
+def _plans(names: list[str], profile: str, seeds: int | None) -> list[Plan]:
     from bench.build import check_profile, resolve_loss
     from bench.errors import SpecError
     from bench.profile import load_profile
     from studies.plan import plan
-    from studies.schema import load_study, study_name
+    from studies.schema import load_study, profile_name, study_name
 
-    profile = load_profile(profile_name)
-    check_profile(profile)
+    held = load_profile(profile)
+    check_profile(held)
     studies = {study_name(name): load_study(name) for name in names}
     if len(studies) < len(names):
         raise SpecError(f"two studies go by one name: {', '.join(names)}; rename a file")
     return [
         plan(
             study,
-            profile,
-            names=(name, study_name(profile_name)),
-            seeds=profile.seeds if seeds is None else seeds,
+            held,
+            names=(name, profile_name(profile)),
+            seeds=held.seeds if seeds is None else seeds,
             resolve=resolve_loss,
         )
         for name, study in studies.items()

@@ -10,7 +10,19 @@ import typer
 Study = Annotated[str, typer.Argument(help="A study by name, or the path of its .toml file.")]
 Studies = Annotated[list[str], typer.Argument(help="Studies by name, or paths of .toml files.")]
 ProfileOption = Annotated[
-    str, typer.Option("--profile", help="What is held equal: a profile by name or .toml path.")
+    str,
+    typer.Option(
+        "--profile",
+        help="What is held equal: a profile by name or .toml path; NAME@600 in 600 steps only.",
+    ),
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option("--steps", min=1, help="Shorten every training to so many steps; titles say so."),
+]
+ScaleOption = Annotated[
+    float | None,
+    typer.Option("--scale", help="Shorten to this share of the steps, such as 0.1."),
 ]
 RootOption = Annotated[
     Path, typer.Option("--root", envvar="SEGLOSS_ROOT", help="Where runs, store and reports go.")

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from bench.datasets import open_dataset, training_split
-from bench.engine import Training, TrainingData, build_optimizer, learning_rate, weights_digest
+from bench.engine import Training, weights_digest
 from bench.errors import DivergedError
+from bench.feed import TrainingData
 from bench.models import build_model
+from bench.optimizer import build_optimizer, learning_rate
 from bench.spec import DataSpec, ModelSpec, RecipeSpec
 from losses import build_loss
 
