@@ -34,7 +34,7 @@ from losses import build_loss
 LOSSES = ("ce", "bce", "affinity", "rmi")
 PHASES = ("data", "forward", "loss", "backward", "optimiser")
 IMAGES = 64
-CONSOLE = Console(highlight=False)
+CONSOLE = Console(highlight=False, width=130)
 
 
 def main() -> None:
@@ -158,7 +158,11 @@ def choices(
             done = time.perf_counter() if "ahead" in name else done
             if number:
                 seconds[name].append(done - started)
-    return {name: (own, peak_bytes(steps[name], device.type)) for name, own in seconds.items()}
+    # On a CPU memory that other steps have left behind would count.
+    return {
+        name: (own, peak_bytes(steps[name], "cuda") if device.type == "cuda" else None)
+        for name, own in seconds.items()
+    }
 
 
 def one_step(training: Training, fed: Any = None) -> Callable[[], None]:
@@ -182,13 +186,13 @@ def flip_fused(training: Training) -> None:
 
 
 def show_phases(found: dict[str, dict[str, list[float]]]) -> None:
-    table = Table("ms (share of the step)", box=None, pad_edge=False)
+    table = Table("ms, share of the step", box=None, pad_edge=False)
     for phase in (*PHASES, "step"):
         table.add_column(phase, justify="right")
     for name, own in found.items():
         medians = {phase: float(np.median(seconds)) for phase, seconds in own.items()}
         whole = sum(medians.values())
-        cells = [f"{1000 * s:.1f} ({100 * s / whole:.1f} %)" for s in medians.values()]
+        cells = [f"{1000 * s:.0f}, {100 * s / whole:.1f} %" for s in medians.values()]
         table.add_row(name, *cells, f"{1000 * whole:.0f}")
     CONSOLE.print(table)
 

@@ -50,6 +50,13 @@ def test_shipped_profiles_pass_every_check(name):
         (changed("data", train_images=3), r"train_images = 3 does not fill a batch of 4"),
         (changed("recipe", warmup_steps=200), r"warmup_steps = 200 must be below recipe.steps = 2"),
         (changed("recipe", scale=(2.0, 1.0)), r"recipe.scale: 2.0 is above 1.0"),
+        (
+            changed("recipe", scale=(0.5, 2.0), scale_step=0.4),
+            r"recipe.scale_step = 0.4 does not lead from 0.5 to 2.0",
+        ),
+        (changed("recipe", accumulate=3), r"accumulate = 3 must divide recipe.batch_size = 4"),
+        (changed("recipe", accumulate=4), r"into parts of at least 2: batch norm needs two"),
+        (changed("recipe", warmup_start_lr=0.2), r"warmup_start_lr = 0.2 is above recipe.lr = 0.1"),
     ],
 )
 def test_what_cannot_run_is_refused(spec, message):
