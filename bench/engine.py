@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -60,7 +61,7 @@ class Training:
         self.loss = loss.to(device)
         self.data = data
         self.device = device
-        self.network = torch.compile(model) if data.recipe.compile else model
+        self.network = data.ranks.network(self.model, compiled=data.recipe.compile)
         self.optimizer = build_optimizer(model, data.recipe, loss.parameters())
         self.progress = Progress()
 
@@ -86,6 +87,8 @@ class Training:
         Raises DivergedError when a loss or a logit is no longer finite.
         """
         self.model.train()
+        if self.data.ranks.count > 1:
+            self.restore(self.data.ranks.of_first(self.state(), self.device))
         steps = self.data.recipe.steps
         started = time.perf_counter()
         for batch in batches(self.data, range(self.progress.step, steps), **self._feed()):
@@ -105,8 +108,9 @@ class Training:
     def _step(self, batch: Batch, step: int) -> None:
         images, labels = self.data.on_device(batch, self.device)
         set_learning_rate(self.optimizer, learning_rate(self.data.recipe, step + 1))
+        labels = self.data.ranks.gather(labels)
         network = partial(self._logits, step)
-        parts = Parts(network, images, self.data.recipe.accumulate)
+        parts = Parts(network, images, self.data.recipe.accumulate, self.data.ranks)
         try:
             terms = self.loss.terms(parts.logits, labels, progress=step / self.data.recipe.steps)
         except FloatingPointError as error:
@@ -122,12 +126,14 @@ class Training:
         parts.backward(total, self.model)
         self.optimizer.step()
 
-    def _logits(self, step: int, part: int, images: Tensor) -> Tensor:
+    def _logits(self, step: int, part: int, last: bool, images: Tensor) -> Tensor:
         # Dropout is drawn anew for each step from the seed alone, so that a resumed run repeats it.
+        part += self.data.ranks.rank * self.data.recipe.accumulate
         counters = (step, part) if part else (step,)
         torch.manual_seed(torch_seed(self.data.seed, "dropout", *counters))
         half = self.data.recipe.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        synchronised = nullcontext() if last else self.data.ranks.unsynchronised(self.network)
+        with synchronised, torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             logits = self.network(images)
         return logits.float() if half else logits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,12 @@ from bench.checkpoint import Checkpoints
 from bench.datasets import evaluation_split, open_dataset, training_split
 from bench.engine import Training, evaluate, predict, weights_digest
 from bench.environment import peak_memory_mb
-from bench.errors import DataError, StoppedError
+from bench.errors import DataError, SpecError, StoppedError
 from bench.feed import TrainingData
 from bench.metrics import ConfusionMatrix
 from bench.models import SegmentationModel, build_model
 from bench.pictures import ShownImages
+from bench.ranks import lead
 from bench.rundir import RunDir, write_json, write_whole
 from bench.samples import SegmentationDataset, Split
 from bench.seeding import torch_seed
@@ -46,6 +48,7 @@ class Execution:
         self.specs = specs
         self.device = device
         self.environment = environment
+        self.data_root = data_root
         self.dataset = open_dataset(specs[0].data, data_root)
         self.unwritten: list[dict[str, Any]] = []
 
@@ -66,9 +69,10 @@ class Execution:
             )
         model = self._new_model()
         init = weights_digest(model)
-        data = TrainingData(split, self.dataset, spec.recipe, spec.seed)
-        training = Training(model, loss_of(spec.loss), data, device=self.device)
-        environments = self._train_to_the_end(training)
+        with lead(self._gpus(), self._rank_command(), self.device) as ranks:
+            data = TrainingData(split, self.dataset, spec.recipe, spec.seed, ranks)
+            training = Training(model, loss_of(spec.loss), data, device=self.device)
+            environments = self._train_to_the_end(training)
 
         self._write_records()
         weights = {name: t.contiguous() for name, t in model.state_dict().items()}
@@ -99,6 +103,22 @@ class Execution:
             if stopping:
                 raise StoppedError
         return environments
+
+    def _gpus(self) -> int:
+        """How many GPUs train together: all that this process has; raises SpecError."""
+        recipe, count = self.specs[0].recipe, max(1, torch.cuda.device_count())
+        if recipe.batch_size % (count * recipe.accumulate):
+            raise SpecError(
+                f"recipe.batch_size = {recipe.batch_size} in {recipe.accumulate} parts cannot be "
+                f"shared by {count} GPUs"
+            )
+        return count
+
+    def _rank_command(self) -> list[str]:
+        command = [sys.executable, "-P", "-m", "bench.rank", str(self.run_dirs[0].path)]
+        threads = max(1, torch.get_num_threads() // max(1, torch.cuda.device_count()))
+        command += ["--threads", str(threads)]
+        return command + (["--data-root", str(self.data_root)] if self.data_root else [])
 
     def _checkpoints(self) -> Checkpoints:
         mark = {"run_id": self.specs[0].run_id, **self._code()}

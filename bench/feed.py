@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.ranks import ALONE, Ranks
 from bench.samples import SegmentationDataset, Split
 from bench.seeding import epoch_order
 from bench.spec import RecipeSpec
@@ -18,7 +19,10 @@ from bench.transforms import normalise, sample_augmentation, training_batch
 
 @dataclass(frozen=True)
 class Batch:
-    """Images [b, 3, h, w] and labels [b, h, w], both uint8, and what was drawn to make them."""
+    """Images [b, 3, h, w] and labels [b, h, w], both uint8, and what was drawn to make them.
+
+    Of several ranks each has the pixels of its share, and ids and draws of the whole.
+    """
 
     images: Tensor
     labels: Tensor
@@ -38,6 +42,7 @@ class TrainingData:
     dataset: SegmentationDataset
     recipe: RecipeSpec
     seed: int
+    ranks: Ranks = ALONE
 
     @property
     def steps_per_epoch(self) -> int:
@@ -54,7 +59,13 @@ class TrainingData:
             sample_augmentation(self.split, index, epoch, self.seed, self.recipe)
             for index in indices
         ]
-        images, labels = training_batch(self.split, indices, draws, self.recipe, self.dataset.mean)
+        images, labels = training_batch(
+            self.split,
+            self.ranks.share(indices, self.recipe.accumulate),
+            self.ranks.share(draws, self.recipe.accumulate),
+            self.recipe,
+            self.dataset.mean,
+        )
         return Batch(images, labels, [self.split.ids[i] for i in indices], repr(draws))
 
     def on_device(self, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from bench.cli.options import (
     DataRootOption,
     ExecutorOption,
     PerGpuOption,
+    PerRunOption,
     ProfileOption,
     RootOption,
     ScaleOption,
@@ -92,6 +93,7 @@ def run(
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
+    gpus_per_run: PerRunOption = 1,
     seeds: SeedsOption = None,
     until: UntilOption = None,
     budget: BudgetOption = None,
@@ -110,9 +112,9 @@ def run(
     from studies.deadline import deadline
     from studies.ledger import lock_root
 
-    ray = ray_options(executor, address, workers, per_gpu)
+    ray = ray_options(executor, address, workers, per_gpu, gpus_per_run)
     resources = Resources(
-        [] if ray else slots(workers, per_gpu),
+        [] if ray else slots(workers, per_gpu, gpus_per_run),
         data_root=data_root,
         store=store,
         end=deadline(until, budget),
@@ -143,6 +145,7 @@ def tune(
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
+    gpus_per_run: PerRunOption = 1,
     seeds: SeedsOption = None,
     until: UntilOption = None,
     budget: BudgetOption = None,
@@ -173,7 +176,10 @@ def tune(
             resolve=resolve_loss,
         )
         resources = Resources(
-            slots(workers, per_gpu), data_root=data_root, store=store, end=deadline(until, budget)
+            slots(workers, per_gpu, gpus_per_run),
+            data_root=data_root,
+            store=store,
+            end=deadline(until, budget),
         )
         night = Night(root, resources, resolve_loss)
         code = 0

@@ -47,31 +47,35 @@ class Resources:
     """A cluster to use instead of ``slots``."""
 
 
-def slots(workers: int | None, per_gpu: int) -> list[Slot]:
+def slots(workers: int | None, per_gpu: int, per_run: int = 1) -> list[Slot]:
     """Places for jobs: ``per_gpu`` on each GPU, else ``workers`` (2 if not given) on the cores.
 
-    Raises SpecError for more workers than the GPUs have places.
+    Or places of ``per_run`` GPUs each. Raises SpecError for more workers than there are places.
     """
     import torch
 
     gpus = [str(index) for index in range(torch.cuda.device_count())]
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
         gpus = visible.split(",")[: len(gpus)]
+    if per_run > 1 and per_gpu > 1:
+        raise SpecError("--gpus-per-run or --per-gpu: a training has several GPUs or a part of one")
+    if 1 < per_run > len(gpus):
+        raise SpecError(f"--gpus-per-run {per_run}: this machine has {len(gpus)} GPUs")
     if not gpus:
         return cpu_slots(workers or 2)
-    found = gpu_slots(gpus, per_gpu)
+    found = gpu_slots(gpus, per_gpu, per_run)
     if workers is not None and workers > len(found):
-        raise SpecError(
-            f"--workers {workers}: {len(gpus)} GPUs have {len(found)} places; use --per-gpu "
-            f"{-(-workers // len(gpus))}"
-        )
+        more = f"; use --per-gpu {-(-workers // len(gpus))}" if per_run == 1 else ""
+        raise SpecError(f"--workers {workers}: {len(gpus)} GPUs have {len(found)} places{more}")
     return found[:workers]
 
 
 def ray_options(
-    executor: str, address: str | None, workers: int | None, per_gpu: int
+    executor: str, address: str | None, workers: int | None, per_gpu: int, per_run: int = 1
 ) -> RayOptions | None:
     """The cluster to use, None for this machine; raises SpecError for one without the other."""
+    if executor == "ray" and per_run > 1:
+        raise SpecError("--gpus-per-run: on a Ray cluster each training has one GPU")
     if (executor == "ray") != (address is not None):
         raise SpecError("--executor ray and --address HOST:PORT go together")
     return None if address is None else RayOptions(address, workers, per_gpu)

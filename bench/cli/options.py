@@ -43,6 +43,9 @@ WorkersOption = Annotated[
 PerGpuOption = Annotated[
     int, typer.Option("--per-gpu", min=1, help="Trainings at once on each GPU, memory divided.")
 ]
+PerRunOption = Annotated[
+    int, typer.Option("--gpus-per-run", min=1, help="GPUs that share each training's batches.")
+]
 UntilOption = Annotated[
     str | None,
     typer.Option("--until", help="Time of day such as 07:00 at which the night ends."),

@@ -35,9 +35,9 @@ def batch():
 def step(model, loss, batch, count, seen=None):
     images, labels = batch
 
-    def logits(part, images):
+    def logits(part, last, images):
         if seen is not None:
-            seen.append((part, len(images), torch.is_grad_enabled()))
+            seen.append((part, last, len(images), torch.is_grad_enabled()))
         return model(images)
 
     parts = Parts(logits, images, count)
@@ -76,7 +76,8 @@ def test_every_part_but_the_last_goes_through_twice(batch):
     step(network(), build_loss("ce"), batch, 4, seen)
     assert [part for part, *_ in seen] == [0, 1, 2, 3, 0, 1, 2]
     assert [grad for *_, grad in seen] == [False] * 3 + [True] * 4
-    assert {size for _, size, _ in seen} == {2}
+    assert [last for _, last, *_ in seen] == [False] * 6 + [True]
+    assert {size for _, _, size, _ in seen} == {2}
 
 
 def test_running_statistics_take_in_each_part_once(batch):
