@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from timm.layers import convert_sync_batchnorm
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -66,7 +66,7 @@ class Ranks:
             model = convert_sync_batchnorm(model)
         network: nn.Module = torch.compile(model) if compiled else model  # pyright: ignore
         if self.count > 1:
-            network = DistributedDataParallel(network, broadcast_buffers=False)
+            network = DistributedDataParallel(network)
         return network
 
     def unsynchronised(self, network: nn.Module) -> AbstractContextManager[None]:

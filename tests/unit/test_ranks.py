@@ -63,7 +63,7 @@ def test_whichever_rank_is_killed_all_end(tmp_path, fallen):
         pids = [int(leader.stdout.readline()) for _ in range(2)]
         pids.sort(key=lambda pid: pid != leader.pid)
         os.kill(pids[fallen], signal.SIGKILL)
-        assert leader.wait(60) == -signal.SIGKILL
+        assert leader.wait(60) != 0
     deadline = time.monotonic() + 60
     while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline:
         time.sleep(0.1)
