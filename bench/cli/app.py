@@ -24,6 +24,7 @@ from bench.cli.options import (
     Studies,
     Study,
     UntilOption,
+    WeightsOption,
     WorkersOption,
 )
 
@@ -46,11 +47,12 @@ def validate(
     profile: ProfileOption = DEFAULT_PROFILE,
     data_root: DataRootOption = None,
     seeds: SeedsOption = None,
+    weights: WeightsOption = None,
 ) -> None:
     """Check studies, profile, losses and every file of the data set; train nothing."""
     from bench.build import check_data
 
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, profile, seeds, weights)
     _check(plans)
     spec = next(iter(plans[0].specs.values()))
     typer.echo(f"data ok: {check_data(spec, data_root)}")
@@ -63,12 +65,13 @@ def plan(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
     seeds: SeedsOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Show the rows, the distinct trainings and evaluations, and what is already there."""
     from bench.cli.view import print_plan
 
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, profile, seeds, weights)
     _check(plans)
     print_plan(plans, root)
 
@@ -78,6 +81,7 @@ def run(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
     data_root: DataRootOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
@@ -104,15 +108,16 @@ def run(
         data_root=data_root,
         store=store,
         end=deadline(until, budget),
+        weights=weights,
         ray=ray,
     )
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, profile, seeds, weights)
     _check(plans)
     root = root.resolve()
     if detach:
         from bench.cli.detach import check_start, start_detached
 
-        check_start(root, plans, data_root)
+        check_start(root, plans, data_root, weights)
         sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
         code = Night(root, resources, resolve_loss).run(plans)
@@ -126,6 +131,7 @@ def tune(
     profile: ProfileOption = DEFAULT_PROFILE,
     trials: Annotated[int, typer.Option(min=1, help="Trials, those done before included.")] = 8,
     data_root: DataRootOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
@@ -139,13 +145,14 @@ def tune(
     from bench.cli.night import Night, Resources, slots
     from bench.cli.store import report_all
     from bench.cli.view import print_trials
+    from bench.pretrained import with_weights
     from bench.profile import load_profile
     from studies.deadline import deadline
     from studies.ledger import lock_root
     from studies.schema import load_study, study_name
     from studies.tune import Tuner
 
-    held, searched = load_profile(profile), load_study(study)
+    held, searched = with_weights(load_profile(profile), weights), load_study(study)
     check_profile(held)
     root = root.resolve()
     with lock_root(root):
@@ -158,7 +165,11 @@ def tune(
             resolve=resolve_loss,
         )
         resources = Resources(
-            slots(workers, per_gpu), data_root=data_root, store=store, end=deadline(until, budget)
+            slots(workers, per_gpu),
+            data_root=data_root,
+            store=store,
+            end=deadline(until, budget),
+            weights=weights,
         )
         night = Night(root, resources, resolve_loss)
         code = 0
@@ -249,14 +260,17 @@ def data(
         print_dataset(entry, data_root, checked=name is not None)
 
 
-def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]:
+def _plans(
+    names: list[str], profile_name: str, seeds: int | None, weights: Path | None
+) -> list[Plan]:
     from bench.build import check_profile, resolve_loss
     from bench.errors import SpecError
+    from bench.pretrained import with_weights
     from bench.profile import load_profile
     from studies.plan import plan
     from studies.schema import load_study, study_name
 
-    profile = load_profile(profile_name)
+    profile = with_weights(load_profile(profile_name), weights)
     check_profile(profile)
     studies = {study_name(name): load_study(name) for name in names}
     if len(studies) < len(names):
