@@ -62,8 +62,7 @@ def _check_held(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
     """Raise for what all runs of a study share: they ask this once."""
     open_dataset(data, None)
     check_model(model)
-    if model.pretrained:
-        check_pretrained(model.backbone)
+    check_pretrained(model)
     images = data.train_images
     if images is not None and images < recipe.batch_size:
         raise SpecError(

@@ -22,6 +22,7 @@ from bench.feed import TrainingData
 from bench.metrics import ConfusionMatrix
 from bench.models import SegmentationModel, build_model
 from bench.pictures import ShownImages
+from bench.pretrained import find_weights
 from bench.ranks import lead
 from bench.rundir import RunDir, write_json, write_whole
 from bench.samples import SegmentationDataset, Split
@@ -67,7 +68,7 @@ class Execution:
                 f"{', '.join(spec.data.train)}: {len(split)} training images do not fill a batch "
                 f"of {spec.recipe.batch_size}"
             )
-        model = self._new_model()
+        model = self._new_model(find_weights(directory.path, spec.model))
         init = weights_digest(model)
         with lead(self._gpus(), self._rank_command(), self.device) as ranks:
             data = TrainingData(split, self.dataset, spec.recipe, spec.seed, ranks)
@@ -180,11 +181,12 @@ class Execution:
             directory, spec, matrix, outcome = parts
             self._finish(directory, spec, split, matrix, outcome)
 
-    def _new_model(self) -> SegmentationModel:
+    def _new_model(self, weights: Path | None = None) -> SegmentationModel:
         # The loss has no say in it, so one seed gives every method the same weights.
         spec = self.specs[0]
         seed = torch_seed(spec.seed, "init")
-        return build_model(spec.model, len(self.dataset.class_names), seed=seed)
+        classes = len(self.dataset.class_names)
+        return build_model(spec.model, classes, seed=seed, weights=weights)
 
     def _record(self, record: dict[str, Any]) -> None:
         say(

@@ -27,6 +27,7 @@ from bench.cli.options import (
     Studies,
     Study,
     UntilOption,
+    WeightsOption,
     WorkersOption,
 )
 
@@ -51,13 +52,14 @@ def validate(
     scale: ScaleOption = None,
     data_root: DataRootOption = None,
     seeds: SeedsOption = None,
+    weights: WeightsOption = None,
 ) -> None:
     """Check studies, profile, losses and every file of the data set; train nothing."""
     from bench.build import check_data
     from bench.profile import shortened_name
 
     profile = shortened_name(profile, steps, scale)
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, profile, seeds, weights)
     _check(plans)
     spec = next(iter(plans[0].specs.values()))
     typer.echo(f"data ok: {check_data(spec, data_root)}")
@@ -72,13 +74,14 @@ def plan(
     steps: StepsOption = None,
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Show the rows, the distinct trainings and evaluations, and what is already there."""
     from bench.cli.view import print_plan
     from bench.profile import shortened_name
 
-    plans = _plans(studies, shortened_name(profile, steps, scale), seeds)
+    plans = _plans(studies, shortened_name(profile, steps, scale), seeds, weights)
     _check(plans)
     print_plan(plans, root)
 
@@ -90,6 +93,7 @@ def run(
     steps: StepsOption = None,
     scale: ScaleOption = None,
     data_root: DataRootOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
@@ -118,15 +122,16 @@ def run(
         data_root=data_root,
         store=store,
         end=deadline(until, budget),
+        weights=weights,
         ray=ray,
     )
-    plans = _plans(studies, shortened_name(profile, steps, scale), seeds)
+    plans = _plans(studies, shortened_name(profile, steps, scale), seeds, weights)
     _check(plans)
     root = root.resolve()
     if detach:
         from bench.cli.detach import check_start, start_detached
 
-        check_start(root, plans, data_root)
+        check_start(root, plans, data_root, weights)
         sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
         code = Night(root, resources, resolve_loss).run(plans)
@@ -142,6 +147,7 @@ def tune(
     scale: ScaleOption = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials, those done before included.")] = 8,
     data_root: DataRootOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
@@ -156,6 +162,7 @@ def tune(
     from bench.cli.night import Night, Resources, slots
     from bench.cli.store import report_all
     from bench.cli.view import print_trials
+    from bench.pretrained import with_weights
     from bench.profile import load_profile, shortened_name
     from studies.deadline import deadline
     from studies.ledger import lock_root
@@ -163,7 +170,7 @@ def tune(
     from studies.tune import Tuner
 
     profile = shortened_name(profile, steps, scale)
-    held, searched = load_profile(profile), load_study(study)
+    held, searched = with_weights(load_profile(profile), weights), load_study(study)
     check_profile(held)
     root = root.resolve()
     with lock_root(root):
@@ -180,6 +187,7 @@ def tune(
             data_root=data_root,
             store=store,
             end=deadline(until, budget),
+            weights=weights,
         )
         night = Night(root, resources, resolve_loss)
         code = 0
@@ -274,14 +282,15 @@ def data(
         print_dataset(entry, data_root, checked=name is not None)
 
 
-def _plans(names: list[str], profile: str, seeds: int | None) -> list[Plan]:
+def _plans(names: list[str], profile: str, seeds: int | None, weights: Path | None) -> list[Plan]:
     from bench.build import check_profile, resolve_loss
     from bench.errors import SpecError
+    from bench.pretrained import with_weights
     from bench.profile import load_profile
     from studies.plan import plan
     from studies.schema import load_study, profile_name, study_name
 
-    held = load_profile(profile)
+    held = with_weights(load_profile(profile), weights)
     check_profile(held)
     studies = {study_name(name): load_study(name) for name in names}
     if len(studies) < len(names):

@@ -43,6 +43,8 @@ class Resources:
     store: str | None = None
     end: float | None = None
     """When it has to end, in seconds since the epoch."""
+    weights: Path | None = None
+    """File of the backbone's weights that the user named."""
     ray: RayOptions | None = None
     """A cluster to use instead of ``slots``."""
 
@@ -94,6 +96,7 @@ class Night:
     def run(self, plans: list[Plan]) -> int:
         """Run what is missing; returns 0, or 3 where a run failed, 4 time was up, 130 a signal."""
         from bench.build import check_data
+        from bench.pretrained import place_weights
 
         snapshot = take_snapshot(self.root)
         executor = self._executor(snapshot)
@@ -117,7 +120,9 @@ class Night:
                 if schedule.pending:
                     executor.warm_up()
                     # Every file is read once before the first training, not in the night.
-                    check_data(schedule.pending[0].specs[0], self.data_root)
+                    first = schedule.pending[0].specs[0]
+                    check_data(first, self.data_root)
+                    place_weights(self.root, first.model, self.resources.weights)
                 for plan in plans:
                     remember(self.root, plan.manifest)
                 mirror.start()

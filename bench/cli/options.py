@@ -33,6 +33,12 @@ DataRootOption = Annotated[
         "--data-root", envvar="SEGLOSS_DATA_ROOT", help="Folder that holds the data sets."
     ),
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--backbone-weights", help="File of the backbone's ImageNet weights, .pth or .safetensors."
+    ),
+]
 SeedsOption = Annotated[
     int | None, typer.Option("--seeds", help="Seeds per row; the profile's number if not given.")
 ]
