@@ -17,7 +17,6 @@ from rich.table import Table
 from bench.cli.unfinished import unfinished, why
 from bench.manifest import Manifest, manifests
 from bench.rundir import State, run_dir
-from bench.spec import DataSpec
 from studies.ledger import DONE, current_state, states, summary
 from studies.plan import Plan, jobs
 
@@ -217,10 +216,9 @@ def print_trials(trials: list[Trial], parameter: str, metric: str) -> None:
 
 def print_dataset(name: str, data_root: Path | None, *, checked: bool) -> None:
     """One data set: its classes and splits, and with ``checked`` what reading every file found."""
-    from bench.datasets import open_dataset
+    from bench.datasets import look_at
 
-    probe = DataSpec(name=name)
-    dataset = open_dataset(probe, data_root)
+    dataset = look_at(name, data_root)
     console.print(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
     if not checked:
         console.print(f"  splits {', '.join(dataset.splits())}")
