@@ -47,6 +47,8 @@ class Devkit:
         In trainaug VOC's own masks are taken where there are some, for they mark borders.
         """
         ids = self.ids(split)
+        if not ids:
+            raise DataError(f"{self.folder}: {split} is empty: trainaug holds nothing but train")
         masks = self._own_masks
         if split in ("trainaug", "aug"):
             masks = {**self._more_masks, **masks}

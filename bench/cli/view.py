@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench.cli.unfinished import unfinished, why
+from bench.errors import DataError
 from bench.manifest import Manifest, manifests
 from bench.rundir import State, run_dir
 from studies.ledger import DONE, current_state, states, summary
@@ -223,9 +224,19 @@ def print_dataset(name: str, data_root: Path | None, *, checked: bool) -> None:
     if not checked:
         console.print(f"  splits {', '.join(dataset.splits())}")
         return
-    for split, found in dataset.check(dataset.splits()).items():
+    faults: list[DataError] = []
+    for split in dataset.splits():
+        try:
+            found = dataset.check([split])[split]
+        except DataError as error:
+            faults.append(error)
+            continue
         size = "different sizes" if found.size is None else f"{found.size[0]} x {found.size[1]}"
         console.print(f"  {split}: {found.count} images, {size}, digest {found.digest}")
+    if faults:
+        raise faults[0]
+    for line in dataset.about():
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def _rows(manifest: Manifest, key: str) -> list[str]:
