@@ -39,8 +39,7 @@ def main() -> None:
     dataset = open_dataset(spec.data, options.data_root)
     data = TrainingData(training_split(dataset, spec.data), dataset, spec.recipe, spec.seed, ranks)
     # Which weights it starts from does not matter: rank 0 sends its own.
-    plain = spec.model.model_copy(update={"pretrained": False})
-    model = build_model(plain, len(dataset.class_names), seed=0)
+    model = build_model(spec.model, len(dataset.class_names), seed=0)
     try:
         for _ in Training(model, loss_of(spec.loss), data, device=device).run(lambda _: None):
             pass

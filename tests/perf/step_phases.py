@@ -3,7 +3,7 @@
 `python tests/perf/step_phases.py [--profile camvid-cpu] [--data-root DATA] [--rounds 9]`. Needs no
 test runner and asserts nothing. On a GPU (used if there is one) times are between synchronisations;
 on a CPU they are this process's CPU time, on one thread, so that neighbours count little.
-`--random-weights` does without ImageNet's, `--scenes` without a data set.
+Weights are random; `--scenes` does without a data set.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ def main() -> None:
     parser.add_argument("--profile", default="camvid-cpu")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--random-weights", action="store_true")
     parser.add_argument("--scenes", action="store_true", help="drawn scenes instead of the data")
     parser.add_argument("--choices", action="store_true", help="only the choices for speed")
     parser.add_argument("--compile", action="store_true", help="also torch.compile (minutes)")
@@ -54,10 +53,7 @@ def main() -> None:
     data = profile.data.model_copy(update={"train_images": IMAGES})
     if options.scenes:
         data = data.model_copy(update={"name": "scenes", "train": ("train",), "void": "ignore"})
-    model = profile.model
-    if options.random_weights:
-        model = model.model_copy(update={"pretrained": False})
-    profile = profile.model_copy(update={"data": data, "model": model})
+    profile = profile.model_copy(update={"data": data})
     make = partial(new_training, profile, training_data(profile, options.data_root), device)
     CONSOLE.print(
         f"{profile.scale}; {profile.data.name}, {processor(device.type)}, {device.type}, "
