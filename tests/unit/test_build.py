@@ -26,11 +26,15 @@ def changed(group, **values):
     return SPEC.model_copy(update={group: record})
 
 
-@pytest.mark.parametrize("name", ["scenes-demo", "camvid-smoke", "camvid-cpu"])
+PAPER = ["camvid-paper", "camvid-paper-v3plus", "voc-paper", "voc-paper-v3plus"]
+
+
+@pytest.mark.parametrize("name", ["scenes-demo", "camvid-smoke", "camvid-cpu", *PAPER])
 def test_shipped_profiles_pass_every_check(name):
     """Also on their tuning splits."""
     profile = load_profile(name)
-    for held in (profile, profile.for_tuning()):
+    check_profile(profile)
+    for held in (profile, profile.for_tuning()) if profile.tuning else (profile,):
         spec = SPEC.model_copy(
             update={"data": held.data, "model": held.model, "recipe": held.recipe}
         )

@@ -10,6 +10,7 @@ from bench.engine import Training, weights_digest
 from bench.errors import DivergedError
 from bench.feed import TrainingData
 from bench.models import build_model
+from bench.profile import load_profile
 from bench.spec import DataSpec, ModelSpec, RecipeSpec
 from losses import build_loss
 
@@ -134,6 +135,19 @@ def test_a_loss_that_is_no_longer_finite_names_step_and_samples(training):
     assert len(caught.value.sample_ids) == 4
     assert caught.value.sample_ids[0] in str(caught.value)
     assert not math.isfinite(float(str(caught.value).split()[2]))
+
+
+@pytest.mark.parametrize("name", ["camvid-paper", "camvid-paper-v3plus", "voc-paper"])
+def test_the_papers_recipes_train(training, name):
+    """Two steps of each, on small crops of a tiny network: the rates, and weights that move."""
+    recipe = load_profile(name).recipe
+    small = training(recipe=recipe.model_copy(update={"batch_size": 4, "crop_size": (65, 65)}))
+    before = weights_digest(small.model)
+    run(small, steps=2)
+    rates = {group["lr"] for group in small.optimizer.param_groups}
+    base = recipe.lr * 2 / recipe.warmup_steps
+    assert sorted(rates) == pytest.approx([base, base * recipe.head_lr_multiplier])
+    assert weights_digest(small.model) != before
 
 
 @pytest.mark.parametrize("changes", [{"precision": "bfloat16"}, {"accumulate": 2}])

@@ -44,7 +44,9 @@ def test_two_ranks_train_what_one_process_trains(of_two, loss):
     assert_close(found["model"], alone.model.state_dict(), rtol=1e-4, atol=1e-5)
     assert found["digests"] == [alone.progress.order, alone.progress.augment]
     for record, expected in zip(found["records"], alone.records, strict=True):
-        assert record == pytest.approx(expected, rel=1e-3)
+        # A pixel whose two best classes are as good as equal may go either way.
+        assert record.pop("train/miou") == pytest.approx(expected.pop("train/miou"), abs=1e-3)
+        assert record == pytest.approx(expected, rel=1e-4)
     start = training(loss, ALONE).model.state_dict()
     assert (found["model"]["0.weight"] - start["0.weight"]).abs().max() > 1e-2
 
