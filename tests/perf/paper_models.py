@@ -3,7 +3,7 @@
     python tests/perf/paper_models.py
 
 ResNet-101 (deep stem, random weights) under DeepLabv3 and DeepLabv3+, on crops of 513 (VOC, 21
-classes, an image of 375 x 500) and 479 (CamVid, 12 classes, an image of 360 x 480). Images are noise.
+classes, 375 x 500) and 479 (CamVid, 12 classes, 360 x 480). The images are noise.
 """
 
 from __future__ import annotations
