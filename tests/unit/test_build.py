@@ -46,7 +46,7 @@ def test_shipped_profiles_pass_every_check(name):
     [
         (changed("data", name="citiscapes"), r"unknown data set 'citiscapes'"),
         (changed("data", evaluate="tset"), r"data.evaluate: unknown split 'tset'; did you mean"),
-        (changed("model", backbone="resnet18"), r"no ImageNet weights are shipped for 'resnet18'"),
+        (changed("model", backbone="resnet50t"), r"no ImageNet weights for 'resnet50t'"),
         (
             changed("model", backbone="vit_tiny_patch16_224", pretrained=False),
             r"vit_tiny_patch16_224' gives no feature maps of stride 4 to 16",

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from one_step import step_and_image
 from torch import nn
 from torch.nn import functional as F
 
@@ -197,3 +198,13 @@ def test_dropout_before_the_last_classifier():
     model = on_meta(head="deeplabv3plus")
     assert model.head.dropout.p == 0.1
     assert model.head.aspp.project[1].p == 0.1
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head", "crop"),
+    [("resnet101s", "deeplabv3plus", 479), ("resnet101c", "deeplabv3", 65)],
+)
+def test_one_step_and_one_image(backbone, head, crop):
+    """CamVid's crop at full size; tests/perf/paper_models.py runs all of them so."""
+    model = build_model(PAPER.model_copy(update={"backbone": backbone, "head": head}), 12, seed=0)
+    step_and_image(model, crop, (360, 480) if crop > 65 else (49, 65), 12)
