@@ -117,7 +117,7 @@ class RecipeSpec(Strict):
     accumulate: Positive = 1
     """Parts in which a batch goes through the network: less memory, batch norm sees one part."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's convolutions while it trains; weights, logits and loss are float32."""
+    """Of the network's convolutions while it trains; weights, upsampling and loss are float32."""
     compile: bool = False
     """Whether torch.compile makes the training step's network."""
 

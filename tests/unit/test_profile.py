@@ -15,7 +15,7 @@ def test_a_profile_has_the_papers_numbers(name):
     profile = load_profile(name)
     data, model, recipe = profile.data, profile.model, profile.recipe
     assert (recipe.batch_size, recipe.poly_power, model.output_stride) == (16, 0.9, 16)
-    assert (model.backbone, model.pretrained) == ("resnet101s", True)
+    assert (model.backbone, model.pretrained) == ("resnet101s.gluon_in1k", True)
     assert model.head == ("deeplabv3plus" if "v3plus" in name else "deeplabv3")
     assert recipe.flip
     if name.startswith("voc"):
