@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.models import check_model
 from bench.pretrained import check_pretrained
 from bench.profile import Profile
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar, unknown
+from bench.transforms import scale_count
 from losses import build_loss, check_options, find_loss, loss_options
 from losses.base import SegmentationLoss
 from postproc.dense_crf import available as crf_available
@@ -36,10 +38,19 @@ def loss_of(spec: LossSpec) -> SegmentationLoss:
 
 
 def check_profile(profile: Profile) -> None:
-    """Raise SpecError where the headline metric is none of the data set's."""
-    known = open_dataset(profile.data, None).metric_names
-    if profile.metric not in known:
-        raise SpecError(unknown("metric", profile.metric, known))
+    """Raise SpecError where the headline metric is none of the data set's, or tuning would leak."""
+    dataset = open_dataset(profile.data, None)
+    if profile.metric not in dataset.metric_names:
+        raise SpecError(unknown("metric", profile.metric, dataset.metric_names))
+    if profile.tuning is None:
+        return
+    open_dataset(profile.for_tuning().data, None)
+    for split in (*profile.tuning.train, profile.tuning.evaluate):
+        if dataset.parts(split) & dataset.parts(profile.data.evaluate):
+            raise SpecError(
+                f"tuning: {split!r} shares images with {profile.data.evaluate!r}, which the tables "
+                "score; tuning needs splits of its own"
+            )
 
 
 def check_run(spec: RunSpec) -> None:
@@ -60,15 +71,34 @@ def _check_held(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
     """Raise for what all runs of a study share: they ask this once."""
     open_dataset(data, None)
     check_model(model)
-    if model.pretrained:
-        check_pretrained(model.backbone)
+    check_pretrained(model)
     images = data.train_images
     if images is not None and images < recipe.batch_size:
         raise SpecError(
             f"data.train_images = {images} does not fill a batch of {recipe.batch_size}"
         )
-    if recipe.scale[0] > recipe.scale[1]:
-        raise SpecError(f"recipe.scale: {recipe.scale[0]} is above {recipe.scale[1]}")
+    _check_recipe(recipe)
+
+
+def _check_recipe(recipe: RecipeSpec) -> None:
+    low, high = recipe.scale
+    if low > high:
+        raise SpecError(f"recipe.scale: {low} is above {high}")
+    if recipe.scale_step is not None:
+        last = low + recipe.scale_step * (scale_count(recipe.scale, recipe.scale_step) - 1)
+        if not math.isclose(last, high):
+            raise SpecError(
+                f"recipe.scale_step = {recipe.scale_step} does not lead from {low} to {high}"
+            )
+    if recipe.batch_size % recipe.accumulate or recipe.batch_size // recipe.accumulate < 2:
+        raise SpecError(
+            f"recipe.accumulate = {recipe.accumulate} must divide recipe.batch_size = "
+            f"{recipe.batch_size} into parts of at least 2: batch norm needs two images"
+        )
+    if recipe.warmup_start_lr > recipe.lr:
+        raise SpecError(
+            f"recipe.warmup_start_lr = {recipe.warmup_start_lr} is above recipe.lr = {recipe.lr}"
+        )
     if recipe.warmup_steps >= recipe.steps:
         raise SpecError(
             f"recipe.warmup_steps = {recipe.warmup_steps} must be below "
@@ -123,7 +153,7 @@ def _said(error: Exception) -> str:
 
 
 def check_data(spec: RunSpec, data_root: Path | None) -> str:
-    """Decode every file that a run reads; returns one line about it, raises DataError."""
+    """Decode every file that a run reads; returns lines about it, raises DataError."""
     return _checked(spec.data.model_dump_json(), data_root)
 
 
@@ -132,4 +162,5 @@ def _checked(data_json: str, data_root: Path | None) -> str:
     data = DataSpec.model_validate_json(data_json)
     dataset = open_dataset(data, data_root)
     found = check_splits(dataset, data)
-    return f"{data.name}: " + ", ".join(f"{split} {s.count}" for split, s in found.items())
+    counts = ", ".join(f"{split} {s.count}" for split, s in found.items())
+    return "\n  ".join((f"{data.name}: {counts}", *dataset.about()))

@@ -70,8 +70,11 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def device_name(device: torch.device) -> str:
-    """What the environment calls the device: the GPU's model, or "cpu"."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    """What the environment calls the device: the GPU's model and, of several, their number."""
+    if device.type == "cpu":
+        return "cpu"
+    name, count = torch.cuda.get_device_name(device), torch.cuda.device_count()
+    return name if count == 1 else f"{count} x {name}"
 
 
 def check_installation() -> None:

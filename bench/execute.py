@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,15 @@ from safetensors.torch import load_file, save_file
 from bench.build import loss_of
 from bench.checkpoint import Checkpoints
 from bench.datasets import evaluation_split, open_dataset, training_split
-from bench.engine import Training, TrainingData, evaluate, predict, weights_digest
+from bench.engine import Training, evaluate, predict, weights_digest
 from bench.environment import peak_memory_mb
-from bench.errors import DataError, StoppedError
+from bench.errors import DataError, SpecError, StoppedError
+from bench.feed import TrainingData
 from bench.metrics import ConfusionMatrix
 from bench.models import SegmentationModel, build_model
 from bench.pictures import ShownImages
+from bench.pretrained import find_weights
+from bench.ranks import lead
 from bench.rundir import RunDir, write_json, write_whole
 from bench.samples import SegmentationDataset, Split
 from bench.seeding import torch_seed
@@ -45,6 +49,7 @@ class Execution:
         self.specs = specs
         self.device = device
         self.environment = environment
+        self.data_root = data_root
         self.dataset = open_dataset(specs[0].data, data_root)
         self.unwritten: list[dict[str, Any]] = []
 
@@ -57,17 +62,20 @@ class Execution:
 
     def _train(self) -> None:
         spec, directory = self.specs[0], self.run_dirs[0]
+        for line in self.dataset.about():
+            say(f"data: {line}")
         split = training_split(self.dataset, spec.data)
         if len(split) < spec.recipe.batch_size:
             raise DataError(
                 f"{', '.join(spec.data.train)}: {len(split)} training images do not fill a batch "
                 f"of {spec.recipe.batch_size}"
             )
-        model = self._new_model()
+        model = self._new_model(find_weights(directory.path, spec.model))
         init = weights_digest(model)
-        data = TrainingData(split, self.dataset, spec.recipe, spec.seed)
-        training = Training(model, loss_of(spec.loss), data, device=self.device)
-        environments = self._train_to_the_end(training)
+        with lead(self._gpus(), self._rank_command(), self.device) as ranks:
+            data = TrainingData(split, self.dataset, spec.recipe, spec.seed, ranks)
+            training = Training(model, loss_of(spec.loss), data, device=self.device)
+            environments = self._train_to_the_end(training)
 
         self._write_records()
         weights = {name: t.contiguous() for name, t in model.state_dict().items()}
@@ -98,6 +106,22 @@ class Execution:
             if stopping:
                 raise StoppedError
         return environments
+
+    def _gpus(self) -> int:
+        """How many GPUs train together: all that this process has; raises SpecError."""
+        recipe, count = self.specs[0].recipe, max(1, torch.cuda.device_count())
+        if recipe.batch_size % (count * recipe.accumulate):
+            raise SpecError(
+                f"recipe.batch_size = {recipe.batch_size} in {recipe.accumulate} parts cannot be "
+                f"shared by {count} GPUs"
+            )
+        return count
+
+    def _rank_command(self) -> list[str]:
+        command = [sys.executable, "-P", "-m", "bench.rank", str(self.run_dirs[0].path)]
+        threads = max(1, torch.get_num_threads() // max(1, torch.cuda.device_count()))
+        command += ["--threads", str(threads)]
+        return command + (["--data-root", str(self.data_root)] if self.data_root else [])
 
     def _checkpoints(self) -> Checkpoints:
         mark = {"run_id": self.specs[0].run_id, **self._code()}
@@ -159,11 +183,12 @@ class Execution:
             directory, spec, matrix, outcome = parts
             self._finish(directory, spec, split, matrix, outcome)
 
-    def _new_model(self) -> SegmentationModel:
+    def _new_model(self, weights: Path | None = None) -> SegmentationModel:
         # The loss has no say in it, so one seed gives every method the same weights.
         spec = self.specs[0]
         seed = torch_seed(spec.seed, "init")
-        return build_model(spec.model, len(self.dataset.class_names), seed=seed)
+        classes = len(self.dataset.class_names)
+        return build_model(spec.model, classes, seed=seed, weights=weights)
 
     def _record(self, record: dict[str, Any]) -> None:
         say(

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from bench.errors import SpecError
-from bench.profile import read_toml
+from bench.profile import read_toml, split_name
 from bench.spec import Scalar, Strict, parse, unknown
 
 Values = Scalar | tuple[Scalar, ...]
@@ -135,6 +135,12 @@ def _with_named_rows(raw: dict[str, Any]) -> dict[str, Any]:
             rows = table["rows"]
             table["rows"] = [{"method": row} if isinstance(row, str) else row for row in rows]
     return raw
+
+
+def profile_name(name: str) -> str:
+    """The word a profile goes by beside a study's: its file's stem, "@STEPS" where shortened."""
+    base, steps = split_name(name)
+    return study_name(base) if steps is None else f"{study_name(base)}@{steps}"
 
 
 def study_name(name: str) -> str:

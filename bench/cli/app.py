@@ -17,13 +17,17 @@ from bench.cli.options import (
     DataRootOption,
     ExecutorOption,
     PerGpuOption,
+    PerRunOption,
     ProfileOption,
     RootOption,
+    ScaleOption,
     SeedsOption,
+    StepsOption,
     StoreOption,
     Studies,
     Study,
     UntilOption,
+    WeightsOption,
     WorkersOption,
 )
 
@@ -44,13 +48,18 @@ app.add_typer(perf_verbs.perf, name="perf")
 def validate(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     data_root: DataRootOption = None,
     seeds: SeedsOption = None,
+    weights: WeightsOption = None,
 ) -> None:
     """Check studies, profile, losses and every file that the runs read; train nothing."""
     from bench.build import check_data
+    from bench.profile import shortened_name
 
-    plans = _plans(studies, profile, seeds)
+    profile = shortened_name(profile, steps, scale)
+    plans = _plans(studies, profile, seeds, weights)
     _check(plans)
     spec = next(iter(plans[0].specs.values()))
     typer.echo(f"data ok: {check_data(spec, data_root)}")
@@ -62,13 +71,17 @@ def validate(
 def plan(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     seeds: SeedsOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Show the rows, the distinct trainings and evaluations, and what is already there."""
     from bench.cli.view import print_plan
+    from bench.profile import shortened_name
 
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, shortened_name(profile, steps, scale), seeds, weights)
     _check(plans)
     print_plan(plans, root)
 
@@ -77,10 +90,14 @@ def plan(
 def run(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     data_root: DataRootOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
+    gpus_per_run: PerRunOption = 1,
     seeds: SeedsOption = None,
     until: UntilOption = None,
     budget: BudgetOption = None,
@@ -99,25 +116,27 @@ def run(
     from bench.build import resolve_loss
     from bench.cli.night import Night, Resources, ray_options, slots
     from bench.cli.store import report_all
+    from bench.profile import shortened_name
     from studies.deadline import deadline
     from studies.ledger import lock_root
 
-    ray = ray_options(executor, address, workers, per_gpu)
+    ray = ray_options(executor, address, workers, per_gpu, gpus_per_run)
     resources = Resources(
-        [] if ray else slots(workers, per_gpu),
+        [] if ray else slots(workers, per_gpu, gpus_per_run),
         data_root=data_root,
         store=store,
         end=deadline(until, budget),
+        weights=weights,
         ray=ray,
         nursery=nursery,
     )
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, shortened_name(profile, steps, scale), seeds, weights)
     _check(plans)
     root = root.resolve()
     if detach:
         from bench.cli.detach import check_start, start_detached
 
-        check_start(root, plans, data_root)
+        check_start(root, plans, data_root, weights)
         sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
         code = Night(root, resources, resolve_loss).run(plans)
@@ -129,11 +148,15 @@ def run(
 def tune(
     study: Study,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials, those done before included.")] = 8,
     data_root: DataRootOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
+    gpus_per_run: PerRunOption = 1,
     seeds: SeedsOption = None,
     until: UntilOption = None,
     budget: BudgetOption = None,
@@ -144,26 +167,32 @@ def tune(
     from bench.cli.night import Night, Resources, slots
     from bench.cli.store import report_all
     from bench.cli.view import print_trials
-    from bench.profile import load_profile
+    from bench.pretrained import with_weights
+    from bench.profile import load_profile, shortened_name
     from studies.deadline import deadline
     from studies.ledger import lock_root
-    from studies.schema import load_study, study_name
+    from studies.schema import load_study, profile_name, study_name
     from studies.tune import Tuner
 
-    held, searched = load_profile(profile), load_study(study)
+    profile = shortened_name(profile, steps, scale)
+    held, searched = with_weights(load_profile(profile), weights), load_study(study)
     check_profile(held)
     root = root.resolve()
     with lock_root(root):
         tuner = Tuner(
             searched,
             held,
-            names=(study_name(study), study_name(profile)),
+            names=(study_name(study), profile_name(profile)),
             seeds=held.seeds if seeds is None else seeds,
             root=root,
             resolve=resolve_loss,
         )
         resources = Resources(
-            slots(workers, per_gpu), data_root=data_root, store=store, end=deadline(until, budget)
+            slots(workers, per_gpu, gpus_per_run),
+            data_root=data_root,
+            store=store,
+            end=deadline(until, budget),
+            weights=weights,
         )
         night = Night(root, resources, resolve_loss)
         code = 0
@@ -202,14 +231,18 @@ for verb in (night_verbs.logs, night_verbs.retry, night_verbs.cancel):
 def report(
     study: Study,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     root: RootOption = DEFAULT_ROOT,
     store: StoreOption = None,
 ) -> None:
     """Build tables, figures and index.html from the store."""
     from bench.cli.store import write_report
-    from studies.schema import study_name
+    from bench.profile import shortened_name
+    from studies.schema import profile_name, study_name
 
-    write_report(root.resolve(), store, study_name(study), study_name(profile))
+    profile = shortened_name(profile, steps, scale)
+    write_report(root.resolve(), store, study_name(study), profile_name(profile))
 
 
 @app.command()
@@ -254,24 +287,25 @@ def data(
         print_dataset(entry, data_root, checked=name is not None)
 
 
-def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]:
+def _plans(names: list[str], profile: str, seeds: int | None, weights: Path | None) -> list[Plan]:
     from bench.build import check_profile, resolve_loss
     from bench.errors import SpecError
+    from bench.pretrained import with_weights
     from bench.profile import load_profile
     from studies.plan import plan
-    from studies.schema import load_study, study_name
+    from studies.schema import load_study, profile_name, study_name
 
-    profile = load_profile(profile_name)
-    check_profile(profile)
+    held = with_weights(load_profile(profile), weights)
+    check_profile(held)
     studies = {study_name(name): load_study(name) for name in names}
     if len(studies) < len(names):
         raise SpecError(f"two studies go by one name: {', '.join(names)}; rename a file")
     return [
         plan(
             study,
-            profile,
-            names=(name, study_name(profile_name)),
-            seeds=profile.seeds if seeds is None else seeds,
+            held,
+            names=(name, profile_name(profile)),
+            seeds=held.seeds if seeds is None else seeds,
             resolve=resolve_loss,
         )
         for name, study in studies.items()

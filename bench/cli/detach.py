@@ -24,9 +24,12 @@ FLAG = "--detach"
 START_SECONDS = 180.0
 
 
-def check_start(root: Path, plans: list[Plan], data_root: Path | None) -> None:
+def check_start(
+    root: Path, plans: list[Plan], data_root: Path | None, weights: Path | None
+) -> None:
     """Raise now what would end the night at its start: the root is held, data are missing."""
     from bench.build import check_data
+    from bench.pretrained import place_weights
 
     with lock_root(root):
         done = {d.run_id for d in all_run_dirs(root) if current_state(d).status in DONE}
@@ -34,6 +37,7 @@ def check_start(root: Path, plans: list[Plan], data_root: Path | None) -> None:
             missing = [spec for run_id, spec in plan.specs.items() if run_id not in done]
             if missing:
                 check_data(missing[0], data_root)
+                place_weights(root, missing[0].model, weights)
 
 
 def start_detached(root: Path, arguments: list[str]) -> int:

@@ -26,11 +26,15 @@ def changed(group, **values):
     return SPEC.model_copy(update={group: record})
 
 
-@pytest.mark.parametrize("name", ["scenes-demo", "camvid-smoke", "camvid-cpu"])
+PAPER = ["camvid-paper", "camvid-paper-v3plus", "voc-paper", "voc-paper-v3plus"]
+
+
+@pytest.mark.parametrize("name", ["scenes-demo", "camvid-smoke", "camvid-cpu", *PAPER])
 def test_shipped_profiles_pass_every_check(name):
     """Also on their tuning splits."""
     profile = load_profile(name)
-    for held in (profile, profile.for_tuning()):
+    check_profile(profile)
+    for held in (profile, profile.for_tuning()) if profile.tuning else (profile,):
         spec = SPEC.model_copy(
             update={"data": held.data, "model": held.model, "recipe": held.recipe}
         )
@@ -42,7 +46,7 @@ def test_shipped_profiles_pass_every_check(name):
     [
         (changed("data", name="citiscapes"), r"unknown data set 'citiscapes'"),
         (changed("data", evaluate="tset"), r"data.evaluate: unknown split 'tset'; did you mean"),
-        (changed("model", backbone="resnet18"), r"no ImageNet weights are shipped for 'resnet18'"),
+        (changed("model", backbone="resnet50t"), r"no ImageNet weights for 'resnet50t'"),
         (
             changed("model", backbone="vit_tiny_patch16_224", pretrained=False),
             r"vit_tiny_patch16_224' gives no feature maps of stride 4 to 16",
@@ -50,6 +54,13 @@ def test_shipped_profiles_pass_every_check(name):
         (changed("data", train_images=3), r"train_images = 3 does not fill a batch of 4"),
         (changed("recipe", warmup_steps=200), r"warmup_steps = 200 must be below recipe.steps = 2"),
         (changed("recipe", scale=(2.0, 1.0)), r"recipe.scale: 2.0 is above 1.0"),
+        (
+            changed("recipe", scale=(0.5, 2.0), scale_step=0.4),
+            r"recipe.scale_step = 0.4 does not lead from 0.5 to 2.0",
+        ),
+        (changed("recipe", accumulate=3), r"accumulate = 3 must divide recipe.batch_size = 4"),
+        (changed("recipe", accumulate=4), r"into parts of at least 2: batch norm needs two"),
+        (changed("recipe", warmup_start_lr=0.2), r"warmup_start_lr = 0.2 is above recipe.lr = 0.1"),
     ],
 )
 def test_what_cannot_run_is_refused(spec, message):
