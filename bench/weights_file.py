@@ -76,10 +76,7 @@ def network_weights(path: Path, name: str) -> dict[str, Tensor]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        with path.open("rb") as file:
-            # Eight bytes of length, then JSON.
-            is_safetensors = file.read(9)[8:] == b"{"
-        stored = load_file(path) if is_safetensors else _unpickled(path)
+        stored = _loaded(path)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnpicklingError:
@@ -93,8 +90,14 @@ def _read(path: Path) -> dict[str, Tensor]:
     return _state_dict(stored, path)
 
 
-def _unpickled(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+def _loaded(path: Path) -> Any:
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:] == b"{":  # safetensors: eight bytes of length, then JSON
+        return load_file(path)
+    if start[:2] in (b"PK", b"\x80\x02"):  # torch: a zip archive, or before 1.6 a pickle
+        return torch.load(path, map_location="cpu", weights_only=True)
+    raise ValueError("it begins neither as torch's files do nor as safetensors")
 
 
 def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
@@ -102,7 +105,7 @@ def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
             stored = stored[key]
     if not isinstance(stored, Mapping) or not stored:
-        raise SpecError(f"{path}: holds no weights, but {type(stored).__name__} of nothing")
+        raise SpecError(f"{path}: holds no weights by name")
     for key, value in stored.items():
         if not isinstance(value, Tensor):
             raise SpecError(f"{path}: {key!r} is no tensor, but {type(value).__name__}")
