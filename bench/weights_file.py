@@ -14,6 +14,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.models import get_pretrained_cfg
 from torch import Tensor
 
 from bench.errors import SpecError
@@ -118,7 +119,8 @@ def _network(name: str) -> tuple[Shapes, tuple[str, ...]]:
     """Shape of every weight of a timm network but its classifier's, and what those begin with."""
     with torch.device("meta"):
         network = timm.create_model(name)
-    names = network.pretrained_cfg.get("classifier") or ()
+    known = get_pretrained_cfg(name)
+    names = (known and known.classifier) or ()
     classifier = tuple(f"{part}." for part in ((names,) if isinstance(names, str) else names))
     return {
         key: value.shape
