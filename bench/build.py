@@ -12,6 +12,7 @@ from bench.errors import InstallError, SpecError
 from bench.models import check_model
 from bench.pretrained import check_pretrained
 from bench.profile import Profile
+from bench.samples import BORDER_METRICS
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar, unknown
 from losses import build_loss, check_options, find_loss, loss_options
 from losses.base import SegmentationLoss
@@ -36,8 +37,8 @@ def loss_of(spec: LossSpec) -> SegmentationLoss:
 
 
 def check_profile(profile: Profile) -> None:
-    """Raise SpecError where the headline metric is none of the data set's."""
-    known = open_dataset(profile.data, None).metric_names
+    """Raise SpecError where the headline metric is not one that is computed."""
+    known = (*open_dataset(profile.data, None).metric_names, *BORDER_METRICS)
     if profile.metric not in known:
         raise SpecError(unknown("metric", profile.metric, known))
 

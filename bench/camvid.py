@@ -60,6 +60,7 @@ def open_camvid(spec: DataSpec, data_root: Path | None) -> CamVid:
         metric_names=("miou_11", "pixel_accuracy")
         if spec.void == "ignore"
         else ("miou_12", "miou_11", "pixel_accuracy"),
+        thin_classes=("pole", "sign_symbol", "fence", "pedestrian", "bicyclist"),
         root=data_root,
         void=spec.void,
     )
@@ -71,6 +72,11 @@ class CamVid(SegmentationDataset):
 
     root: Path | None
     void: Literal["ignore", "class"]
+
+    @property
+    def num_objects(self) -> int:
+        """All but void."""
+        return VOID
 
     def splits(self) -> tuple[str, ...]:
         """train, val and test, as SegNet divides them."""

@@ -148,7 +148,7 @@ def _check_whole(directory: RunDir) -> None:
         raise RootError(f"its result.json is of run {result['run_id']}")
     if not zipfile.is_zipfile(directory.confusion):
         raise RootError(f"its {directory.confusion.name} is missing or torn")
-    if spec.crf is None and not _is_safetensors(directory.weights):
+    if spec.trains and not _is_safetensors(directory.weights):
         raise RootError(f"its {directory.weights.name} is missing or torn")
 
 
