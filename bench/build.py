@@ -37,10 +37,20 @@ def loss_of(spec: LossSpec) -> SegmentationLoss:
 
 
 def check_profile(profile: Profile) -> None:
-    """Raise SpecError where the headline metric is not one that is computed."""
-    known = (*open_dataset(profile.data, None).metric_names, *BORDER_METRICS)
+    """Raise SpecError where the headline metric is not computed, or tuning would leak."""
+    dataset = open_dataset(profile.data, None)
+    known = (*dataset.metric_names, *BORDER_METRICS)
     if profile.metric not in known:
         raise SpecError(unknown("metric", profile.metric, known))
+    if profile.tuning is None:
+        return
+    open_dataset(profile.for_tuning().data, None)
+    for split in (*profile.tuning.train, profile.tuning.evaluate):
+        if dataset.parts(split) & dataset.parts(profile.data.evaluate):
+            raise SpecError(
+                f"tuning: {split!r} shares images with {profile.data.evaluate!r}, which the tables "
+                "score; tuning needs splits of its own"
+            )
 
 
 def check_run(spec: RunSpec) -> None:
@@ -124,7 +134,7 @@ def _said(error: Exception) -> str:
 
 
 def check_data(spec: RunSpec, data_root: Path | None) -> str:
-    """Decode every file that a run reads; returns one line about it, raises DataError."""
+    """Decode every file that a run reads; returns lines about it, raises DataError."""
     return _checked(spec.data.model_dump_json(), data_root)
 
 
@@ -133,4 +143,5 @@ def _checked(data_json: str, data_root: Path | None) -> str:
     data = DataSpec.model_validate_json(data_json)
     dataset = open_dataset(data, data_root)
     found = dataset.check((*data.train, data.evaluate))
-    return f"{data.name}: " + ", ".join(f"{split} {s.count}" for split, s in found.items())
+    counts = ", ".join(f"{split} {s.count}" for split, s in found.items())
+    return "\n  ".join((f"{data.name}: {counts}", *dataset.about()))

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from bench.camvid import open_camvid
 from bench.errors import SpecError
+from bench.image_files import resized
 from bench.samples import (
     IGNORED,
     Entry,
@@ -25,6 +24,7 @@ from bench.samples import (
 )
 from bench.scenes import open_scenes
 from bench.spec import DataSpec, unknown
+from bench.voc import open_voc
 
 __all__ = [
     "DATASETS",
@@ -34,6 +34,7 @@ __all__ = [
     "Split",
     "SplitSummary",
     "evaluation_split",
+    "look_at",
     "open_dataset",
     "training_split",
 ]
@@ -41,6 +42,7 @@ __all__ = [
 DATASETS: Mapping[str, Callable[[DataSpec, Path | None], SegmentationDataset]] = {
     "camvid": open_camvid,
     "scenes": open_scenes,
+    "voc": open_voc,
 }
 
 
@@ -49,18 +51,33 @@ def open_dataset(spec: DataSpec, data_root: Path | None) -> SegmentationDataset:
 
     Raises SpecError where the name, a split or an option is not known to it.
     """
-    if spec.name not in DATASETS:
-        raise SpecError(f"data.name: {unknown('data set', spec.name, DATASETS)}")
-    dataset = DATASETS[spec.name](spec, data_root)
+    dataset = _find(spec.name)(spec, data_root)
     for key, split in [
         *(("data.train", split) for split in spec.train),
         ("data.evaluate", spec.evaluate),
     ]:
         if split not in dataset.splits():
-            raise SpecError(f"{key}: {unknown('split', split, dataset.splits())}")
-    if len(set(spec.train)) < len(spec.train):
-        raise SpecError(f"data.train names a split twice: {', '.join(spec.train)}")
+            raise SpecError(f"{key}: {dataset.no_split(split)}")
+    parts = [part for split in spec.train for part in dataset.parts(split)]
+    if len(set(parts)) < len(parts):
+        raise SpecError(f"data.train holds images twice: {', '.join(spec.train)}")
+    if dataset.parts(spec.evaluate) & set(parts):
+        raise SpecError(
+            f"data.evaluate = {spec.evaluate!r} shares images with {', '.join(spec.train)}, which "
+            "is trained on"
+        )
     return dataset
+
+
+def look_at(name: str, data_root: Path | None) -> SegmentationDataset:
+    """The data set of that name, none of its splits chosen; raises SpecError where unknown."""
+    return _find(name)(DataSpec(name=name), data_root)
+
+
+def _find(name: str) -> Callable[[DataSpec, Path | None], SegmentationDataset]:
+    if name not in DATASETS:
+        raise SpecError(f"data.name: {unknown('data set', name, DATASETS)}")
+    return DATASETS[name]
 
 
 def training_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
@@ -73,8 +90,8 @@ def training_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
     def prepare(sample: Sample) -> Sample:
         return Sample(
             sample.id,
-            _resized(sample.image, spec.image_size, Image.Resampling.BILINEAR),
-            _resized(sample.label, spec.image_size, Image.Resampling.NEAREST),
+            resized(sample.image, spec.image_size, Image.Resampling.BILINEAR),
+            resized(sample.label, spec.image_size, Image.Resampling.NEAREST),
         )
 
     return load_entries(_evenly_spaced(entries, spec.train_images), prepare)
@@ -88,7 +105,7 @@ def evaluation_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
     entries = _evenly_spaced(dataset.entries(spec.evaluate), spec.evaluate_images)
 
     def prepare(sample: Sample) -> Sample:
-        image = _resized(sample.image, spec.image_size, Image.Resampling.BILINEAR)
+        image = resized(sample.image, spec.image_size, Image.Resampling.BILINEAR)
         return Sample(sample.id, image, sample.label)
 
     return load_entries(entries, prepare)
@@ -100,13 +117,3 @@ def _evenly_spaced(entries: list[Entry], limit: int | None) -> list[Entry]:
     if limit is None or limit >= count:
         return entries
     return [entries[(2 * pick + 1) * count // (2 * limit)] for pick in range(limit)]
-
-
-def _resized(
-    pixels: UInt8[np.ndarray, "*shape"], size: tuple[int, int] | None, method: Image.Resampling
-) -> UInt8[np.ndarray, "*shape"]:
-    if size is None or pixels.shape[:2] == size:
-        return pixels
-    height, width = size
-    # PIL widens its filter where it shrinks, so a bilinear image is antialiased.
-    return np.array(Image.fromarray(pixels).resize((width, height), method))

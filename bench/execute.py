@@ -53,6 +53,8 @@ class Execution:
 
     def _train(self) -> None:
         spec, directory = self.specs[0], self.run_dirs[0]
+        for line in self.dataset.about():
+            say(f"data: {line}")
         split = training_split(self.dataset, spec.data)
         if len(split) < spec.recipe.batch_size:
             raise DataError(

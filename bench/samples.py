@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
-from bench.errors import DataError
+from bench.errors import DataError, SpecError
+from bench.spec import DataSpec, unknown
 
 IGNORED = 255
 """Label of a pixel that is neither trained on nor scored."""
@@ -79,7 +80,7 @@ class SegmentationDataset(ABC):
     std: tuple[float, float, float]
     metric_names: tuple[str, ...]
     thin_classes: tuple[str, ...]
-    """Classes a few pixels wide, whose mean IoU is "thin_miou"; none where the set has none."""
+    """Classes whose objects are but a few pixels wide: "thin_miou" is their mean IoU."""
 
     @property
     def num_objects(self) -> int:
@@ -89,6 +90,18 @@ class SegmentationDataset(ABC):
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
         """Names of the splits."""
+
+    def parts(self, split: str) -> frozenset[str]:
+        """Names of the sets that a split is made of; splits that share none share no image."""
+        return frozenset({split})
+
+    def no_split(self, split: str) -> str:
+        """Why there is no such split."""
+        return unknown("split", split, self.splits())
+
+    def about(self) -> list[str]:
+        """What a user should know of the files at hand, a line each; raises DataError."""
+        return []
 
     @abstractmethod
     def entries(self, split: str) -> list[Entry]:
@@ -106,6 +119,13 @@ class SegmentationDataset(ABC):
         """Read every image of ``splits`` once, keep none; raises DataError with the first fault."""
         entries = {split: self.entries(split) for split in splits}
         return {split: _summary(split, found) for split, found in entries.items()}
+
+
+def camvid_only(spec: DataSpec) -> None:
+    """Raise SpecError where ``spec`` has an option that is CamVid's alone."""
+    for key, default in (("void", "ignore"), ("class_map", "usual")):
+        if (value := getattr(spec, key)) != default:
+            raise SpecError(f"data.{key} = {value!r} is for camvid, not {spec.name}; leave it out")
 
 
 def load_entries(

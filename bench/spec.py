@@ -38,6 +38,8 @@ class DataSpec(Strict):
     train: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
     evaluate: str = "test"
     void: Literal["ignore", "class"] = "ignore"
+    class_map: Literal["usual", "strict"] = "usual"
+    """How CamVid's 32 classes become 11, where a copy has 32: docs/data.md."""
     image_size: Size | None = None
     """Size at which the network sees an image; labels are scored at their stored size."""
     train_images: Positive | None = None
