@@ -66,7 +66,6 @@ def open_camvid(spec: DataSpec, data_root: Path | None) -> CamVid:
         metric_names=("miou_11", "pixel_accuracy")
         if spec.void == "ignore"
         else ("miou_12", "miou_11", "pixel_accuracy"),
-        thin_classes=("pole", "sign_symbol", "fence", "pedestrian", "bicyclist"),
         root=data_root,
         void=spec.void,
         class_map=spec.class_map,

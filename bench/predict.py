@@ -50,11 +50,9 @@ class Predictor:
             scores = self._scores(inputs, label.shape)
             yield Prediction(index, scores, self._now() - started)
 
-    def labels(
-        self, image: UInt8[np.ndarray, "h w 3"], size: Size
-    ) -> UInt8[Tensor, "height width"]:
-        """The class of each pixel of an image, at ``size``."""
-        return best(self._scores(self._inputs(image), size))
+    def scores(self, image: UInt8[np.ndarray, "h w 3"], size: Size) -> Float[Tensor, "k h2 w2"]:
+        """What the network says of one image, at ``size``; see Prediction."""
+        return self._scores(self._inputs(image), size)
 
     @torch.inference_mode()
     def probabilities(self, scores: Float[Tensor, "k h w"]) -> Float[Tensor, "k h w"]:

@@ -54,7 +54,6 @@ def open_scenes(spec: DataSpec, data_root: Path | None) -> Scenes:
         mean=(121.6, 121.9, 122.6),  # of 100 training scenes, measured
         std=(45.4, 45.5, 54.1),
         metric_names=("miou", "pixel_accuracy"),
-        thin_classes=("pole", "sign", "pedestrian"),
     )
 
 

@@ -21,7 +21,7 @@ from bench.pictures import ShownImages
 from bench.predict import Prediction, Predictor, best
 from bench.rundir import RunDir, write_json
 from bench.samples import SegmentationDataset, Split
-from bench.spec import RunSpec
+from bench.spec import CRFSpec, RunSpec
 from bench.watch import TIMED_IMAGES, Watch
 from postproc.dense_crf import DenseCRF
 
@@ -103,6 +103,12 @@ def scores_of(counts: PixelCounts) -> dict[str, Any]:
     }
 
 
+def crf_of(specs: list[CRFSpec]) -> DenseCRF:
+    """One CRF for specifications that differ in their steps alone."""
+    steps = tuple(spec.steps for spec in specs)
+    return DenseCRF(steps=steps, **specs[0].model_dump(exclude={"version", "steps"}))
+
+
 Timed = Iterator[tuple[UInt8[Tensor, "h w"], float]]
 """Labels and the seconds they took, for each run of a pass."""
 
@@ -115,9 +121,7 @@ class _Refined:
     """The labels after each number of CRF steps, out of one pass over each image."""
 
     def __init__(self, specs: list[RunSpec], predictor: Predictor, split: Split) -> None:
-        parameters = [spec.crf for spec in specs if spec.crf is not None]
-        steps = tuple(crf.steps for crf in parameters)
-        self.crf = DenseCRF(steps=steps, **parameters[0].model_dump(exclude={"version", "steps"}))
+        self.crf = crf_of([spec.crf for spec in specs if spec.crf is not None])
         self.predictor = predictor
         self.split = split
         entries = predictor.dataset.entries(specs[0].data.evaluate)

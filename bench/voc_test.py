@@ -109,7 +109,7 @@ def _predictions(
 
 
 def _png(labels: UInt8[np.ndarray, "h w"]) -> bytes:
-    image = Image.fromarray(labels).convert("P")
+    image = Image.fromarray(labels)
     image.putpalette(palette(256).tobytes())
     file = io.BytesIO()
     image.save(file, "png")

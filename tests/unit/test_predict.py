@@ -107,10 +107,9 @@ def test_windows_average_logits_where_they_overlap():
     torch.testing.assert_close(found.scores[..., 2:4], middle)
 
 
-def test_labels_of_an_image_are_those_of_its_scores():
-    """At a size of its own."""
+def test_an_image_without_a_label_is_predicted_at_any_size():
+    """As it would be with a label of that size."""
     model, images = Blur(), split(label_size=(40, 60))
     predictor, found = predicted(model, images)
-    labels = predictor.labels(images.images[0], (40, 60))
-    assert labels.dtype == torch.uint8
-    assert torch.equal(labels, best(found.scores))
+    assert torch.equal(predictor.scores(images.images[0], (40, 60)), found.scores)
+    assert best(found.scores).dtype == torch.uint8
