@@ -13,6 +13,7 @@ from bench.errors import InstallError, SpecError
 from bench.models import check_model
 from bench.pretrained import check_pretrained
 from bench.profile import Profile
+from bench.samples import BORDER_METRICS
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar, unknown
 from bench.transforms import scale_count
 from losses import build_loss, check_options, find_loss, loss_options
@@ -38,10 +39,11 @@ def loss_of(spec: LossSpec) -> SegmentationLoss:
 
 
 def check_profile(profile: Profile) -> None:
-    """Raise SpecError where the headline metric is none of the data set's, or tuning would leak."""
+    """Raise SpecError where the headline metric is not computed, or tuning would leak."""
     dataset = open_dataset(profile.data, None)
-    if profile.metric not in dataset.metric_names:
-        raise SpecError(unknown("metric", profile.metric, dataset.metric_names))
+    known = (*dataset.metric_names, *BORDER_METRICS)
+    if profile.metric not in known:
+        raise SpecError(unknown("metric", profile.metric, known))
     if profile.tuning is None:
         return
     open_dataset(profile.for_tuning().data, None)

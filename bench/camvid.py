@@ -80,6 +80,11 @@ class CamVid(SegmentationDataset):
     void: Literal["ignore", "class"]
     class_map: ClassMap
 
+    @property
+    def num_objects(self) -> int:
+        """All but void."""
+        return VOID
+
     def splits(self) -> tuple[str, ...]:
         """train, val and test, as SegNet divides them."""
         return SPLITS

@@ -1,4 +1,4 @@
-"""Training and evaluation of one model: the loops, free of files, stores and studies."""
+"""Training of one model: the loop, free of files, stores and studies."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from bench.errors import DivergedError
 from bench.feed import Batch, TrainingData, batches
-from bench.metrics import ConfusionMatrix, confusion_matrix
+from bench.metrics import confusion_matrix
 from bench.optimizer import build_optimizer, learning_rate, set_learning_rate
 from bench.parts import Parts
-from bench.samples import SegmentationDataset, Split, class_iou, mean_known
+from bench.samples import class_iou, mean_known
 from bench.seeding import torch_seed
-from bench.transforms import normalise
 from losses.base import SegmentationLoss
 
 # So many batches are in the making or waiting: 8 of the paper's are 130 MB of pinned memory.
@@ -160,49 +159,6 @@ class Training:
         record["train/miou"] = mean_known(class_iou(progress.matrix.cpu().numpy()))
         progress.sums, progress.matrix = {}, 0
         return record
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The network's output on one image of the evaluation split, at the label's size."""
-
-    index: int
-    logits: Tensor
-    seconds: float
-
-
-@torch.inference_mode()
-def predict(
-    model: nn.Module, split: Split, dataset: SegmentationDataset, *, device: torch.device
-) -> Iterator[Prediction]:
-    """Logits [classes, h, w] of every image, whole and at a single scale, batch of one."""
-    model.to(device).to(memory_format=torch.channels_last).eval()
-    for index, image in enumerate(split.images):
-        pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
-        inputs = normalise(pixels, dataset.mean, dataset.std).to(
-            device, memory_format=torch.channels_last
-        )
-        started = time.perf_counter()
-        logits = model(inputs)
-        size = split.labels[index].shape
-        if logits.shape[-2:] != size:
-            logits = nn.functional.interpolate(
-                logits, size=size, mode="bilinear", align_corners=False
-            )
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        yield Prediction(index, logits[0], time.perf_counter() - started)
-
-
-def evaluate(
-    predictions: Iterator[tuple[int, Tensor]], split: Split, num_classes: int
-) -> ConfusionMatrix:
-    """Confusion matrices of predicted classes [h, w] against the split's labels."""
-    matrix = ConfusionMatrix(num_classes)
-    for index, labels in predictions:
-        truth = torch.from_numpy(split.labels[index]).long()
-        matrix.update(labels.cpu().long(), truth)
-    return matrix
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -62,6 +62,11 @@ def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
     }
 
 
+def code_digests(facts: dict[str, Any]) -> dict[str, str]:
+    """Digests of the code in an environment: ours, and that of a loss from elsewhere."""
+    return {key: facts[key] for key in ("code", "plugin") if facts[key]}
+
+
 def peak_memory_mb(device: torch.device) -> float:
     """Most memory held so far: on a GPU by tensors, on a CPU by the whole process."""
     if device.type == "cuda":

@@ -32,7 +32,7 @@ STATUS = {
     "interrupted": "KILLED",
 }
 OVER = frozenset({"finished", "diverged", "failed", "interrupted"})
-ARTIFACTS = ("spec.json", "result.json", "env.json", "confusion.npz", "log.txt")
+ARTIFACTS = ("spec.json", "result.json", "env.json", "confusion.npz", "boundaries.npz", "log.txt")
 GRID_IMAGES = 4
 """So many predictions go into MLflow's image grid; each costs a PNG and a WebP there."""
 THUMBNAIL = (256, 256)
@@ -140,7 +140,7 @@ class RunWriter:
     def _create(self, directory: RunDir, row: Row, seed: int, found: Found) -> Run:
         manifest = self.manifest
         role = manifest.role
-        if role == "train" and directory.spec().crf:
+        if role == "train" and not directory.spec().trains:
             role = "evaluate"
         tables = [table.key for table in manifest.tables if row in table.rows]
         return self.client.create_run(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from bench.errors import SpecError
-from bench.spec import DataSpec, ModelSpec, RecipeSpec, Strict, parse, unknown
+from bench.spec import DataSpec, EvaluationSpec, ModelSpec, RecipeSpec, Strict, parse, unknown
 
 
 class TuningSplit(Strict):
@@ -22,7 +22,7 @@ class TuningSplit(Strict):
 
 
 class Profile(Strict):
-    """Data, model and recipe that every method of a study shares."""
+    """Data, model, recipe and evaluation that every method of a study shares."""
 
     title: str
     metric: str
@@ -31,13 +31,16 @@ class Profile(Strict):
     data: DataSpec
     model: ModelSpec
     recipe: RecipeSpec
+    evaluation: EvaluationSpec = EvaluationSpec()
     tuning: TuningSplit | None = None
 
     @property
     def scale(self) -> str:
         """One sentence that every title carries: data, size and length of the training."""
         recipe = self.recipe
-        return f"{self.title}, {recipe.steps} steps of batch {recipe.batch_size}"
+        trained = f"{self.title}, {recipe.steps} steps of batch {recipe.batch_size}"
+        scored = self.evaluation.words
+        return f"{trained}, scored with {scored}" if scored else trained
 
     def shortened(self, steps: int) -> Profile:
         """The same recipe in fewer steps, warm-up in proportion; the title says so."""
@@ -73,7 +76,8 @@ class Profile(Strict):
 
     def settings(self) -> dict[str, Any]:
         """What is held equal, flat: "data.name", "recipe.steps" and so on."""
-        records = {"data": self.data, "model": self.model, "recipe": self.recipe}
+        names = ("data", "model", "recipe", "evaluation")
+        records: dict[str, Strict] = {name: getattr(self, name) for name in names}
         return {
             f"{group}.{key}": _shown(value)
             for group, record in records.items()

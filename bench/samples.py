@@ -18,6 +18,10 @@ from bench.spec import DataSpec, unknown
 
 IGNORED = 255
 """Label of a pixel that is neither trained on nor scored."""
+TRIMAP_WIDTHS = (1, 3, 5, 10, 20)
+"""In pixels to either side of a border of the labels."""
+BORDER_METRICS = ("boundary_miou", *(f"trimap_miou_{width}" for width in TRIMAP_WIDTHS))
+"""Scores that every data set has beside its own ``metric_names``."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -76,7 +80,12 @@ class SegmentationDataset(ABC):
     std: tuple[float, float, float]
     metric_names: tuple[str, ...]
     thin_classes: tuple[str, ...]
-    """Classes whose objects are but a few pixels wide, for a mean of their own."""
+    """Classes whose objects are but a few pixels wide: "thin_miou" is their mean IoU."""
+
+    @property
+    def num_objects(self) -> int:
+        """How many classes, the first ones, are objects; those after them are void."""
+        return len(self.class_names)
 
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
@@ -143,9 +152,15 @@ def load_entries(
 
 def class_iou(matrix: Int64[np.ndarray, "k k"]) -> Float64[np.ndarray, " k"]:
     """IoU per class in [0, 1]; NaN where a class is neither true nor predicted."""
-    hits = np.diagonal(matrix).astype(np.float64)
-    union = matrix.sum(0) + matrix.sum(1) - hits
-    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+    hits = np.diagonal(matrix)
+    return iou_of(hits, matrix.sum(0) + matrix.sum(1) - hits)
+
+
+def iou_of(
+    intersection: Int64[np.ndarray, " k"], union: Int64[np.ndarray, " k"]
+) -> Float64[np.ndarray, " k"]:
+    """Intersection over union; NaN where the union is empty."""
+    return np.divide(intersection, union, out=np.full(len(union), np.nan), where=union > 0)
 
 
 def mean_known(values: Float64[np.ndarray, " k"]) -> float:

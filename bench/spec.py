@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import operator
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -142,8 +143,43 @@ class CRFSpec(Strict):
     gaussian_weight: Annotated[float, Field(ge=0)] = 3.0
 
 
+class EvaluationSpec(Strict):
+    """How a trained network is scored; by default as in the paper, whole images at one scale."""
+
+    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0,)
+    """Factors at which the network sees an image; probabilities are averaged."""
+    flip: bool = False
+    """Average with the mirrored image, at each scale."""
+    window: Size | None = None
+    """Size of a window that slides over the image; logits are averaged. None: whole images."""
+    stride: Size | None = None
+    """How far the window slides at a time."""
+
+    @model_validator(mode="after")
+    def _windows_touch(self) -> EvaluationSpec:
+        if (self.window is None) != (self.stride is None):
+            raise ValueError("window and stride need each other; give both or none")
+        if self.window and self.stride and any(map(operator.gt, self.stride, self.window)):
+            raise ValueError("stride is above window: pixels between two windows are not seen")
+        if len(set(self.scales)) < len(self.scales):
+            raise ValueError("scales names a factor twice")
+        return self
+
+    @property
+    def words(self) -> str:
+        """For titles, such as "multi-scale (0.5, 1, 1.5) + flip"; empty for the default."""
+        said = []
+        if self.scales != (1.0,):
+            scales = ", ".join(f"{scale:g}" for scale in self.scales)
+            said.append(f"multi-scale ({scales})" if len(self.scales) > 1 else f"scale {scales}")
+        said += ["flip"] * self.flip
+        if self.window:
+            said.append("sliding window {} x {}".format(*self.window))
+        return " + ".join(said)
+
+
 class RunSpec(Strict):
-    """One training, or (with ``crf``) one evaluation of a finished training."""
+    """One training, or (with ``crf`` or another ``evaluation``) one evaluation of a training."""
 
     data: DataSpec
     model: ModelSpec
@@ -151,6 +187,7 @@ class RunSpec(Strict):
     loss: LossSpec
     seed: Annotated[int, Field(ge=0)] = 0
     crf: CRFSpec | None = None
+    evaluation: EvaluationSpec = EvaluationSpec()
 
     def __hash__(self) -> int:
         return hash(self.run_id)
@@ -172,13 +209,19 @@ class RunSpec(Strict):
     @property
     def source(self) -> RunSpec:
         """The training whose weights this run uses: itself, unless it is an evaluation."""
-        return self if self.crf is None else self.model_copy(update={"crf": None})
+        plain = {"crf": None, "evaluation": EvaluationSpec()}
+        return self if self.trains else self.model_copy(update=plain)
+
+    @property
+    def trains(self) -> bool:
+        """Whether this run is a training, which is scored in the default way."""
+        return self.crf is None and self.evaluation == EvaluationSpec()
 
     @property
     def comparison_key(self) -> str:
         """Digest of what two runs must share to stand in one table: all but loss, CRF and seed."""
         held = self.model_dump(
-            mode="json", exclude_defaults=True, include={"data", "model", "recipe"}
+            mode="json", exclude_defaults=True, include={"data", "model", "recipe", "evaluation"}
         )
         return digest({"schema": SCHEMA_VERSION, **held})
 

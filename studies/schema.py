@@ -23,10 +23,19 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.errors import SpecError
 from bench.profile import read_toml, split_name
+from bench.samples import BORDER_METRICS
 from bench.spec import Scalar, Strict, parse, unknown
 
 Values = Scalar | tuple[Scalar, ...]
-METRIC_COLUMNS = ("miou", "infer_ms", "train_s", "peak_mem_mb", "pixel_accuracy")
+METRIC_COLUMNS = (
+    "miou",
+    "infer_ms",
+    "train_s",
+    "peak_mem_mb",
+    "pixel_accuracy",
+    "thin_miou",
+    *BORDER_METRICS,
+)
 
 
 class MethodDefinition(Strict):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli import night_verbs, perf_verbs
+from bench.cli import export_verbs, night_verbs, perf_verbs
 from bench.cli.options import (
     DEFAULT_PROFILE,
     DEFAULT_ROOT,
@@ -42,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(perf_verbs.perf, name="perf")
+app.add_typer(export_verbs.export, name="export")
 
 
 @app.command()

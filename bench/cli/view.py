@@ -130,7 +130,7 @@ class NightView:
         done = self._steps_done() - self.steps_before
         if done <= 0:
             return ""
-        total = sum(spec.recipe.steps for spec in self.specs.values() if spec.crf is None)
+        total = sum(spec.recipe.steps for spec in self.specs.values() if spec.trains)
         if done + self.steps_before == total:
             return ""
         seconds = (time.monotonic() - self.started) / done * (total - self._steps_done())
@@ -140,7 +140,7 @@ class NightView:
         return sum(
             spec.recipe.steps if self.states[run_id].status in DONE else self.states[run_id].step
             for run_id, spec in self.specs.items()
-            if spec.crf is None
+            if spec.trains
         )
 
 
@@ -155,7 +155,7 @@ def print_plan(plans: list[Plan], root: Path) -> None:
     manifest = plans[0].manifest
     rows = sum(len(table.rows) for plan in plans for table in plan.manifest.tables)
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
-    trainings = sum(spec.crf is None for spec in specs.values())
+    trainings = sum(spec.trains for spec in specs.values())
     evaluations = len(specs) - trainings
     count = len(manifest.seeds)
     passes = sum(job.after is not None for job in jobs(plans))
@@ -173,10 +173,10 @@ def print_plan(plans: list[Plan], root: Path) -> None:
         soft_wrap=True,
     )
     seconds = [
-        r["cost"]["train_s"] for i in done if not specs[i].crf and (r := run_dir(root, i).result())
+        r["cost"]["train_s"] for i in done if specs[i].trains and (r := run_dir(root, i).result())
     ]
     if seconds and len(done) < len(specs):
-        left = trainings - sum(specs[i].crf is None for i in done)
+        left = trainings - sum(specs[i].trains for i in done)
         hours = timedelta(seconds=round(left * sum(seconds) / len(seconds)))
         console.print(
             f"About {hours} of training left on one worker, judged by the {len(seconds)} done."
