@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache as memoised
 from pathlib import Path
 
 import torch
 
-from bench.datasets import open_dataset
-from bench.errors import InstallError, SpecError
+from bench.cache import Cache
+from bench.datasets import evaluation_split, open_dataset, training_split
+from bench.errors import DataError, InstallError, SpecError
 from bench.models import check_model
 from bench.pretrained import check_pretrained
 from bench.profile import Profile
@@ -55,7 +56,7 @@ def check_run(spec: RunSpec) -> None:
         )
 
 
-@cache
+@memoised
 def _check_held(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
     """Raise for what all runs of a study share: they ask this once."""
     open_dataset(data, None)
@@ -122,14 +123,27 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def check_data(spec: RunSpec, data_root: Path | None) -> str:
-    """Decode every file that a run reads; returns one line about it, raises DataError."""
-    return _checked(spec.data.model_dump_json(), data_root)
+def check_data(spec: RunSpec, data_root: Path | None, cache: Cache | None = None) -> str:
+    """Decode every file that a run reads, or verify the decoded cache, built if need be.
+
+    Returns one line about it; raises DataError.
+    """
+    return _checked(spec.data.model_dump_json(), data_root, cache)
 
 
-@cache
-def _checked(data_json: str, data_root: Path | None) -> str:
+@memoised
+def _checked(data_json: str, data_root: Path | None, cache: Cache | None) -> str:
     data = DataSpec.model_validate_json(data_json)
     dataset = open_dataset(data, data_root)
-    found = dataset.check((*data.train, data.evaluate))
-    return f"{data.name}: " + ", ".join(f"{split} {s.count}" for split, s in found.items())
+    splits = (*data.train, data.evaluate)
+    if cache is None:
+        counts = {split: found.count for split, found in dataset.check(splits).items()}
+    else:
+        counts = {split: len(dataset.entries(split)) for split in splits}
+        try:
+            training_split(dataset, data, cache)
+            evaluation_split(dataset, data, cache)
+        except DataError:
+            dataset.check(splits)  # raises the same, and knows how many more faults there are
+            raise
+    return f"{data.name}: " + ", ".join(f"{split} {count}" for split, count in counts.items())

@@ -6,17 +6,20 @@ A new data set is one file with one SegmentationDataset and one line in DATASETS
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from bench.cache import Cache
 from bench.camvid import open_camvid
 from bench.errors import SpecError
 from bench.samples import (
     IGNORED,
     Entry,
+    Prepare,
     Sample,
     SegmentationDataset,
     Split,
@@ -63,35 +66,36 @@ def open_dataset(spec: DataSpec, data_root: Path | None) -> SegmentationDataset:
     return dataset
 
 
-def training_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
+def training_split(
+    dataset: SegmentationDataset, spec: DataSpec, cache: Cache | None = None
+) -> Split:
     """The images to train on: splits joined in order, thinned out, both image and label resized.
 
     Raises DataError where a file is at fault.
     """
     entries = [entry for split in spec.train for entry in dataset.entries(split)]
-
-    def prepare(sample: Sample) -> Sample:
-        return Sample(
-            sample.id,
-            _resized(sample.image, spec.image_size, Image.Resampling.BILINEAR),
-            _resized(sample.label, spec.image_size, Image.Resampling.NEAREST),
-        )
-
-    return load_entries(_evenly_spaced(entries, spec.train_images), prepare)
+    prepare = partial(_resized, image_size=spec.image_size, label_size=spec.image_size)
+    return _load(dataset, _evenly_spaced(entries, spec.train_images), prepare, cache)
 
 
-def evaluation_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
+def evaluation_split(
+    dataset: SegmentationDataset, spec: DataSpec, cache: Cache | None = None
+) -> Split:
     """The images to score: resized as in training, each label at its stored size.
 
     Raises DataError where a file is at fault.
     """
-    entries = _evenly_spaced(dataset.entries(spec.evaluate), spec.evaluate_images)
+    entries = dataset.entries(spec.evaluate)
+    prepare = partial(_resized, image_size=spec.image_size, label_size=None)
+    return _load(dataset, _evenly_spaced(entries, spec.evaluate_images), prepare, cache)
 
-    def prepare(sample: Sample) -> Sample:
-        image = _resized(sample.image, spec.image_size, Image.Resampling.BILINEAR)
-        return Sample(sample.id, image, sample.label)
 
-    return load_entries(entries, prepare)
+def _load(
+    dataset: SegmentationDataset, entries: list[Entry], prepare: Prepare, cache: Cache | None
+) -> Split:
+    if cache is None:
+        return load_entries(entries, prepare)
+    return cache.load(dataset.name, entries, prepare)
 
 
 def _evenly_spaced(entries: list[Entry], limit: int | None) -> list[Entry]:
@@ -103,6 +107,16 @@ def _evenly_spaced(entries: list[Entry], limit: int | None) -> list[Entry]:
 
 
 def _resized(
+    sample: Sample, *, image_size: tuple[int, int] | None, label_size: tuple[int, int] | None
+) -> Sample:
+    return Sample(
+        sample.id,
+        _resize(sample.image, image_size, Image.Resampling.BILINEAR),
+        _resize(sample.label, label_size, Image.Resampling.NEAREST),
+    )
+
+
+def _resize(
     pixels: UInt8[np.ndarray, "*shape"], size: tuple[int, int] | None, method: Image.Resampling
 ) -> UInt8[np.ndarray, "*shape"]:
     if size is None or pixels.shape[:2] == size:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.build import loss_of
+from bench.cache import Cache
 from bench.checkpoint import Checkpoints
 from bench.datasets import evaluation_split, open_dataset, training_split
 from bench.engine import Training, TrainingData, evaluate, predict, weights_digest
@@ -46,6 +47,7 @@ class Execution:
         self.device = device
         self.environment = environment
         self.dataset = open_dataset(specs[0].data, data_root)
+        self.cache = Cache(self.run_dirs[0].path.parent.parent / "cache", say)
         self.unwritten: list[dict[str, Any]] = []
 
     def run(self) -> None:
@@ -57,7 +59,7 @@ class Execution:
 
     def _train(self) -> None:
         spec, directory = self.specs[0], self.run_dirs[0]
-        split = training_split(self.dataset, spec.data)
+        split = training_split(self.dataset, spec.data, self.cache)
         if len(split) < spec.recipe.batch_size:
             raise DataError(
                 f"{', '.join(spec.data.train)}: {len(split)} training images do not fill a batch "
@@ -108,7 +110,7 @@ class Execution:
         return {key: self.environment[key] for key in ("code", "plugin") if self.environment[key]}
 
     def _evaluate(self, model: SegmentationModel, outcome: Outcome) -> None:
-        split = evaluation_split(self.dataset, self.specs[0].data)
+        split = evaluation_split(self.dataset, self.specs[0].data, self.cache)
         shown = ShownImages(split, self.dataset)
 
         def predictions():
@@ -137,7 +139,7 @@ class Execution:
         crf = DenseCRF(steps=steps, **parameters[0].model_dump(exclude={"version", "steps"}))
         loss = loss_of(spec.loss)
 
-        split = evaluation_split(self.dataset, spec.data)
+        split = evaluation_split(self.dataset, spec.data, self.cache)
         entries = {entry.id: entry for entry in self.dataset.entries(spec.data.evaluate)}
         shown = ShownImages(split, self.dataset)
         digests = {k: v for k, v in result["digests"].items() if k not in ("code", "env", "data")}

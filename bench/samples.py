@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -31,12 +34,27 @@ class Sample:
     label: UInt8[np.ndarray, "h w"]
 
 
+Prepare = Callable[[Sample], Sample]
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One image of a split, not read yet; ``read`` raises DataError where a file is at fault."""
+    """One image of a split, not read yet; ``read`` raises DataError where a file is at fault.
+
+    It is a partial of a module's own function, because its arguments tell what decides the pixels:
+    each file is a Path among them, the image's first.
+    """
 
     id: str
     read: Callable[[], Sample]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are read, the image's first; none where a sample is drawn."""
+        if not isinstance(self.read, partial):
+            return []
+        arguments = (*self.read.args, *self.read.keywords.values())
+        return [argument for argument in arguments if isinstance(argument, Path)]
 
 
 @dataclass(frozen=True)
@@ -97,26 +115,42 @@ class SegmentationDataset(ABC):
         return {split: _summary(split, found) for split, found in entries.items()}
 
 
-def load_entries(
-    entries: Sequence[Entry], prepare: Callable[[Sample], Sample] = lambda sample: sample
-) -> Split:
+def as_stored(sample: Sample) -> Sample:
+    """The sample itself."""
+    return sample
+
+
+def load_entries(entries: Sequence[Entry], prepare: Prepare = as_stored) -> Split:
     """Read ``entries`` into a Split in their order, each sample passed through ``prepare``.
 
     The digest is taken before ``prepare``; raises DataError at the first fault.
+    """
+    read_all = list(read_entries(entries, prepare))
+    samples = [sample for sample, _ in read_all]
+    return Split(
+        ids=tuple(sample.id for sample in samples),
+        images=[sample.image for sample in samples],
+        labels=[sample.label for sample in samples],
+        digest=split_digest(fingerprint for _, fingerprint in read_all),
+    )
+
+
+def read_entries(entries: Sequence[Entry], prepare: Prepare) -> Iterator[tuple[Sample, bytes]]:
+    """Each sample after ``prepare`` with its fingerprint before, in order, few at a time.
+
+    Raises DataError at the first fault.
     """
 
     def read(entry: Entry) -> tuple[Sample, bytes]:
         sample = entry.read()
         return prepare(sample), _fingerprint(sample)
 
-    read_all = list(_in_threads(read, entries))
-    samples = [sample for sample, _ in read_all]
-    return Split(
-        ids=tuple(sample.id for sample in samples),
-        images=[sample.image for sample in samples],
-        labels=[sample.label for sample in samples],
-        digest=_digest(fingerprint for _, fingerprint in read_all),
-    )
+    return _in_threads(read, entries)
+
+
+def split_digest(fingerprints: Iterable[bytes]) -> str:
+    """The digest of a Split from the fingerprints of its samples, in order."""
+    return hashlib.sha256(b"".join(fingerprints)).hexdigest()[:12]
 
 
 def class_iou(matrix: Int64[np.ndarray, "k k"]) -> Float64[np.ndarray, " k"]:
@@ -160,15 +194,23 @@ def _summary(split: str, entries: Sequence[Entry]) -> SplitSummary:
     sizes = {size for _, size in found}
     return SplitSummary(
         count=len(found),
-        digest=_digest(fingerprint for fingerprint, _ in found),
+        digest=split_digest(fingerprint for fingerprint, _ in found),
         size=sizes.pop() if len(sizes) == 1 else None,
     )
 
 
 def _in_threads(function: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:
     """``function`` of every item, in their order: PIL decodes outside of Python's lock."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        yield from pool.map(function, items)
+    threads = min(8, os.cpu_count() or 1)
+    under_way: deque[Future[U]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            under_way.append(pool.submit(function, item))
+            # No more ahead than that, for a split may be larger than the memory.
+            if len(under_way) > 4 * threads:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _fingerprint(sample: Sample) -> bytes:
@@ -176,7 +218,3 @@ def _fingerprint(sample: Sample) -> bytes:
     content = hashlib.sha256(np.ascontiguousarray(sample.image).data)
     content.update(np.ascontiguousarray(sample.label).data)
     return hashlib.sha256(name + content.digest()).digest()
-
-
-def _digest(fingerprints: Iterator[bytes]) -> str:
-    return hashlib.sha256(b"".join(fingerprints)).hexdigest()[:12]

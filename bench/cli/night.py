@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from bench.cache import Cache
 from bench.cli.view import NightView
 from bench.errors import SeglossError, SpecError
 from bench.manifest import Manifest, remember
@@ -113,7 +114,8 @@ class Night:
                 if schedule.pending:
                     executor.warm_up()
                     # Every file is read once before the first training, not in the night.
-                    check_data(schedule.pending[0].specs[0], self.data_root)
+                    cache = Cache(self.root / "cache", typer.echo, verify=True)
+                    check_data(schedule.pending[0].specs[0], self.data_root, cache)
                 for plan in plans:
                     remember(self.root, plan.manifest)
                 mirror.start()
