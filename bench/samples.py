@@ -79,6 +79,8 @@ class SplitSummary:
     digest: str
     size: tuple[int, int] | None
     """None where the images differ in size."""
+    pixels: tuple[int, ...]
+    """How many have the label 0, 1, … 255."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,17 @@ class SegmentationDataset(ABC):
     def check(self, splits: Sequence[str]) -> dict[str, SplitSummary]:
         """Read every image of ``splits`` once, keep none; raises DataError with the first fault."""
         entries = {split: self.entries(split) for split in splits}
-        return {split: _summary(split, found) for split, found in entries.items()}
+        found = {split: inspect(listed) for split, listed in entries.items()}
+        for split, (_, faults) in found.items():
+            if faults:
+                more = len(faults) - 1
+                others = f" ({more} more of {split!r} have faults)" if more else ""
+                raise DataError(f"{faults[0]}{others}")
+        return {split: summary for split, (summary, _) in found.items()}
+
+    def about(self) -> list[str]:
+        """Lines a reader should know about this copy of the data set."""
+        return []
 
 
 def as_stored(sample: Sample) -> Sample:
@@ -172,31 +184,28 @@ def pixel_accuracy(matrix: Int64[np.ndarray, "k k"]) -> float:
     return int(np.trace(matrix)) / total if total else float("nan")
 
 
-def _summary(split: str, entries: Sequence[Entry]) -> SplitSummary:
-    def inspect(entry: Entry) -> tuple[bytes, tuple[int, int]] | DataError:
+def inspect(entries: Sequence[Entry]) -> tuple[SplitSummary, list[DataError]]:
+    """Read every image once, keep none: what is there, and each fault that was met."""
+
+    def look(entry: Entry) -> tuple[bytes, tuple[int, int], Int64[np.ndarray, 256]] | DataError:
         try:
             sample = entry.read()
         except DataError as error:
             return error
         height, width = sample.label.shape
-        return _fingerprint(sample), (height, width)
+        pixels = np.bincount(sample.label.ravel(), minlength=IGNORED + 1)
+        return _fingerprint(sample), (height, width), pixels
 
-    found: list[tuple[bytes, tuple[int, int]]] = []
-    faults: list[DataError] = []
-    for outcome in _in_threads(inspect, entries):
-        if isinstance(outcome, DataError):
-            faults.append(outcome)
-        else:
-            found.append(outcome)
-    if faults:
-        more = f" ({len(faults) - 1} more of {split!r} have faults)" if len(faults) > 1 else ""
-        raise DataError(f"{faults[0]}{more}")
-    sizes = {size for _, size in found}
-    return SplitSummary(
-        count=len(found),
-        digest=split_digest(fingerprint for fingerprint, _ in found),
+    found = list(_in_threads(look, entries))
+    sound = [outcome for outcome in found if not isinstance(outcome, DataError)]
+    sizes = {size for _, size, _ in sound}
+    summary = SplitSummary(
+        count=len(sound),
+        digest=split_digest(fingerprint for fingerprint, _, _ in sound),
         size=sizes.pop() if len(sizes) == 1 else None,
+        pixels=tuple(sum((pixels for _, _, pixels in sound), np.zeros(256, int)).tolist()),
     )
+    return summary, [outcome for outcome in found if isinstance(outcome, DataError)]
 
 
 def _in_threads(function: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:

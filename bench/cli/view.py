@@ -17,7 +17,6 @@ from rich.table import Table
 from bench.cli.unfinished import unfinished, why
 from bench.manifest import Manifest, manifests
 from bench.rundir import State, run_dir
-from bench.spec import DataSpec
 from studies.ledger import DONE, current_state, states, summary
 from studies.plan import Plan, jobs
 
@@ -213,21 +212,6 @@ def print_trials(trials: list[Trial], parameter: str, metric: str) -> None:
         f"Best trial: {parameter} = {best.value:g} with {100 * best.mean:.2f} "
         f"(n = {len(best.scores)}). One noisy trial is no estimate: read the whole curve."
     )
-
-
-def print_dataset(name: str, data_root: Path | None, *, checked: bool) -> None:
-    """One data set: its classes and splits, and with ``checked`` what reading every file found."""
-    from bench.datasets import open_dataset
-
-    probe = DataSpec(name=name)
-    dataset = open_dataset(probe, data_root)
-    console.print(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
-    if not checked:
-        console.print(f"  splits {', '.join(dataset.splits())}")
-        return
-    for split, found in dataset.check(dataset.splits()).items():
-        size = "different sizes" if found.size is None else f"{found.size[0]} x {found.size[1]}"
-        console.print(f"  {split}: {found.count} images, {size}, digest {found.digest}")
 
 
 def _rows(manifest: Manifest, key: str) -> list[str]:
