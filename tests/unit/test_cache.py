@@ -53,10 +53,13 @@ def cache(tmp_path, said):
 @pytest.fixture
 def decoded(monkeypatch):
     """Files that were decoded since the test began."""
-    files, decode = [], camvid_module._decode
-    monkeypatch.setattr(
-        camvid_module, "_decode", lambda path: (files.append(path), decode(path))[1]
-    )
+    files, decode = [], Image.open
+
+    def noted(path):
+        files.append(path)
+        return decode(path)
+
+    monkeypatch.setattr(Image, "open", noted)
     return files
 
 
