@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
 from PIL import Image
+from rich.console import Console
 
 from bench.cache import Cache
 from bench.convert import convert
@@ -26,6 +28,7 @@ from bench.seeding import epoch_order
 from bench.spec import DataSpec, RecipeSpec
 from bench.transforms import apply_augmentation, normalise, sample_augmentation, training_batch
 
+say = partial(Console(highlight=False).print, soft_wrap=True)
 SPEC = DataSpec(name="camvid", train=("train", "val"))
 
 
@@ -40,14 +43,14 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         png = as_png(options.data_root, Path(folder) / "png")
         dataset = open_dataset(SPEC, options.data_root)
-        cache = Cache(Path(folder) / "cache", print)
+        cache = Cache(Path(folder) / "cache", say)
         began = time.process_time()
         split = training_split(dataset, SPEC, cache)
         built = time.process_time() - began
-        print(f"{len(split)} images of camvid train + val, crop {options.crop}, batch 16,")
-        print(f"{processor('cpu')}, 1 thread, torch {torch.__version__}, {options.rounds} rounds")
+        say(f"{len(split)} images of camvid train + val, crop {options.crop}, batch 16,")
+        say(f"{processor('cpu')}, 1 thread, torch {torch.__version__}, {options.rounds} rounds")
         show("start of a run, ms", starts(options.data_root, png, cache), options.rounds, 1e3)
-        print(f"building the cache: {1e3 * built:.0f} ms, once")
+        say(f"building the cache: {1e3 * built:.0f} ms, once")
         entries = {"files": dataset, "PNG": open_dataset(SPEC, png)}
         show_rates(epochs(entries, split, dataset, recipe), options.rounds, len(split))
         show("stage, ms a sample", stages(split, dataset, recipe), options.rounds, 1e3 / len(split))
@@ -66,7 +69,7 @@ def as_png(data_root: Path, folder: Path) -> Path:
 def starts(data_root: Path, png: Path, cache: Cache) -> dict[str, Callable[[], object]]:
     """How a run gets its training split."""
     ways = {"files": (data_root, None), "PNG": (png, None), "cache": (data_root, cache)}
-    ways["cache, verified"] = (data_root, Cache(cache.folder, print, verify=True))
+    ways["cache, verified"] = (data_root, Cache(cache.folder, say, verify=True))
     return {
         name: lambda place=place, kept=kept: training_split(open_dataset(SPEC, place), SPEC, kept)
         for name, (place, kept) in ways.items()
@@ -154,17 +157,17 @@ def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
 
 
 def show(title: str, ways: dict[str, Callable[[], object]], rounds: int, unit: float) -> None:
-    print(f"\n{title}")
+    say(f"\n{title}")
     for name, seconds in measure(ways, rounds).items():
-        print(f"  {name:26} {unit * seconds:10.2f}")
+        say(f"  {name:26} {unit * seconds:10.2f}")
 
 
 def show_rates(ways: dict[str, Callable[[], object]], rounds: int, count: int) -> None:
     found = measure(ways, rounds)
-    print("\none epoch                    samples/s   files / this")
+    say("\none epoch                    samples/s   files / this")
     for name, seconds in found.items():
         ratio = found[f"files, {name.split(', ')[1]}"] / seconds
-        print(f"  {name:26} {count / seconds:8.0f} {ratio:10.2f}")
+        say(f"  {name:26} {count / seconds:8.0f} {ratio:10.2f}")
 
 
 if __name__ == "__main__":
