@@ -66,9 +66,10 @@ class Cache:
 
         Raises DataError at the first fault of the data set.
         """
-        if not entries or not all(isinstance(entry.read, partial) for entry in entries):
+        request = _request(entries, prepare)
+        if request is None:
             return load_entries(entries, prepare)
-        place = self.folder / f"{name}-{_request(entries, prepare)}"
+        place = self.folder / f"{name}-{request}"
         try:
             source = _source(entries)
             if found := self._open(place, source):
@@ -96,9 +97,14 @@ class Cache:
         return None if self.verify and _content(split) != index.content else split
 
 
-def _request(entries: Sequence[Entry], prepare: Prepare) -> str:
-    """Digest of what is to be done with which files, whatever is in them."""
-    asked = pickle.dumps((prepare, [entry.read for entry in entries]))
+def _request(entries: Sequence[Entry], prepare: Prepare) -> str | None:
+    """Digest of what is to be done with which files, whatever is in them; None if it is unknown."""
+    if not entries or not all(isinstance(entry.read, partial) for entry in entries):
+        return None
+    try:
+        asked = pickle.dumps((prepare, [entry.read for entry in entries]))
+    except (pickle.PicklingError, AttributeError, TypeError):  # a function within a function
+        return None
     return hashlib.sha256(asked).hexdigest()[:12]
 
 
@@ -120,10 +126,10 @@ def _code() -> str:
 
 
 def _index(place: Path) -> Index | None:
-    data = read_json(place / INDEX)
     try:
+        data = read_json(place / INDEX)
         return None if data is None else parse(Index, data, where=INDEX)
-    except SpecError:
+    except (SpecError, UnicodeDecodeError):
         return None
 
 

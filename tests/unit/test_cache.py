@@ -159,6 +159,7 @@ def cut(path):
         ("index.json", lambda path: path.unlink()),
         ("index.json", cut),
         ("index.json", lambda path: path.write_text("[]")),
+        ("index.json", lambda path: path.write_bytes(b"\xff\xfe")),
         ("index.json", lambda path: path.write_text(path.read_text().replace('"ids"', '"idz"'))),
     ],
 )
@@ -289,8 +290,9 @@ def test_reading_does_not_run_ahead(monkeypatch):
     assert len(READ) <= 8
 
 
-def test_what_is_no_partial_is_only_decoded(cache):
-    entries = [Entry("a", lambda: draw(1, 0))]
+@pytest.mark.parametrize("read", [lambda: draw(1, 0), partial(lambda: draw(1, 0))])
+def test_what_does_not_say_what_it_reads_is_only_decoded(cache, read):
+    entries = [Entry("a", read)]
     assert equal(cache.load("drawn", entries, as_stored), load_entries(entries))
     assert not cache.folder.exists()
 
