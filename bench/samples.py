@@ -123,7 +123,7 @@ class SegmentationDataset(ABC):
         return {split: summary for split, (summary, _) in found.items()}
 
     def about(self) -> list[str]:
-        """Lines a reader should know about this copy of the data set."""
+        """What a user should know of the files at hand, a line each; raises DataError."""
         return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -29,8 +30,7 @@ def print_dataset(name: str, data_root: Path | None) -> None:
             absent.setdefault(str(error), []).append(split)
     for why, splits in absent.items():
         typer.echo(f"  {', '.join(splits)}: not here ({why})")
-    if not absent:
-        _print_about(dataset)
+    _print_about(dataset)
 
 
 def check_dataset(name: str, data_root: Path | None, splits: list[str] | None) -> None:
@@ -71,8 +71,9 @@ def _named(name: str, data_root: Path | None) -> SegmentationDataset:
 
 
 def _print_about(dataset: SegmentationDataset) -> None:
-    for line in dataset.about():
-        typer.echo(f"  {line}")
+    with suppress(DataError):  # what is not here has been said
+        for line in dataset.about():
+            typer.echo(f"  {line}")
 
 
 def _check_split(dataset: SegmentationDataset, split: str) -> int:
