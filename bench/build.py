@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache as memoised
 from pathlib import Path
 
 import torch
 
-from bench.datasets import check_splits, open_dataset
-from bench.errors import InstallError, SpecError
+from bench.cache import Cache
+from bench.datasets import check_splits, evaluation_split, open_dataset, training_split
+from bench.errors import DataError, InstallError, SpecError
 from bench.models import check_model
 from bench.pretrained import check_pretrained
 from bench.profile import Profile
@@ -68,7 +69,7 @@ def check_run(spec: RunSpec) -> None:
         )
 
 
-@cache
+@memoised
 def _check_held(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
     """Raise for what all runs of a study share: they ask this once."""
     open_dataset(data, None)
@@ -154,15 +155,27 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def check_data(spec: RunSpec, data_root: Path | None) -> str:
-    """Decode every file that a run reads; returns lines about it, raises DataError."""
-    return _checked(spec.data.model_dump_json(), data_root)
+def check_data(spec: RunSpec, data_root: Path | None, cache: Cache | None = None) -> str:
+    """Decode every file that a run reads, or verify the decoded cache, built if need be.
+
+    Returns lines about it; raises DataError.
+    """
+    return _checked(spec.data.model_dump_json(), data_root, cache)
 
 
-@cache
-def _checked(data_json: str, data_root: Path | None) -> str:
+@memoised
+def _checked(data_json: str, data_root: Path | None, cache: Cache | None) -> str:
     data = DataSpec.model_validate_json(data_json)
     dataset = open_dataset(data, data_root)
-    found = check_splits(dataset, data)
-    counts = ", ".join(f"{split} {s.count}" for split, s in found.items())
-    return "\n  ".join((f"{data.name}: {counts}", *dataset.about()))
+    if cache is None:
+        counts = {name: found.count for name, found in check_splits(dataset, data).items()}
+    else:
+        try:
+            splits = (training_split(dataset, data, cache), evaluation_split(dataset, data, cache))
+        except DataError:
+            check_splits(dataset, data)  # raises the same, and knows how many more faults there are
+            raise
+        names = (" + ".join(data.train), data.evaluate)
+        counts = {name: len(split) for name, split in zip(names, splits, strict=True)}
+    said = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return "\n  ".join((f"{data.name}: {said}", *dataset.about()))

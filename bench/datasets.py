@@ -6,16 +6,19 @@ A new data set is one file with one SegmentationDataset and one line in DATASETS
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
+from bench.cache import Cache
 from bench.camvid import open_camvid
 from bench.errors import SpecError
 from bench.image_files import resized
 from bench.samples import (
     IGNORED,
     Entry,
+    Prepare,
     Sample,
     SegmentationDataset,
     Split,
@@ -82,33 +85,26 @@ def _find(name: str) -> Callable[[DataSpec, Path | None], SegmentationDataset]:
     return DATASETS[name]
 
 
-def training_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
+def training_split(
+    dataset: SegmentationDataset, spec: DataSpec, cache: Cache | None = None
+) -> Split:
     """The images to train on: splits joined in order, thinned out, both image and label resized.
 
     Raises DataError where a file is at fault.
     """
-
-    def prepare(sample: Sample) -> Sample:
-        return Sample(
-            sample.id,
-            resized(sample.image, spec.image_size, Image.Resampling.BILINEAR),
-            resized(sample.label, spec.image_size, Image.Resampling.NEAREST),
-        )
-
-    return load_entries(_training_entries(dataset, spec), prepare)
+    prepare = partial(_resized, image_size=spec.image_size, label_size=spec.image_size)
+    return _load(dataset, _training_entries(dataset, spec), prepare, cache)
 
 
-def evaluation_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
+def evaluation_split(
+    dataset: SegmentationDataset, spec: DataSpec, cache: Cache | None = None
+) -> Split:
     """The images to score: resized as in training, each label at its stored size.
 
     Raises DataError where a file is at fault.
     """
-
-    def prepare(sample: Sample) -> Sample:
-        image = resized(sample.image, spec.image_size, Image.Resampling.BILINEAR)
-        return Sample(sample.id, image, sample.label)
-
-    return load_entries(_evaluation_entries(dataset, spec), prepare)
+    prepare = partial(_resized, image_size=spec.image_size, label_size=None)
+    return _load(dataset, _evaluation_entries(dataset, spec), prepare, cache)
 
 
 def check_splits(dataset: SegmentationDataset, spec: DataSpec) -> dict[str, SplitSummary]:
@@ -121,6 +117,14 @@ def check_splits(dataset: SegmentationDataset, spec: DataSpec) -> dict[str, Spli
         spec.evaluate: _evaluation_entries(dataset, spec),
     }
     return {name: check_entries(name, entries) for name, entries in wanted.items()}
+
+
+def _load(
+    dataset: SegmentationDataset, entries: list[Entry], prepare: Prepare, cache: Cache | None
+) -> Split:
+    if cache is None:
+        return load_entries(entries, prepare)
+    return cache.load(dataset.name, entries, prepare)
 
 
 def _training_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
@@ -138,3 +142,13 @@ def _evenly_spaced(entries: list[Entry], limit: int | None) -> list[Entry]:
     if limit is None or limit >= count:
         return entries
     return [entries[(2 * pick + 1) * count // (2 * limit)] for pick in range(limit)]
+
+
+def _resized(
+    sample: Sample, *, image_size: tuple[int, int] | None, label_size: tuple[int, int] | None
+) -> Sample:
+    return Sample(
+        sample.id,
+        resized(sample.image, image_size, Image.Resampling.BILINEAR),
+        resized(sample.label, label_size, Image.Resampling.NEAREST),
+    )

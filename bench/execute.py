@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.build import loss_of
+from bench.cache import Cache
 from bench.checkpoint import Checkpoints
 from bench.datasets import open_dataset, training_split
 from bench.engine import Training, weights_digest
@@ -46,7 +47,8 @@ class Execution:
         self.environment = environment
         self.data_root = data_root
         self.dataset = open_dataset(specs[0].data, data_root)
-        self.scoring = Scoring(watch, specs, self.dataset, device, environment)
+        self.cache = Cache(self.run_dirs[0].path.parent.parent / "cache", say)
+        self.scoring = Scoring(watch, specs, self.dataset, self.cache, device, environment)
         self.unwritten: list[dict[str, Any]] = []
 
     def run(self) -> None:
@@ -60,7 +62,7 @@ class Execution:
         spec, directory = self.specs[0], self.run_dirs[0]
         for line in self.dataset.about():
             say(f"data: {line}")
-        split = training_split(self.dataset, spec.data)
+        split = training_split(self.dataset, spec.data, self.cache)
         if len(split) < spec.recipe.batch_size:
             raise DataError(
                 f"{', '.join(spec.data.train)}: {len(split)} training images do not fill a batch "

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from bench.build import loss_of
+from bench.cache import Cache
 from bench.datasets import open_dataset, training_split
 from bench.engine import Training
 from bench.errors import DivergedError
@@ -16,6 +17,7 @@ from bench.feed import TrainingData
 from bench.models import build_model
 from bench.ranks import Ranks, follow
 from bench.rundir import RunDir
+from bench.watch import say
 
 
 def main() -> None:
@@ -35,9 +37,11 @@ def main() -> None:
     ranks = Ranks(options.rank, options.ranks)
     follow(ranks, options.meeting, options.leader, device)
 
-    spec = RunDir(options.run_dir).spec()
+    run = RunDir(options.run_dir)
+    spec = run.spec()
     dataset = open_dataset(spec.data, options.data_root)
-    data = TrainingData(training_split(dataset, spec.data), dataset, spec.recipe, spec.seed, ranks)
+    split = training_split(dataset, spec.data, Cache(run.path.parent.parent / "cache", say))
+    data = TrainingData(split, dataset, spec.recipe, spec.seed, ranks)
     # Which weights it starts from does not matter: rank 0 sends its own.
     model = build_model(spec.model, len(dataset.class_names), seed=0)
     try:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -36,12 +39,27 @@ class Sample:
     label: UInt8[np.ndarray, "h w"]
 
 
+Prepare = Callable[[Sample], Sample]
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One image of a split, not read yet; ``read`` raises DataError where a file is at fault."""
+    """One image of a split, not read yet; ``read`` raises DataError where a file is at fault.
+
+    It is a partial of a module's own function, because its arguments tell what decides the pixels:
+    each file is a Path among them, the image's first.
+    """
 
     id: str
     read: Callable[[], Sample]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are read, the image's first; none where a sample is drawn."""
+        if not isinstance(self.read, partial):
+            return []
+        arguments = (*self.read.args, *self.read.keywords.values())
+        return [argument for argument in arguments if isinstance(argument, Path)]
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,8 @@ class SplitSummary:
     digest: str
     size: tuple[int, int] | None
     """None where the images differ in size."""
+    pixels: tuple[int, ...]
+    """How many have the label 0, 1, … 255."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,26 +148,42 @@ def camvid_only(spec: DataSpec) -> None:
             raise SpecError(f"data.{key} = {value!r} is for camvid, not {spec.name}; leave it out")
 
 
-def load_entries(
-    entries: Sequence[Entry], prepare: Callable[[Sample], Sample] = lambda sample: sample
-) -> Split:
+def as_stored(sample: Sample) -> Sample:
+    """The sample itself."""
+    return sample
+
+
+def load_entries(entries: Sequence[Entry], prepare: Prepare = as_stored) -> Split:
     """Read ``entries`` into a Split in their order, each sample passed through ``prepare``.
 
     The digest is taken before ``prepare``; raises DataError at the first fault.
+    """
+    read_all = list(read_entries(entries, prepare))
+    samples = [sample for sample, _ in read_all]
+    return Split(
+        ids=tuple(sample.id for sample in samples),
+        images=[sample.image for sample in samples],
+        labels=[sample.label for sample in samples],
+        digest=split_digest(fingerprint for _, fingerprint in read_all),
+    )
+
+
+def read_entries(entries: Sequence[Entry], prepare: Prepare) -> Iterator[tuple[Sample, bytes]]:
+    """Each sample after ``prepare`` with its fingerprint before, in order, few at a time.
+
+    Raises DataError at the first fault.
     """
 
     def read(entry: Entry) -> tuple[Sample, bytes]:
         sample = entry.read()
         return prepare(sample), _fingerprint(sample)
 
-    read_all = list(_in_threads(read, entries))
-    samples = [sample for sample, _ in read_all]
-    return Split(
-        ids=tuple(sample.id for sample in samples),
-        images=[sample.image for sample in samples],
-        labels=[sample.label for sample in samples],
-        digest=_digest(fingerprint for _, fingerprint in read_all),
-    )
+    return _in_threads(read, entries)
+
+
+def split_digest(fingerprints: Iterable[bytes]) -> str:
+    """The digest of a Split from the fingerprints of its samples, in order."""
+    return hashlib.sha256(b"".join(fingerprints)).hexdigest()[:12]
 
 
 def class_iou(matrix: Int64[np.ndarray, "k k"]) -> Float64[np.ndarray, " k"]:
@@ -177,37 +213,49 @@ def pixel_accuracy(matrix: Int64[np.ndarray, "k k"]) -> float:
 
 def check_entries(split: str, entries: Sequence[Entry]) -> SplitSummary:
     """Read ``entries`` of ``split`` once, keep none; raises DataError with the first fault."""
+    summary, faults = inspect(entries)
+    if faults:
+        others = f" ({len(faults) - 1} more of {split!r} have faults)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0]}{others}")
+    return summary
 
-    def inspect(entry: Entry) -> tuple[bytes, tuple[int, int]] | DataError:
+
+def inspect(entries: Sequence[Entry]) -> tuple[SplitSummary, list[DataError]]:
+    """Read every image once, keep none: what is there, and each fault that was met."""
+
+    def look(entry: Entry) -> tuple[bytes, tuple[int, int], Int64[np.ndarray, 256]] | DataError:
         try:
             sample = entry.read()
         except DataError as error:
             return error
         height, width = sample.label.shape
-        return _fingerprint(sample), (height, width)
+        pixels = np.bincount(sample.label.ravel(), minlength=IGNORED + 1)
+        return _fingerprint(sample), (height, width), pixels
 
-    found: list[tuple[bytes, tuple[int, int]]] = []
-    faults: list[DataError] = []
-    for outcome in _in_threads(inspect, entries):
-        if isinstance(outcome, DataError):
-            faults.append(outcome)
-        else:
-            found.append(outcome)
-    if faults:
-        more = f" ({len(faults) - 1} more of {split!r} have faults)" if len(faults) > 1 else ""
-        raise DataError(f"{faults[0]}{more}")
-    sizes = {size for _, size in found}
-    return SplitSummary(
-        count=len(found),
-        digest=_digest(fingerprint for fingerprint, _ in found),
+    found = list(_in_threads(look, entries))
+    sound = [outcome for outcome in found if not isinstance(outcome, DataError)]
+    sizes = {size for _, size, _ in sound}
+    summary = SplitSummary(
+        count=len(sound),
+        digest=split_digest(fingerprint for fingerprint, _, _ in sound),
         size=sizes.pop() if len(sizes) == 1 else None,
+        pixels=tuple(sum((pixels for _, _, pixels in sound), np.zeros(256, int)).tolist()),
     )
+    return summary, [outcome for outcome in found if isinstance(outcome, DataError)]
 
 
 def _in_threads(function: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:
     """``function`` of every item, in their order: PIL decodes outside of Python's lock."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        yield from pool.map(function, items)
+    threads = min(8, os.cpu_count() or 1)
+    under_way: deque[Future[U]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            under_way.append(pool.submit(function, item))
+            # No more ahead than that, for a split may be larger than the memory.
+            if len(under_way) > 4 * threads:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _fingerprint(sample: Sample) -> bytes:
@@ -215,7 +263,3 @@ def _fingerprint(sample: Sample) -> bytes:
     content = hashlib.sha256(np.ascontiguousarray(sample.image).data)
     content.update(np.ascontiguousarray(sample.label).data)
     return hashlib.sha256(name + content.digest()).digest()
-
-
-def _digest(fingerprints: Iterator[bytes]) -> str:
-    return hashlib.sha256(b"".join(fingerprints)).hexdigest()[:12]

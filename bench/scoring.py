@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from bench.build import loss_of
+from bench.cache import Cache
 from bench.datasets import evaluation_split
 from bench.environment import code_digests, peak_memory_mb
 from bench.metrics import PixelCounts
@@ -33,13 +34,14 @@ class Scoring:
     watch: Watch
     specs: list[RunSpec]
     dataset: SegmentationDataset
+    cache: Cache
     device: torch.device
     environment: dict[str, Any]
 
     def score(self, model: SegmentationModel, digests: dict[str, str], train_s: float) -> None:
         """Predict the split once and write the result of every run."""
         spec, directories = self.specs[0], self.watch.run_dirs
-        split = evaluation_split(self.dataset, spec.data)
+        split = evaluation_split(self.dataset, spec.data, self.cache)
         loss = loss_of(spec.loss)
         predictor = Predictor(model, loss, self.dataset, self.device, spec.evaluation)
         labels_of = _Refined(self.specs, predictor, split) if spec.crf else _as_predicted

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli import export_verbs, night_verbs, perf_verbs
+from bench.cli import data_verbs, export_verbs, night_verbs, perf_verbs
 from bench.cli.options import (
     DEFAULT_PROFILE,
     DEFAULT_ROOT,
@@ -41,6 +41,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_verbs.data, name="data")
 app.add_typer(perf_verbs.perf, name="perf")
 app.add_typer(export_verbs.export, name="export")
 
@@ -271,21 +272,6 @@ def ui(
     from bench.cli.store import serve_ui
 
     serve_ui(root.resolve(), store, port)
-
-
-@app.command()
-def data(
-    name: Annotated[
-        str | None, typer.Argument(help="The data set to check; none lists all.")
-    ] = None,
-    data_root: DataRootOption = None,
-) -> None:
-    """List the data sets, or read every file of one and say what is there."""
-    from bench.cli.view import print_dataset
-    from bench.datasets import DATASETS
-
-    for entry in [name] if name else DATASETS:
-        print_dataset(entry, data_root, checked=name is not None)
 
 
 def _plans(names: list[str], profile: str, seeds: int | None, weights: Path | None) -> list[Plan]:

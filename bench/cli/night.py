@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from bench.cache import Cache
 from bench.cli.view import NightView
 from bench.errors import SeglossError, SpecError
 from bench.manifest import Manifest, remember
@@ -124,7 +125,8 @@ class Night:
                 if schedule.pending:
                     # Every file is read once before the first training, not in the night.
                     first = schedule.pending[0].specs[0]
-                    check_data(first, self.data_root)
+                    cache = Cache(self.root / "cache", typer.echo, verify=True)
+                    check_data(first, self.data_root, cache)
                     place_weights(self.root, first.model, self.resources.weights)
                 for plan in plans:
                     remember(self.root, plan.manifest)

@@ -15,7 +15,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench.cli.unfinished import unfinished, why
-from bench.errors import DataError
 from bench.manifest import Manifest, manifests
 from bench.rundir import State, run_dir
 from studies.ledger import DONE, current_state, states, summary
@@ -213,30 +212,6 @@ def print_trials(trials: list[Trial], parameter: str, metric: str) -> None:
         f"Best trial: {parameter} = {best.value:g} with {100 * best.mean:.2f} "
         f"(n = {len(best.scores)}). One noisy trial is no estimate: read the whole curve."
     )
-
-
-def print_dataset(name: str, data_root: Path | None, *, checked: bool) -> None:
-    """One data set: its classes and splits, and with ``checked`` what reading every file found."""
-    from bench.datasets import look_at
-
-    dataset = look_at(name, data_root)
-    console.print(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
-    if not checked:
-        console.print(f"  splits {', '.join(dataset.splits())}")
-        return
-    faults: list[DataError] = []
-    for split in dataset.splits():
-        try:
-            found = dataset.check([split])[split]
-        except DataError as error:
-            faults.append(error)
-            continue
-        size = "different sizes" if found.size is None else f"{found.size[0]} x {found.size[1]}"
-        console.print(f"  {split}: {found.count} images, {size}, digest {found.digest}")
-    if faults:
-        raise faults[0]
-    for line in dataset.about():
-        console.print(f"  {line}", soft_wrap=True)
 
 
 def _rows(manifest: Manifest, key: str) -> list[str]:

@@ -124,7 +124,7 @@ def test_two_runs_on_one_root_at_once(segloss, tiny_study, tiny_profile, tmp_pat
         (("status", "--root", "empty"), "no study was run here"),
         (("report", "losses", "--root", "empty"), "losses"),
         (("tune", "losses"), "no [search] section"),
-        (("data", "cityscapes"), "cityscapes"),
+        (("data", "check", "cityscapes"), "cityscapes"),
     ],
 )
 def test_verbs_refuse_what_is_not_there(segloss, tmp_path, arguments, part):
