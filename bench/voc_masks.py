@@ -34,21 +34,22 @@ def _read_png(path: Path) -> UInt8[np.ndarray, "h w"]:
             "indices; take the file of the archive, not one that was opened as RGB and saved"
         )
     stored = np.array(mask)
-    check_labels(stored, path, CLASSES - 1, _grey_hint(stored))
+    used = np.flatnonzero(np.bincount(stored.ravel()))
+    check_labels(stored, path, CLASSES - 1, _grey_hint(used))
     if mask.mode == "P":
-        _check_palette(mask, np.unique(stored), path)
+        _check_palette(mask, used, path)
     return stored
 
 
-def _grey_hint(stored: UInt8[np.ndarray, "h w"]) -> str:
+def _grey_hint(used: Int64[np.ndarray, " n"]) -> str:
     """What to say where all values are the greys of VOC's colours."""
     greys = np.array(Image.fromarray(palette(256)[None]).convert("L"))[0, [*range(CLASSES), 255]]
-    if not np.isin(stored, greys).all():
+    if not np.isin(used, greys).all():
         return ""
     return '; these are the greys of a palette mask after convert("L"): take the original'
 
 
-def _check_palette(mask: Image.Image, used: UInt8[np.ndarray, " n"], path: Path) -> None:
+def _check_palette(mask: Image.Image, used: Int64[np.ndarray, " n"], path: Path) -> None:
     """Raise where an index shows the colour of another class: the indices were renumbered."""
     flat = mask.getpalette("RGB") or []
     colours: Int64[np.ndarray, "m 3"] = np.array(flat, np.int64).reshape(-1, 3)

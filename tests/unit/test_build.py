@@ -11,8 +11,8 @@ from bench import build
 from bench.build import check_profile, check_run
 from bench.environment import check_installation, code_digest, environment
 from bench.errors import InstallError, SpecError
-from bench.profile import load_profile
-from bench.spec import CRFSpec, LossSpec, RunSpec
+from bench.profile import TuningSplit, load_profile
+from bench.spec import CRFSpec, DataSpec, LossSpec, RunSpec
 from losses import CrossEntropyLoss, SegmentationLoss
 
 PROFILE = load_profile("scenes-demo")
@@ -155,3 +155,22 @@ def test_a_headline_metric_that_the_data_set_does_not_have_is_refused():
     check_profile(PROFILE)
     with pytest.raises(SpecError, match=r"unknown metric 'miou_12'; did you mean 'miou'"):
         check_profile(PROFILE.model_copy(update={"metric": "miou_12"}))
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluate", "message"),
+    [
+        (("aug",), "trainval", r"tuning: 'trainval' shares images with 'val', which the tables"),
+        (("trainval",), "aug", r"tuning: 'trainval' shares images with 'val', which the tables"),
+        (("trainaug",), "train", r"data\.evaluate = 'train' shares images with trainaug"),
+    ],
+)
+def test_tuning_on_images_of_the_tables_is_refused(train, evaluate, message):
+    """VOC's splits overlap, whatever their names."""
+    data = DataSpec(name="voc", train=("trainaug",), evaluate="val")
+    voc = PROFILE.model_copy(update={"data": data, "metric": "miou_21"})
+    sound = TuningSplit(train=("aug",), evaluate="train")
+    check_profile(voc.model_copy(update={"tuning": sound}))
+    leaking = TuningSplit(train=train, evaluate=evaluate)
+    with pytest.raises(SpecError, match=message):
+        check_profile(voc.model_copy(update={"tuning": leaking}))
