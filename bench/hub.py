@@ -42,7 +42,9 @@ def hub_weights(backbone: str) -> dict[str, Tensor]:
 
 
 def _cached(backbone: str) -> bool:
-    name = get_pretrained_cfg(backbone).hf_hub_id
+    found = get_pretrained_cfg(backbone)
+    assert found is not None
+    name = str(found.hf_hub_id)
     return any(isinstance(try_to_load_from_cache(name, file), str) for file in STORED_AS)
 
 

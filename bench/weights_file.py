@@ -14,6 +14,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.models import get_pretrained_cfg
 from torch import Tensor
 
 from bench.errors import SpecError
@@ -76,10 +77,7 @@ def network_weights(path: Path, name: str) -> dict[str, Tensor]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        with path.open("rb") as file:
-            # Eight bytes of length, then JSON.
-            is_safetensors = file.read(9)[8:] == b"{"
-        stored = load_file(path) if is_safetensors else _unpickled(path)
+        stored = _loaded(path)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnpicklingError:
@@ -93,8 +91,14 @@ def _read(path: Path) -> dict[str, Tensor]:
     return _state_dict(stored, path)
 
 
-def _unpickled(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+def _loaded(path: Path) -> Any:
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:] == b"{":  # safetensors: eight bytes of length, then JSON
+        return load_file(path)
+    if start[:2] in (b"PK", b"\x80\x02"):  # torch: a zip archive, or before 1.6 a pickle
+        return torch.load(path, map_location="cpu", weights_only=True)
+    raise ValueError("it begins neither as torch's files do nor as safetensors")
 
 
 def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
@@ -102,7 +106,7 @@ def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
             stored = stored[key]
     if not isinstance(stored, Mapping) or not stored:
-        raise SpecError(f"{path}: holds no weights, but {type(stored).__name__} of nothing")
+        raise SpecError(f"{path}: holds no weights by name")
     for key, value in stored.items():
         if not isinstance(value, Tensor):
             raise SpecError(f"{path}: {key!r} is no tensor, but {type(value).__name__}")
@@ -115,7 +119,8 @@ def _network(name: str) -> tuple[Shapes, tuple[str, ...]]:
     """Shape of every weight of a timm network but its classifier's, and what those begin with."""
     with torch.device("meta"):
         network = timm.create_model(name)
-    names = network.pretrained_cfg.get("classifier") or ()
+    known = get_pretrained_cfg(name)
+    names = (known and known.classifier) or ()
     classifier = tuple(f"{part}." for part in ((names,) if isinstance(names, str) else names))
     return {
         key: value.shape

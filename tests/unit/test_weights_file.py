@@ -166,7 +166,7 @@ def with_code(path):
 
 
 def plain_pickle(path):
-    path.write_bytes(pickle.dumps(Harmful()))
+    path.write_bytes(pickle.dumps(Harmful(), protocol=2))
 
 
 def one_short(path):
@@ -183,9 +183,12 @@ BAD = {
     "code": (with_code, "holds more than tensors"),
     "a pickle": (plain_pickle, "holds more than tensors"),
     "an empty file": (lambda p: p.write_bytes(b""), "torn, or no file of weights"),
-    "text": (lambda p: p.write_text("<html>not found</html>"), "torn|holds more than tensors"),
-    "an empty dict": (lambda p: torch.save({}, p), "holds no weights"),
-    "a list": (lambda p: torch.save([torch.zeros(1)], p), "holds no weights, but list"),
+    "text": (
+        lambda p: p.write_text("<html>not found</html>"),
+        "torn, or no file of weights: it begins",
+    ),
+    "an empty dict": (lambda p: torch.save({}, p), "holds no weights by name"),
+    "a list": (lambda p: torch.save([torch.zeros(1)], p), "holds no weights by name"),
     "numbers": (lambda p: torch.save({"lr": 0.1}, p), "'lr' is no tensor, but float"),
     "a folder": (lambda p: p.mkdir(), "cannot be read: Is a directory"),
     "nothing": (lambda p: None, "cannot be read: No such file"),
