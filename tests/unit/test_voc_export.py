@@ -163,7 +163,7 @@ def test_another_data_set_or_no_place_for_the_archive_is_refused(tmp_path, devki
     scenes = evaluation(finished, data=DataSpec(name="scenes"))
     with pytest.raises(SpecError, match="is a run on 'scenes'; voc-test wants one on voc"):
         export_test(scenes, tmp_path / "out.tgz", "comp6", devkit)
-    with pytest.raises(SpecError, match="--out .*: give the name of a file in a folder that"):
+    with pytest.raises(SpecError, match=r"--out .*: give the name of a file in a folder that"):
         export_test(finished, tmp_path, "comp6", devkit)
 
 
