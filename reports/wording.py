@@ -70,8 +70,8 @@ def notes(
         )
     if any(column.kind == "cost" for column in table.columns):
         found.append(
-            "Times per image: median of the first images after a warm-up, while no other run of this "
-            "root worked; training time and memory as they were beside other runs."
+            "Times per image: median of the first images after a warm-up, while no other run of "
+            "this root worked; training time and memory as they were beside other runs."
         )
     if any(column.key in BORDER_METRICS for column in table.columns):
         found.append(

@@ -3,6 +3,7 @@
 python tests/perf/evaluation_image.py
 """
 
+import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -55,7 +56,8 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - started)
     base = median(seconds["predict"][1:])
     for name, taken in seconds.items():
-        print(f"{name:24} {1e3 * median(taken[1:]):8.2f} ms  {median(taken[1:]) / base:6.1%}")
+        figures = f"{1e3 * median(taken[1:]):8.2f} ms  {median(taken[1:]) / base:6.1%}"
+        sys.stdout.write(f"{name:24} {figures}\n")
 
 
 if __name__ == "__main__":
