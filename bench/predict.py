@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -77,10 +78,8 @@ class Predictor:
         if not self._averages:
             return self._logits(image, size, *views[0])[0]
         # Added up as they come, so that a further view takes time but no memory.
-        total = self.loss.probabilities(self._logits(image, size, *views[0]))
-        for view in views[1:]:
-            total += self.loss.probabilities(self._logits(image, size, *view))
-        return total[0] / len(views)
+        seen = (self.loss.probabilities(self._logits(image, size, *view)) for view in views)
+        return reduce(torch.add, seen)[0] / len(views)
 
     def _logits(
         self, image: Float[Tensor, "1 3 h w"], size: Size, scale: float, flip: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench.samples import BORDER_METRICS
 from reports.stats import Estimate
 
 if TYPE_CHECKING:
@@ -69,8 +70,13 @@ def notes(
         )
     if any(column.kind == "cost" for column in table.columns):
         found.append(
-            "Times per image: median of the first images, while no other run of this root worked; "
-            "training time and memory as they were beside other runs."
+            "Times per image: median of the first images after a warm-up, while no other run of "
+            "this root worked; training time and memory as they were beside other runs."
+        )
+    if any(column.key in BORDER_METRICS for column in table.columns):
+        found.append(
+            "boundary_mIoU: Boundary IoU, in bands inside each mask, 2 % of the diagonal wide; "
+            "trimap_mIoU_w: at pixels with another label at most w away."
         )
     if any(cell.doubtful for row in table.rows for cell in row.cells):
         found.append(

@@ -212,3 +212,16 @@ def test_row_that_stands_twice_in_a_table_counts_once():
     assert "1 run is missing" in summary(built)
     assert sum("seed 2: queued" in note for note in built.notes) == 1
     assert list(curve_data(study, runs, table).dropna()["x"]) == [2.0, 4.0]
+
+
+def test_a_score_that_older_runs_lack_is_missing_from_theirs_alone():
+    """In percent where it is there, with a word on what it measures; no row is refused."""
+    new = {f"CE/{seed}": {"final/trimap_miou_3": 0.3} for seed in SEEDS}
+    columns = ("trimap_miou_3", "miou")
+    (table,) = build_tables(manifest(columns=columns), frame(**new))
+    assert cell(table, "CE", "trimap_miou_3").value.mean == pytest.approx(30)
+    assert cell(table, "RMI df=2", "trimap_miou_3").missing
+    assert cell(table, "RMI df=2", "miou").value is not None
+    assert any("trimap_mIoU_w: at pixels" in note for note in table.notes)
+    (table,) = build_tables(manifest(columns=columns), frame())
+    assert all(cell(table, label, "trimap_miou_3").missing for label in SCORES)
