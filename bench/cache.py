@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from jaxtyping import UInt8
 
 from bench.errors import SpecError
 from bench.rundir import read_json, write_json
-from bench.samples import Entry, Prepare, Split, load_entries, read_entries, split_digest
+from bench.samples import Entry, Prepare, Split, described, load_entries, read_entries, split_digest
 from bench.spec import Strict, parse
 
 INDEX = "index.json"
@@ -66,12 +66,14 @@ class Cache:
 
         Raises DataError at the first fault of the data set.
         """
-        request = _request(entries, prepare)
-        if request is None:
-            return load_entries(entries, prepare)
-        place = self.folder / f"{name}-{request}"
         try:
-            source = _source(entries)
+            asked, files = described((prepare, [entry.read for entry in entries]))
+        except (pickle.PicklingError, AttributeError, TypeError):  # a function within a function
+            return load_entries(entries, prepare)
+        # Named by what is to be done with which files, whatever is in them.
+        place = self.folder / f"{name}-{hashlib.sha256(asked).hexdigest()[:12]}"
+        try:
+            source = _source(files)
             if found := self._open(place, source):
                 return found
             with _locked(place / LOCK):
@@ -97,24 +99,12 @@ class Cache:
         return None if self.verify and _content(split) != index.content else split
 
 
-def _request(entries: Sequence[Entry], prepare: Prepare) -> str | None:
-    """Digest of what is to be done with which files, whatever is in them; None if it is unknown."""
-    if not entries or not all(isinstance(entry.read, partial) for entry in entries):
-        return None
-    try:
-        asked = pickle.dumps((prepare, [entry.read for entry in entries]))
-    except (pickle.PicklingError, AttributeError, TypeError):  # a function within a function
-        return None
-    return hashlib.sha256(asked).hexdigest()[:12]
-
-
-def _source(entries: Sequence[Entry]) -> str:
+def _source(files: Sequence[Path]) -> str:
     """Digest of what decides the pixels: the files by size and time, the decoder and our code."""
     content = hashlib.sha256(f"{PIL.__version__} {np.__version__} {_code()}".encode())
-    for entry in entries:
-        for path in entry.files:
-            found = path.stat()
-            content.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
+    for file in dict.fromkeys(files):
+        found = file.stat()
+        content.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
     return content.hexdigest()[:12]
 
 

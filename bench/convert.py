@@ -102,7 +102,7 @@ def _convert_split(
 
 
 def _copy_image(entry: Entry, folder: Path) -> bool:
-    source = entry.files[0]
+    source = entry.image_file
     path = folder / f"{entry.id}{source.suffix}"
     return _keep(
         path,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import pickle
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
@@ -46,20 +47,39 @@ Prepare = Callable[[Sample], Sample]
 class Entry:
     """One image of a split, not read yet; ``read`` raises DataError where a file is at fault.
 
-    It is a partial of a module's own function, because its arguments tell what decides the pixels:
-    each file is a Path among them, the image's first.
+    It can be pickled, and each file is a Path in it, the image's first: so it tells what decides
+    the pixels.
     """
 
     id: str
     read: Callable[[], Sample]
 
     @property
-    def files(self) -> list[Path]:
-        """The files that are read, the image's first; none where a sample is drawn."""
-        if not isinstance(self.read, partial):
-            return []
-        arguments = (*self.read.args, *self.read.keywords.values())
-        return [argument for argument in arguments if isinstance(argument, Path)]
+    def image_file(self) -> Path:
+        """The file of the image, for a data set that has files."""
+        return described(self.read)[1][0]
+
+
+class _Describer(pickle.Pickler):
+    """Notes every path on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.paths: list[Path] = []
+
+    def persistent_id(self, obj: object) -> str | None:
+        if not isinstance(obj, Path):
+            return None
+        self.paths.append(obj)
+        return str(obj)
+
+
+def described(what: object) -> tuple[bytes, list[Path]]:
+    """Bytes that tell all of ``what``, and the paths in it; raises what pickle raises."""
+    stream = io.BytesIO()
+    describer = _Describer(stream)
+    describer.dump(what)
+    return stream.getvalue(), describer.paths
 
 
 @dataclass(frozen=True)

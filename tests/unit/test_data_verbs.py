@@ -56,7 +56,7 @@ def test_check_says_what_is_there(segloss, camvid):
     digest = open_camvid(DataSpec(name="camvid"), camvid).load("val").digest
     done = segloss("check", "camvid", "--data-root", camvid, "--split", "val")
     assert done.exit_code == 0
-    first, second = done.stdout.splitlines()
+    first, second, *_ = done.stdout.splitlines()
     assert first == f"camvid val: 2 images, 6 x 8, digest {digest}"
     assert second.startswith("  pixels: sky 6.2 %, building 8.3 %, ")
     assert second.endswith("bicyclist 8.3 %, ignored 10.4 %")
