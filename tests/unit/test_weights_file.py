@@ -216,8 +216,8 @@ def test_three_keys_of_each_kind_are_shown(tmp_path):
     with pytest.raises(SpecError) as caught:
         network_weights(path, "resnet26")
     said = str(caught.value)
-    assert "1 missing (conv1.weight)" in said
-    assert "not known (conv1.0.weight; conv1.1.weight; conv1.1.bias; …)" in said
+    assert "17 missing (conv1.weight; layer1.0.downsample.0.weight; " in said
+    assert "33 not known (conv1.0.weight; conv1.1.weight; conv1.1.bias; …)" in said
 
 
 def test_the_digest_is_the_start_of_the_files_sha256(tmp_path):
