@@ -37,6 +37,13 @@ def experiment_id(file: Path, name: str) -> str | None:
     return str(found[0]) if found else None
 
 
+def experiment_names(file: Path) -> list[str]:
+    """The "study/profile" of every experiment that is not deleted; raises sqlite3.Error."""
+    query = "SELECT name FROM experiments WHERE lifecycle_stage = 'active' AND name LIKE '%/%'"
+    with _opened(file) as connection:
+        return sorted(str(name) for (name,) in connection.execute(query))
+
+
 def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRow]:
     """Every run of an experiment, or those of one segloss.role; raises sqlite3.Error."""
     runs = "SELECT run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active'"

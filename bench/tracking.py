@@ -24,7 +24,14 @@ from bench.manifest import Manifest
 from bench.mlflow_view import VIEW_KEY
 from bench.rundir import read_json
 from bench.spec import parse
-from bench.store_rows import RunRow, experiment_id, histories, local_file, run_rows
+from bench.store_rows import (
+    RunRow,
+    experiment_id,
+    experiment_names,
+    histories,
+    local_file,
+    run_rows,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -119,6 +126,21 @@ def _study_by_mlflow(uri: str, name: str) -> tuple[str, str, Path] | None:
             if path is not None:
                 return experiment.experiment_id, run.info.run_id, path
     return None
+
+
+def study_names(uri: str) -> list[str]:
+    """Every "study/profile" in the store."""
+    file = database(uri)
+    if file and not file.exists():
+        return []  # opening it would create it
+    if file:
+        try:
+            return experiment_names(file)
+        except sqlite3.Error:
+            pass
+    with connect(uri) as client:
+        names = [experiment.name for experiment in client.search_experiments()]
+    return [name for name in names if "/" in name]
 
 
 def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:

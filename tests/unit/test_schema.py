@@ -5,7 +5,7 @@ import pytest
 from bench.errors import SpecError
 from studies.schema import load_study, study_name
 
-SHIPPED = ["losses", "downsampling", "region-size", "lambda"]
+SHIPPED = ["losses", "downsampling", "region-size", "lambda", "camvid-classes", "voc-classes"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
