@@ -34,6 +34,11 @@ def test_a_fault_is_named(tiny_study, edit, old, new, message):
         load_study(str(tiny_study))
 
 
+def test_columns_by_class_can_be_asked_for(tiny_study, edit):
+    edit(tiny_study, '"infer_ms", "miou"', '"class_iou", "iou/sky", "miou_image"')
+    assert load_study(str(tiny_study)).tables["1"].columns == ("class_iou", "iou/sky", "miou_image")
+
+
 def test_an_unknown_study_names_the_nearest():
     """And says that a path works too."""
     with pytest.raises(SpecError, match=r"unknown study 'loses'; did you mean 'losses'\?.*\.toml"):
