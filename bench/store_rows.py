@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 from urllib.parse import quote, unquote, urlparse
 
 LEFT_OUT = ("segloss.setting.", "mlflow.")
@@ -59,13 +60,13 @@ def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRo
         unseen = " AND ".join(f"key NOT LIKE '{prefix}%'" for prefix in LEFT_OUT)
         columns = "SELECT run_uuid, key, value FROM"
         for run, key, value in connection.execute(f"{columns} params WHERE {chosen}", values):
-            found[run].params[key] = value
+            found[run].params[intern(key)] = value
         tags = f"{columns} tags WHERE {chosen} AND {unseen}"
         for run, key, value in connection.execute(tags, values):
-            found[run].tags[key] = value
+            found[run].tags[intern(key)] = value
         metrics = f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE {chosen}"
         for run, key, value, is_nan in connection.execute(metrics, values):
-            found[run].metrics[key] = math.nan if is_nan else value
+            found[run].metrics[intern(key)] = math.nan if is_nan else value
     return list(found.values())
 
 

@@ -165,14 +165,22 @@ def missing(table: Table) -> str:
 
 
 def _absent(table: Table) -> list[str]:
-    """Columns that no finished run has a number for."""
+    """Columns that no finished run has a number for, and rows of which only some runs have."""
     ours = [row for row in table.rows if not row.reference and row.seeds]
     keys = [
         column.key
         for i, column in enumerate(table.columns)
         if column.kind in ("score", "cost", "class") and all(row.cells[i].missing for row in ours)
     ]
-    return [f"No run has {_and(keys)}."] if ours and keys else []
+    found = [f"No run has {_and(keys)}."] if ours and keys else []
+    fewer = [
+        f"{row.label}: {column.key} of {cell.value.n if cell.value else 0} of {row.seeds}"
+        for row in {row.label: row for row in ours}.values()
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if column.kind in ("score", "cost", "class") and column.key not in keys
+        if (cell.value.n if cell.value else 0) < row.seeds
+    ]
+    return [*found, f"Finished runs without a number: {_listed(fewer)}."] if fewer else found
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

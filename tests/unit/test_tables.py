@@ -193,6 +193,12 @@ def test_value_of_an_unfinished_run_does_not_count():
     assert cell(table, "CE", "miou").value.n == 2
 
 
+def test_a_finished_run_without_its_number_is_said():
+    (table,) = build_tables(manifest(), frame(**{"RMI df=4/1": {"final/miou_11": math.nan}}))
+    assert cell(table, "RMI df=4", "miou").value.n == 2
+    assert "Finished runs without a number: RMI df=4: miou of 2 of 3." in table.notes
+
+
 def test_other_digest_is_found_and_marks_its_row_only():
     odd = frame(**{"RMI df=2/1": {"digest/init": "other"}})
     (check,) = [check for check in checks(odd) if check.odd]
