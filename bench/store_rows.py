@@ -70,6 +70,14 @@ def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRo
     return list(found.values())
 
 
+def artifact_uri(file: Path, run: str) -> str | None:
+    """Where a run's files are; None where there is no such run. Raises sqlite3.Error."""
+    query = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
+    with _opened(file) as connection:
+        found = connection.execute(query, (run,)).fetchone()
+    return str(found[0]) if found else None
+
+
 def histories(
     file: Path, runs: Sequence[str], keys: Sequence[str]
 ) -> dict[tuple[str, str], list[tuple[int, float]]]:
