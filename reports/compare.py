@@ -11,7 +11,7 @@ from bench.spec import Scalar
 from reports.frame import PER_STUDY, environments_differ, read_frame
 from reports.images import read_images
 from reports.model import Cell, Column, Table, TableRow
-from reports.scores import Scores, compare_rows
+from reports.scores import Scores, compare_rows, share_images
 from reports.stats import estimate
 from reports.tables import with_holm
 from reports.wording import certainty, header, population, seeds
@@ -75,7 +75,7 @@ def compare_studies(ours: Side, theirs: Side) -> Table:
     found += _same_runs(pairs)
     found.append(
         "Gain: percentage points, paired by seed. "
-        + population(min(ours.scores, theirs.scores, key=lambda scores: scores.imaged))
+        + population(share_images([ours.scores, theirs.scores]))
     )
     found += certainty(table)
     found += _alone(ours, theirs, [row.label for row, _ in pairs], [row.label for _, row in pairs])

@@ -80,10 +80,10 @@ class Images:
     runs: Mapping[str, ImageCounts] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def whole(self, run_ids: Iterable[str]) -> bool:
-        """Whether all of these runs have counts, and of the same images."""
+    def shared(self, run_ids: Iterable[str]) -> tuple[str, ...] | None:
+        """The images that all of these runs have counts of; None where one has not, or others."""
         ids = {self.runs[run].ids if run in self.runs else None for run in run_ids}
-        return len(ids) == 1 and None not in ids
+        return ids.pop() if len(ids) == 1 else None
 
 
 def compare_images(

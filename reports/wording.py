@@ -76,7 +76,7 @@ def notes(
     if any(column.kind == "gain" for column in table.columns):
         found.append(
             f"Gain over {base}: percentage points, paired by seed (a seed fixes initial weights, "
-            f"order and augmentation). {population(scores)}"
+            f"order and augmentation). {population(scores.imaged)}"
         )
         found += certainty(table)
     found += _absent(table)
@@ -105,9 +105,9 @@ def notes(
     return tuple(found)
 
 
-def population(scores: Scores) -> str:
+def population(imaged: bool) -> str:
     """Which other experiments the intervals of gains speak of."""
-    if scores.imaged:
+    if imaged:
         return "95 % intervals of gains in mIoU speak of other seeds and other images of this kind."
     return "95 % intervals of gains speak of other seeds on these images."
 

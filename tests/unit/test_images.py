@@ -1,5 +1,6 @@
 """Per-image matrices as a report reads them, and the tables that come of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from bench.spec import Scalar
 from reports.compare import Side, compare_studies, differing_conditions
 from reports.effects import effect_table, effects, measure_table
 from reports.frame import checks
-from reports.images import image_counts, read_images
+from reports.images import Images, image_counts, read_images
 from reports.scores import Scores
+from reports.stats import compare
 from reports.tables import build_tables
 from reports.wording import difference_named
 
@@ -196,6 +198,41 @@ def test_scores_of_different_things_are_refused(tmp_path):
     theirs = Side("old", scores(tmp_path, "b", **{"data.name": "voc"}))
     with pytest.raises(SpecError, match=r"different things .*data.name toy against voc"):
         compare_studies(ours, theirs)
+
+
+def test_studies_scored_on_other_images_are_compared_over_seeds_alone(tmp_path):
+    ours, theirs = scores(tmp_path, "a", 1), scores(tmp_path, "b", 2)
+    counts = {
+        i: replace(c, ids=tuple(f"o{n}" for n in c.ids)) for i, c in theirs.images.runs.items()
+    }
+    other = Scores(theirs.manifest, theirs.frame, Images(counts))
+    table = compare_studies(Side("new", ours), Side("old", other))
+    plain = compare(ours.of("CE", "miou"), theirs.of("CE", "miou"))
+    assert plain is not None
+    assert table.rows[0].cells[2].value == plain.gain
+    assert any("other seeds on these images" in note for note in table.notes)
+
+
+def test_what_came_over_a_network_is_fetched_once(tmp_path, monkeypatch):
+    frame = made(tmp_path)
+    files = {
+        run: Path(place.removeprefix("file://")) / "confusion.npz"
+        for run, place in zip(frame["mlflow_run_id"], frame["artifact_uri"], strict=True)
+    }
+    asked = []
+
+    def fetch(uri: str, run: str, path: str) -> Path:
+        asked.append(run)
+        return files[run]
+
+    monkeypatch.setattr("reports.images.fetch_artifact", fetch)
+    frame["artifact_uri"] = "mlflow-artifacts:/1"
+    first = read_images("http://store", frame, "miou", tmp_path / "cache")
+    again = read_images("http://store", frame, "miou", tmp_path / "cache")
+    assert len(asked) == len(frame)
+    assert {i: c.score for i, c in first.runs.items()} == {
+        i: c.score for i, c in again.runs.items()
+    }
 
 
 def test_the_same_run_on_both_sides_is_said(tmp_path):
