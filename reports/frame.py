@@ -90,9 +90,10 @@ def _class_order(runs: list[RunRecord]) -> list[str]:
 
 def _outcome(run: RunRecord | None) -> dict[str, object]:
     if run is None:
-        return dict.fromkeys(("mlflow_run_id", "artifact_uri", "result", "role", "reason")) | {
-            "status": "queued"
-        }
+        unknown: dict[str, object] = dict.fromkeys(
+            ("mlflow_run_id", "artifact_uri", "result", "role", "reason")
+        )
+        return unknown | {"status": "queued"}
     digests = {
         f"digest/{key.removeprefix('segloss.digest.')}": value
         for key, value in run.tags.items()
