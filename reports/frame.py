@@ -90,10 +90,8 @@ def _class_order(runs: list[RunRecord]) -> list[str]:
 
 def _outcome(run: RunRecord | None) -> dict[str, object]:
     if run is None:
-        unknown: dict[str, object] = dict.fromkeys(
-            ("mlflow_run_id", "artifact_uri", "result", "role", "reason")
-        )
-        return unknown | {"status": "queued"}
+        absent = {"mlflow_run_id": None, "artifact_uri": None, "result": None, "role": None}
+        return {**absent, "status": "queued", "reason": None}
     digests = {
         f"digest/{key.removeprefix('segloss.digest.')}": value
         for key, value in run.tags.items()
