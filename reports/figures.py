@@ -201,8 +201,8 @@ def _percent(frame: pd.DataFrame, row: Row, column: str) -> dict[int, float]:
 
 
 def _numbers(found: Estimate) -> dict[str, float]:
-    spread = found.half_width or 0.0
-    low, high = found.mean - spread, found.mean + spread
+    low = found.mean if found.low is None else found.low
+    high = found.mean if found.high is None else found.high
     return {"mean": found.mean, "low": low, "high": high, "n": found.n}
 
 

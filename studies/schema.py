@@ -28,13 +28,10 @@ from bench.spec import Scalar, Strict, parse, unknown
 
 Values = Scalar | tuple[Scalar, ...]
 METRIC_COLUMNS = (
-    "miou",
-    "infer_ms",
-    "train_s",
-    "peak_mem_mb",
-    "pixel_accuracy",
+    *("miou", "miou_11", "miou_12", "miou_image", "pixel_accuracy", "class_iou"),
     "thin_miou",
     *BORDER_METRICS,
+    *("infer_ms", "train_s", "evaluate_s", "peak_mem_mb"),
 )
 
 
@@ -76,7 +73,7 @@ class TableDefinition(Strict):
     @classmethod
     def _known_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
         for column in columns:
-            if column not in METRIC_COLUMNS and not column.startswith(("loss.", "crf.")):
+            if column not in METRIC_COLUMNS and not column.startswith(("loss.", "crf.", "iou/")):
                 raise ValueError(unknown("column", column, METRIC_COLUMNS))
         return columns
 

@@ -75,9 +75,9 @@ def test_hostile_name_is_shown_as_text_everywhere(files, page, store):
 
 def test_nothing_that_is_missing_is_silent(page, files):
     for text in (page.text, files.markdown.read_text()):
-        assert "Affinity, seed 0: diverged: loss is nan at step 10" in text
-        assert "Affinity, seed 1: failed: oom: 3 GB wanted" in text
-        assert "Affinity, seed 2: queued" in text
+        assert "diverged: loss is nan at step 10: Affinity (seed 0)" in text
+        assert "failed: oom: 3 GB wanted: Affinity (seed 1)" in text
+        assert "queued: Affinity (seed 2)" in text
 
 
 def test_conditions_are_stated_and_the_foreign_run_named(page):
@@ -118,7 +118,7 @@ def test_report_of_a_study_that_has_not_begun(fresh, tmp_path):
     files = build_report(fresh.uri, fresh.manifest.study, "tiny", tmp_path)
     text = Page(files.index.read_text()).text
     assert "No run has finished yet." in text
-    assert "CE, seed 0: queued" in text
+    assert "queued: CE (seeds 0, 1, 2)" in text
     assert files.figures == ()
 
 
