@@ -42,11 +42,11 @@ def check_papers(studies: Mapping[str, Study]) -> None:
 
 def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
     from reports.compare import read_side
-    from studies.schema import study_name
+    from studies.schema import profile_name, study_name
 
     folder, _, given = name.rpartition("/")
     study, _, held = given.partition("@")
     if not study:
         raise SpecError(f"{name!r} names no study: write [ROOT/]STUDY[@PROFILE]")
     uri = default_uri(Path(folder)) if folder else store or default_uri(root)
-    return read_side(name, uri, study_name(study), study_name(held or profile))
+    return read_side(name, uri, study_name(study), profile_name(held or profile))
