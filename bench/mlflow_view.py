@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from bench.manifest import Manifest, Row
-from bench.spec import Scalar
+from bench.spec import Scalar, digest
 
 VIEW_KEY = "segloss"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
@@ -29,6 +31,12 @@ def method_colours(manifest: Manifest) -> dict[str, str]:
     """A hex colour for each method, by order of first appearance; beyond seven they repeat."""
     methods = dict.fromkeys(row.method for row in manifest.rows.values())
     return {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(methods)}
+
+
+def slug(key: str) -> str:
+    """The key in lower case, digits and hyphens; different keys have different ones."""
+    plain = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")
+    return plain if plain == key else f"{plain[:40]}-{digest(key)[:6]}".lstrip("-")
 
 
 def varying(rows: Sequence[Row]) -> list[str]:
@@ -76,6 +84,16 @@ def _short(key: str, value: Scalar) -> str:
         return value
     words = key.rpartition(".")[2].split("_")
     return "".join(word[:1] for word in words) + f"{value}"
+
+
+def runs_url(base: str, experiment_id: str, mlflow_run_ids: Sequence[str]) -> str:
+    """Address of one run, or of several beside each other, in the MLflow pages at ``base``."""
+    # Without the workflow type MLflow opens its pages for language models, which stay empty here.
+    mode = "workflowType=machine_learning"
+    if len(mlflow_run_ids) == 1:
+        return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs/{mlflow_run_ids[0]}?{mode}"
+    runs, experiments = quote(json.dumps(mlflow_run_ids)), quote(json.dumps([experiment_id]))
+    return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}&{mode}"
 
 
 def headline(manifest: Manifest) -> str:
