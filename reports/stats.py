@@ -12,18 +12,39 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over ``n`` seeds; ``half_width`` of its interval is None below two seeds."""
+    """A mean over ``n`` seeds, from ``low`` to ``high``: None below two seeds, may be lopsided."""
 
     mean: float
-    half_width: float | None
+    low: float | None
+    high: float | None
     n: int
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the interval's length; None without one."""
+        if self.low is None or self.high is None:
+            return None
+        return (self.high - self.low) / 2
 
     @property
     def above_zero(self) -> bool | None:
         """Whether the whole interval lies above (True) or below (False) zero, or None."""
-        if self.half_width is None or abs(self.mean) <= self.half_width:
+        if self.low is None or self.high is None or self.low <= 0 <= self.high:
             return None
         return self.mean > 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours - theirs, paired; ``p`` is None below two pairs."""
+
+    gain: Estimate
+    p: float | None
+    """Of the exact sign-flip test over seeds, two-sided."""
+    floor: float | None
+    """The smallest p that so many seeds can give: 2 / 2**n."""
+    p_adjusted: float | None = None
+    """p by Holm over the comparisons of one table."""
 
 
 def estimate(values: Iterable[float]) -> Estimate | None:
@@ -34,11 +55,12 @@ def estimate(values: Iterable[float]) -> Estimate | None:
         return None
     mean = math.fsum(numbers) / n
     if n == 1:
-        return Estimate(mean, None, 1)
+        return Estimate(mean, None, None, 1)
     from scipy.stats import t
 
     quantile = float(t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return Estimate(mean, quantile * statistics.stdev(numbers) / math.sqrt(n), n)
+    spread = quantile * statistics.stdev(numbers) / math.sqrt(n)
+    return Estimate(mean, mean - spread, mean + spread, n)
 
 
 def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:

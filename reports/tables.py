@@ -62,7 +62,7 @@ def quoted(paper: PublishedTable) -> Table:
             label=row.method,
             name=row.method,
             cells=tuple(
-                Cell(value=Estimate(v, None, 0))
+                Cell(value=Estimate(v, None, None, 0))
                 for v in (*row.iou, *(row.values[n] for n in names))
             ),
             reference=True,
@@ -228,7 +228,7 @@ class _Builder:
 def _printed_cell(row: PublishedRow | None, name: str) -> Cell:
     if row is None or name not in row.values:
         return Cell(text="")
-    return Cell(value=Estimate(row.values[name], None, 0))
+    return Cell(value=Estimate(row.values[name], None, None, 0))
 
 
 def _mark_best(rows: list[TableRow], columns: Sequence[Column], scores: Any) -> list[TableRow]:

@@ -33,7 +33,11 @@ def table() -> Table:
         TableRow(
             "CE",
             EVIL,
-            (Cell(text="avg"), Cell(value=Estimate(40.123, 1.5, 3), doubtful=True), Cell(text="")),
+            (
+                Cell(text="avg"),
+                Cell(value=Estimate(40.123, 38.623, 41.623, 3), doubtful=True),
+                Cell(text=""),
+            ),
             seeds=3,
         ),
         TableRow(
@@ -41,8 +45,8 @@ def table() -> Table:
             "RMI",
             (
                 Cell(text="max"),
-                Cell(value=Estimate(45.0, None, 1), best=True),
-                Cell(value=Estimate(-0.5, 0.25, 2)),
+                Cell(value=Estimate(45.0, None, None, 1), best=True),
+                Cell(value=Estimate(-0.5, -0.75, -0.25, 2)),
             ),
             seeds=1,
         ),
@@ -50,7 +54,7 @@ def table() -> Table:
         TableRow(
             "CE* (paper)",
             "CE*",
-            (Cell(text=""), Cell(value=Estimate(77.21, None, 0)), Cell(text="")),
+            (Cell(text=""), Cell(value=Estimate(77.21, None, None, 0)), Cell(text="")),
             reference=True,
         ),
     )
