@@ -16,6 +16,7 @@ from bench.samples import class_iou, mean_known
 from bench.tracking import fetch_artifact
 from reports.frame import values
 from reports.tables import base_row
+from reports.wording import MINUS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ DIFFERENCES = {
     "{base} right, this wrong": LOST,
     "both wrong": BOTH,
 }
+COLOUR_NAMES = {GAINED: "blue", LOST: "orange", BOTH: "grey"}
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 
@@ -61,6 +63,11 @@ class Gallery:
     """Colour of each class, "#rrggbb"."""
     differences: dict[str, str]
 
+    @property
+    def colour_names(self) -> tuple[str, ...]:
+        """The differences' colours in words."""
+        return tuple(f"{COLOUR_NAMES[colour]} {what}" for what, colour in self.differences.items())
+
 
 @dataclass(frozen=True)
 class _Kept:
@@ -69,9 +76,7 @@ class _Kept:
     folder: Path
 
 
-def gallery(
-    uri: str, manifest: Manifest, frame: pd.DataFrame, table: Table
-) -> Gallery | None:
+def gallery(uri: str, manifest: Manifest, frame: pd.DataFrame, table: Table) -> Gallery | None:
     """What the runs of ``table`` predicted; None where no finished run kept a prediction."""
     for seed in manifest.seeds:
         kept = _kept(uri, frame, table, seed)
@@ -133,7 +138,7 @@ def _gallery(
         )
         order = list(gains)
         remarks = {
-            image: f"{gains[image]:+.2f} points, {order.index(image) + 1} of {len(gains)}"
+            image: f"{_signed(gains[image])} points, {order.index(image) + 1} of {len(gains)}"
             for image in choose(ranked, IMAGES)
         }
     strips = []
@@ -201,9 +206,7 @@ def _image_scores(uri: str, mlflow_run_id: str) -> dict[str, float]:
             ids, matrices = stored["ids"], stored["matrices"]
     except (OSError, ValueError, KeyError):
         return {}
-    return {
-        str(image): mean_known(class_iou(m)) for image, m in zip(ids, matrices, strict=True)
-    }
+    return {str(image): mean_known(class_iou(m)) for image, m in zip(ids, matrices, strict=True)}
 
 
 def legend(uri: str, frame: pd.DataFrame) -> dict[str, str]:
@@ -222,6 +225,10 @@ def _read(file: Path) -> Pixels:
 
     with Image.open(file) as opened:
         return np.asarray(opened.convert("RGB"))
+
+
+def _signed(gain: float) -> str:
+    return f"{gain:+.2f}".replace("-", MINUS)
 
 
 def _rgb(colour: str) -> tuple[int, ...]:

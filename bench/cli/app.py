@@ -199,12 +199,19 @@ def report(
     profile: ProfileOption = DEFAULT_PROFILE,
     root: RootOption = DEFAULT_ROOT,
     store: StoreOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Build it anew while runs start and end.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Mark what is new: yesterday, 8h, 2026-05-01.")
+    ] = None,
 ) -> None:
     """Build tables, figures and index.html from the store."""
-    from bench.cli.store import write_report
+    from bench.cli.store import watch_report, write_report
     from studies.schema import study_name
 
-    write_report(root.resolve(), store, study_name(study), study_name(profile))
+    make = watch_report if watch else write_report
+    make(root.resolve(), store, study_name(study), study_name(profile), since=since)
 
 
 @app.command()

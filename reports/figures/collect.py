@@ -32,6 +32,7 @@ class Figure:
     alt: str
     table: str | None = None
     """Key of the table it stands under; None for a section of its own."""
+    on_page: bool = True
 
 
 def figures_of(uri: str, manifest: Manifest, frame: pd.DataFrame) -> list[Figure]:
@@ -115,9 +116,7 @@ def _seeds(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Fi
     yield Figure("seeds", "Seeds", drawing, caption, f"{caption} {'; '.join(spans)}.")
 
 
-def _training(
-    uri: str, manifest: Manifest, frame: pd.DataFrame, table: Table
-) -> Iterator[Figure]:
+def _training(uri: str, manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Figure]:
     panels = {
         title: data
         for title, key in TRAINING.items()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from reports.figures.ink import (
     INK,
     MARKERS,
+    WIDTH,
     Drawing,
     Look,
     band,
@@ -16,12 +19,43 @@ from reports.figures.ink import (
     looks,
     short,
 )
+from reports.gallery import Gallery, Strip, Tile
 from reports.wording import header
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Looks = dict[str, Look]
+COLUMNS = 10
+"""Pictures beside each other at most; what is more goes on below, in lines of equal length."""
+
+
+def draw_gallery(name: str, shown: Gallery) -> Drawing:
+    """The strips of a gallery: image, truth and predictions in a line, differences under them."""
+    height, width = shown.strips[0].given[0].pixels.shape[:2]
+    pictures = len(shown.strips[0].given) + len(shown.strips[0].rows)
+    columns = math.ceil(pictures / math.ceil(pictures / COLUMNS))
+    lines = [line for strip in shown.strips for line in _lines(strip, columns)]
+    inches = len(lines) * (WIDTH / columns * height / width + 0.16)
+    with canvas(name, inches) as made:
+        panels = made.figure.subplots(len(lines), columns, squeeze=False)
+        for axes in panels.flat:
+            axes.set_axis_off()
+        for y, line in enumerate(lines):
+            for x, tile in enumerate(line):
+                if tile:
+                    panels[y][x].imshow(tile.pixels, interpolation="none")
+                    panels[y][x].set_title(short(tile.caption, 20), fontsize=5, pad=1.5)
+    return made.drawing
+
+
+def _lines(strip: Strip, columns: int) -> Iterator[list[Tile | None]]:
+    """Two lines for every ``columns`` pictures: what is shown, and the differences below."""
+    above: list[Tile | None] = [*strip.given, *(tile for tile, _ in strip.rows)]
+    below = [None] * len(strip.given) + [tile for _, tile in strip.rows]
+    for start in range(0, len(above), columns):
+        yield above[start : start + columns]
+        yield below[start : start + columns]
 
 
 def draw_curve(name: str, data: pd.DataFrame, x: str, score: str) -> Drawing:
@@ -50,7 +84,7 @@ def draw_gains(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
     names = list(dict.fromkeys(data["class"]))
     labels = list(dict.fromkeys(data["label"]))
     handles: dict[str, Any] = {}
-    with canvas(name, 1.0 + 0.11 * len(names) * (len(labels) + 1)) as made:
+    with canvas(name, 0.9 + 0.085 * len(names) * (len(labels) + 1)) as made:
         axes = made.figure.add_subplot()
         axes.axvline(0, color=INK, linewidth=0.6)
         for i, label in enumerate(labels):

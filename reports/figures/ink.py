@@ -25,8 +25,15 @@ WIDTH = 6.8
 INK = "#010101"
 """Becomes the page's text colour."""
 MARKERS = "osD^vPX"
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (0, (3, 1)))
-NAME_LENGTH = 32
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.2)),
+    (0, (6, 2, 1, 2)),
+    (0, (2.5, 1)),
+    (0, (9, 2)),
+    (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+)
 
 
 @dataclass(frozen=True)
@@ -110,10 +117,10 @@ def legend(figure: Figure, handles: dict[str, Any]) -> None:
         figure.legend(list(handles.values()), names, loc="outside upper left", ncols=columns)
 
 
-def short(name: str) -> str:
+def short(name: str, length: int = 32) -> str:
     """A name that leaves room for the figure; tables print it in full."""
     name = " ".join(name.split())
-    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def _themed(svg: str, name: str) -> str:

@@ -14,7 +14,14 @@ from reports.model import Cell, Column, Table, TableRow
 from reports.render.terminal import VERDICTS, name_of, parts, plain
 from reports.wording import DAGGER, DASH, MINUS, PLUS_MINUS
 
-PACKAGES = ("[T1]{fontenc}", "[utf8]{inputenc}", "{adjustbox}", "{array}", "{booktabs}", "{graphicx}")
+PACKAGES = (
+    "[T1]{fontenc}",
+    "[utf8]{inputenc}",
+    "{adjustbox}",
+    "{array}",
+    "{booktabs}",
+    "{graphicx}",
+)
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -43,6 +50,7 @@ SPECIAL = {
     "’": "'",
 }
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+SIZE = r"width=\linewidth,height=0.75\textheight,keepaspectratio"
 WIDE = 8
 """From so many columns on a table is set in the wide form."""
 LONG_NAME = 36
@@ -55,10 +63,11 @@ def latex(table: Table) -> str:
     wide = len(table.columns) >= WIDE
     headers = [_header(column, turned=wide) for column in table.columns]
     lines = [
-        r"\begin{table}",
+        r"\begin{table}[htbp]",
         r"\centering",
         rf"\caption{{{escape(table.caption)}}}",
         rf"\label{{tab:{slug(table.key)}}}",
+        r"\medskip",
         r"\begin{adjustbox}{max width=\linewidth}",
         rf"\begin{{tabular}}{{{_first_column(table)}{'r' * len(table.columns)}}}",
         r"\toprule",
@@ -87,6 +96,8 @@ def macros(tables: Sequence[Table]) -> str:
     lines = ["% One macro per cell: table, row, column. A paper that uses them follows a new run."]
     for table in tables:
         for row, column, cell in _cells(table):
+            if not _cell(cell, column):
+                continue
             name = _unused(macro_name(table.key, row.label, column.key), used)
             lines.append(rf"\newcommand{{\{name}}}{{{_cell(cell, column)}}}")
     return "\n".join(lines) + "\n"
@@ -113,8 +124,8 @@ def paper(title: str, figures: Sequence[tuple[str, str]]) -> str:
     ]
     for file, caption in figures:
         lines += [
-            r"\begin{figure}",
-            rf"\centering\includegraphics[width=\linewidth]{{{file}}}",
+            r"\begin{figure}[htbp]",
+            rf"\centering\includegraphics[{SIZE}]{{{file}}}",
             rf"\caption{{{escape(caption)}}}",
             r"\end{figure}",
         ]
@@ -156,8 +167,9 @@ def _stacked(table: Table, row: TableRow) -> Iterator[str]:
     """The row's means in one line, its intervals in a smaller one under them."""
     shown = [(cell, parts(cell, column)) for _, column, cell in _cells_of(table, row)]
     means = [_bold(escape(mean + DAGGER * cell.doubtful), cell) for cell, (mean, _) in shown]
-    yield " & ".join([escape(name_of(row)), *means]) + r" \\"
-    if any(spread for _, (_, spread) in shown):
+    under = any(spread for _, (_, spread) in shown)
+    yield " & ".join([escape(name_of(row)), *means]) + (r" \\[-3pt]" if under else r" \\")
+    if under:
         spreads = [rf"\scriptsize {escape(spread)}" if spread else "" for _, (_, spread) in shown]
         yield " & ".join(["", *spreads]) + r" \\[2pt]"
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from reports.figures.collect import Figure
 from reports.frame import Check, checks, values
 from reports.gallery import Gallery, Tile
 from reports.model import Cell, Table
+from reports.news import News
+from reports.published import find_published
 from reports.render.latex import latex
 from reports.render.pixels import data_uri
 from reports.render.records import rows_csv
@@ -30,8 +32,6 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 BUDGET = 3_000_000
 """Bytes of all pictures together, so that a report stays below 5 MB."""
 WIDTHS = (320, 160, 80)
-LOCAL_PAGES = "http://127.0.0.1:5000"
-"""Where `segloss ui` serves a store that is a file."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,6 @@ class Origin:
     experiment_id: str
     mlflow_run_id: str
     command: str
-
-
-@dataclass(frozen=True)
-class News:
-    """What is new since a moment: the runs that finished after it."""
-
-    since: str
-    lines: tuple[str, ...]
-    mlflow_run_ids: frozenset[str] = field(default=frozenset())
 
 
 def page(
@@ -91,7 +82,8 @@ def page(
         seeds=seeds(len(manifest.seeds)),
         summary=summary(tables[0]),
         tables=tables,
-        figures=[(figure, Markup(figure.drawing.svg)) for figure in figures],
+        numbers=_numbers(manifest),
+        figures=[(figure, Markup(figure.drawing.svg)) for figure in figures if figure.on_page],
         gallery=shown,
         news=news,
         settings=_grouped(manifest),
@@ -106,6 +98,15 @@ def page(
         origin=origin,
         study_link=runs_url(origin.pages, origin.experiment_id, [origin.mlflow_run_id]),
     )
+
+
+def _numbers(manifest: Manifest) -> dict[str, str]:
+    """The paper's number of each table that repeats one, such as "1b"."""
+    head = str(manifest.settings.get("model.head"))
+    found = {
+        table.key: find_published(table.paper, head) for table in manifest.tables if table.paper
+    }
+    return {key: paper.key for key, paper in found.items() if paper}
 
 
 def _copies(table: Table) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Tables for programs: CSV with one line per cell, and JSON; docs/report-files.md has every field."""
+"""Tables for programs: CSV by cell, and JSON; docs/report-files.md says what each field is."""
 
 from __future__ import annotations
 

@@ -73,6 +73,9 @@ for (const place of document.querySelectorAll("[data-copies]")) {
   place.setAttribute("aria-live", "polite");
 }
 
+// Paper has no way to open what is closed.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((list) => (list.open = true)));
+
 // Pictures: a click, or Enter, shows one at the size of the window; Escape puts it back.
 const dialog = make("dialog", { "aria-label": "Enlarged picture" });
 const shown = make("div", { class: "enlarged" });
