@@ -1,4 +1,4 @@
-"""Views of a study that MLflow's pages open by name: one of all runs, one per table. No mlflow here.
+"""Views of a study that MLflow's pages open by name: all runs, and each table. No mlflow here.
 
 The format is MLflow's own and undocumented (read off 3.15 to 3.17); writing a view is optional, so
 whoever writes it must be able to do without.

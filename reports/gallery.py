@@ -100,7 +100,7 @@ def gain_by_image(uri: str, ours: str, base: str) -> dict[str, float]:
 def choose(ids: Sequence[str], count: int) -> list[str]:
     """``count`` of the ``ids`` at even quantiles, the first and the last among them."""
     if len(ids) <= count:
-        return list(ids)
+        return [*ids]
     places = np.linspace(0, len(ids) - 1, count).round().astype(int)
     return [ids[place] for place in places]
 

@@ -87,7 +87,7 @@ def _boundary(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator
 
 def _cost(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Figure]:
     data = of.cost_data(manifest, frame, table)
-    if data["label"].nunique() < 2:
+    if len(set(data["label"])) < 2:
         return
     costs = ", ".join(header(cost) for cost in dict.fromkeys(data["cost"]))
     caption = (
@@ -105,7 +105,7 @@ def _cost(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Fig
 
 def _seeds(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Figure]:
     data = of.seed_data(manifest, frame, table)
-    if data["seed"].nunique() < 2:
+    if len(set(data["seed"])) < 2:
         return
     caption = f"{_score(manifest)} of every finished run; the bar is the mean of a row."
     spans = [

@@ -65,7 +65,7 @@ def draw_curve(name: str, data: pd.DataFrame, x: str, score: str) -> Drawing:
     with canvas(name, 2.9) as made:
         axes = made.figure.add_subplot()
         for key, look in looks(series).items():
-            points = data[data["series"] == key]
+            points = data.loc[data["series"] == key, :]
             if points["x"].isna().to_numpy().all():
                 level = points["mean"].iloc[0]
                 handles[key] = axes.axhline(level, color=look.colour, linestyle=look.dashes)
@@ -130,8 +130,8 @@ def draw_cost(name: str, data: pd.DataFrame, looks: Looks, score: str) -> Drawin
     with canvas(name, 3.1) as made:
         panels = made.figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
         for axes, cost in zip(panels, costs, strict=True):
-            points = data[data["cost"] == cost]
-            front = points[points["front"]].sort_values("spent")
+            points = data.loc[data["cost"] == cost, :]
+            front = points.loc[points["front"], :].sort_values("spent")
             axes.step(
                 front["spent"], front["mean"], where="post", color=INK, linewidth=0.7, alpha=0.5
             )
