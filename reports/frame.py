@@ -29,13 +29,16 @@ class Check:
     """The digest that most runs have; None where no run has one."""
     odd: tuple[tuple[str, int], ...]
     """(label, seed) of the runs that differ from it."""
+    values: tuple[str, ...] = ()
+    """What those runs have instead."""
 
 
 def read_frame(uri: str, study: str, profile: str) -> tuple[StudyRecord, pd.DataFrame]:
     """The study's record in the store and its runs frame; raises StoreError where it is not there.
 
     Lines follow the manifest (a run that never started is there too, as "queued"). Columns: label,
-    method, seed, run_id, mlflow_run_id, role, status, reason, updated (seconds since the epoch);
+    method, seed, run_id, mlflow_run_id, artifact_uri, result (its digest), role, status, reason,
+    updated (seconds since the epoch);
     each setting under its own name ("loss.pooling"); final/<metric> and iou/<class> in 0..1;
     cost/<cost>; digest/<name>.
     """
@@ -73,13 +76,8 @@ def _class_order(runs: list[RunRecord]) -> list[str]:
 
 def _outcome(run: RunRecord | None) -> dict[str, object]:
     if run is None:
-        return {
-            "mlflow_run_id": None,
-            "role": None,
-            "status": "queued",
-            "reason": None,
-            "updated": None,
-        }
+        unknown = ("mlflow_run_id", "artifact_uri", "result", "role", "reason", "updated")
+        return dict.fromkeys(unknown) | {"status": "queued"}
     digests = {
         f"digest/{key.removeprefix('segloss.digest.')}": value
         for key, value in run.tags.items()
@@ -88,6 +86,8 @@ def _outcome(run: RunRecord | None) -> dict[str, object]:
     metrics = {key: value for key, value in run.metrics.items() if key.startswith(GROUPS)}
     return {
         "mlflow_run_id": run.mlflow_run_id,
+        "artifact_uri": run.artifact_uri,
+        "result": run.tags.get("segloss.result"),
         "role": run.role,
         "status": run.status,
         "reason": run.reason,
@@ -131,5 +131,5 @@ def _check(rows: pd.DataFrame, name: str, seed: int | None) -> Check:
     # Each run counts once, however many rows show it.
     value = known.drop_duplicates(["run_id"])[column].mode().iloc[0]
     odd = known.loc[known[column] != value, :]
-    pairs = zip(odd["label"], odd["seed"], strict=True)
-    return Check(name, seed, str(value), tuple((label, int(s)) for label, s in pairs))
+    pairs = tuple((label, int(s)) for label, s in zip(odd["label"], odd["seed"], strict=True))
+    return Check(name, seed, str(value), pairs, tuple(map(str, odd[column])))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Row, Table
 from bench.rundir import read_json
-from bench.samples import class_iou, mean_known
+from bench.store_rows import local_file
 from bench.tracking import fetch_artifact
-from reports.frame import values
+from reports.images import ImageCounts
+from reports.scores import Scores
 from reports.tables import base_row
 from reports.wording import MINUS
 
@@ -72,28 +74,28 @@ class Gallery:
 @dataclass(frozen=True)
 class _Kept:
     row: Row
-    mlflow_run_id: str
+    run_id: str
     folder: Path
 
 
-def gallery(uri: str, manifest: Manifest, frame: pd.DataFrame, table: Table) -> Gallery | None:
+def gallery(uri: str, scores: Scores, table: Table) -> Gallery | None:
     """What the runs of ``table`` predicted; None where no finished run kept a prediction."""
-    for seed in manifest.seeds:
-        kept = _kept(uri, frame, table, seed)
+    for seed in scores.manifest.seeds:
+        kept = _kept(uri, scores.frame, table, seed)
         if kept:
-            return _gallery(uri, manifest, frame, kept, seed)
+            return _gallery(uri, scores, kept, seed)
     return None
 
 
-def gain_by_image(uri: str, ours: str, base: str) -> dict[str, float]:
-    """Percentage points of per-image mIoU that one run gains over another, lowest first.
+def gain_by_image(ours: ImageCounts | None, base: ImageCounts | None) -> dict[str, float]:
+    """Percentage points of each image's own mIoU that one run gains over another, lowest first.
 
-    An image's mIoU is the mean over the classes that are true or predicted in it. Empty where one
-    of the two kept no confusion matrices.
+    Empty where one of the two kept no matrices, or of other images.
     """
-    mine, theirs = _image_scores(uri, ours), _image_scores(uri, base)
-    gains = {image: 100 * (mine[image] - theirs[image]) for image in mine if image in theirs}
-    known = {image: gain for image, gain in gains.items() if np.isfinite(gain)}
+    if ours is None or base is None or ours.ids != base.ids:
+        return {}
+    gains = dict(zip(ours.ids, 100 * (ours.of_images - base.of_images), strict=True))
+    known = {image: float(gain) for image, gain in gains.items() if np.isfinite(gain)}
     return dict(sorted(known.items(), key=lambda pair: (pair[1], pair[0])))
 
 
@@ -116,15 +118,14 @@ def difference_map(truth: Pixels, base: Pixels, ours: Pixels) -> Pixels:
     return found
 
 
-def _gallery(
-    uri: str, manifest: Manifest, frame: pd.DataFrame, kept: list[_Kept], seed: int
-) -> Gallery:
+def _gallery(uri: str, scores: Scores, kept: list[_Kept], seed: int) -> Gallery:
     base = _base(kept)
-    hero = _leader(manifest, frame, [k for k in kept if k is not base]) or base
+    hero = _leader(scores, [k for k in kept if k is not base]) or base
     first = kept[0].folder
     ids = [file.name.removesuffix(".truth.png") for file in sorted(first.glob("*.truth.png"))]
     ids = [i for i in ids if all((k.folder / f"{i}.prediction.png").exists() for k in kept)]
-    gains = gain_by_image(uri, hero.mlflow_run_id, base.mlflow_run_id)
+    counts = scores.images.runs
+    gains = gain_by_image(counts.get(hero.run_id), counts.get(base.run_id))
     ranked = [image for image in gains if image in ids]
     if hero is base or not ranked:
         rule = f"The first of the {len(ids)} images that every run keeps, at seed {seed}."
@@ -150,7 +151,7 @@ def _gallery(
     return Gallery(
         rule=rule,
         strips=tuple(strips),
-        legend=legend(uri, frame),
+        legend=legend(uri, scores.frame),
         differences={k.format(base=base.row.label): v for k, v in DIFFERENCES.items()},
     )
 
@@ -176,10 +177,9 @@ def _kept(uri: str, frame: pd.DataFrame, table: Table, seed: int) -> list[_Kept]
         runs = frame.loc[(frame["label"] == row.label) & (frame["seed"] == seed), :]
         if runs["status"].iloc[0] != "finished":
             continue
-        run = str(runs["mlflow_run_id"].iloc[0])
-        folder = fetch_artifact(uri, run, "predictions")
+        folder = _artifact(uri, runs.iloc[0], "predictions")
         if folder is not None and any(folder.glob("*.prediction.png")):
-            found.append(_Kept(row, run, folder))
+            found.append(_Kept(row, str(runs["run_id"].iloc[0]), folder))
     return found
 
 
@@ -188,36 +188,28 @@ def _base(kept: list[_Kept]) -> _Kept:
     return next(k for k in kept if k.row is row)
 
 
-def _leader(manifest: Manifest, frame: pd.DataFrame, kept: list[_Kept]) -> _Kept | None:
-    means = [
-        (float(np.mean(list(found.values()))), k)
-        for k in kept
-        if (found := values(frame, k.row.label, f"final/{manifest.metric}"))
-    ]
+def _leader(scores: Scores, kept: list[_Kept]) -> _Kept | None:
+    found = [(scores.of(k.row.label, "miou").values(), k) for k in kept]
+    means = [(fmean(values), k) for values, k in found if values]
     return max(means, key=lambda pair: pair[0])[1] if means else None
-
-
-def _image_scores(uri: str, mlflow_run_id: str) -> dict[str, float]:
-    file = fetch_artifact(uri, mlflow_run_id, "confusion.npz")
-    if file is None:
-        return {}
-    try:
-        with np.load(file) as stored:
-            ids, matrices = stored["ids"], stored["matrices"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return {str(image): mean_known(class_iou(m)) for image, m in zip(ids, matrices, strict=True)}
 
 
 def legend(uri: str, frame: pd.DataFrame) -> dict[str, str]:
     """The colour of each class in the predictions, "#rrggbb"; empty where no run has finished."""
-    for run in frame.loc[frame["status"] == "finished", "mlflow_run_id"]:
-        file = fetch_artifact(uri, run, "result.json")
+    for _, run in frame.loc[frame["status"] == "finished", :].iterrows():
+        file = _artifact(uri, run, "result.json")
         result = read_json(file) if file else None
         if result:
             colours = ("#" + bytes(colour).hex() for colour in result.get("palette", ()))
             return dict(zip(result["classes"], colours, strict=False))
     return {}
+
+
+def _artifact(uri: str, run: pd.Series, path: str) -> Path | None:
+    place = str(run["artifact_uri"] or "")
+    if place.startswith("file:"):
+        return local_file(place, path)
+    return fetch_artifact(uri, run["mlflow_run_id"], path)
 
 
 def _read(file: Path) -> Pixels:

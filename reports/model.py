@@ -29,6 +29,9 @@ class Cell:
     missing: bool = False
     """A number was due here and no run gave it; the row's ``reasons`` say why."""
     best: bool = False
+    """The highest mean, and above every other row by its paired interval."""
+    tied: bool = False
+    """One of those that cannot be told from the highest mean, itself included."""
     doubtful: bool = False
     """A run behind it was made under other conditions than its neighbours."""
     comparison: Comparison | None = None

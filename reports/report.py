@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 from bench.mlflow_view import pages_at
 from bench.tracking import StudyRecord
+from reports.effects import effect_table, measure_table
 from reports.figures.collect import Figure, figures_of
 from reports.figures.draw import draw_gallery
 from reports.frame import read_frame
 from reports.gallery import Gallery, gallery
+from reports.images import read_images
 from reports.model import Table
 from reports.news import News, news
 from reports.render import latex, markdown
 from reports.render.page import Origin, page
 from reports.render.records import rows_csv, tables_json
 from reports.render.terminal import one_line, text
+from reports.scores import Scores
 from reports.tables import build_tables, class_tables
 from reports.wording import summary
 
@@ -70,8 +73,11 @@ def build_report(
     """
     record, frame = read_frame(uri, study, profile)
     manifest = record.manifest
-    tables = [*build_tables(manifest, frame), *class_tables(manifest, frame)]
-    shown = gallery(uri, manifest, frame, manifest.tables[0])
+    images = read_images(uri, frame, manifest.metric, cache=out_dir.parent / "cache")
+    scores = Scores(manifest, frame, images)
+    extra = filter(None, (measure_table(scores), effect_table(scores)))
+    tables = [*build_tables(manifest, frame, images), *class_tables(manifest, frame), *extra]
+    shown = gallery(uri, scores, manifest.tables[0])
     figures = [*figures_of(uri, manifest, frame), *_predictions(shown)]
     fresh = news(manifest, frame, since) if since else None
     origin = Origin(

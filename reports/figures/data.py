@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.manifest import Manifest, Row, Table
 from bench.mlflow_view import varying
-from bench.tracking import read_history
+from bench.tracking import read_histories
 from reports.frame import classes, values
 from reports.stats import Estimate, difference, estimate
 from reports.tables import base_row
@@ -105,8 +105,8 @@ def training_data(uri: str, frame: pd.DataFrame, table: Table, key: str) -> pd.D
     for row in distinct(table):
         by_step: dict[int, list[float]] = {}
         runs = frame.loc[(frame["label"] == row.label) & frame["role"].isin(["train", "tune"]), :]
-        for run in runs["mlflow_run_id"]:
-            for step, value in read_history(uri, run, key):
+        for points in read_histories(uri, list(runs["mlflow_run_id"]), [key]).values():
+            for step, value in points:
                 if math.isfinite(value):
                     by_step.setdefault(step, []).append(value)
         lines += [

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.mlflow_view import slug
 from reports.model import Cell, Column, Table, TableRow
-from reports.render.terminal import VERDICTS, name_of, parts, plain
+from reports.render.terminal import VERDICTS, name_of, notes_of, parts, plain
 from reports.wording import DAGGER, DASH, MINUS, PLUS_MINUS
 
 PACKAGES = (
@@ -80,7 +80,7 @@ def latex(table: Table) -> str:
         lines += _stacked(table, row) if wide else [_row(table, row)]
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}", ""]
     lines += [r"\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright"]
-    lines += [rf"{escape(note)}\par" for note in table.notes]
+    lines += [rf"{escape(note)}\par" for note in notes_of(table)]
     return "\n".join([*lines, r"\end{minipage}", r"\end{table}"]) + "\n"
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from reports.model import Table
-from reports.render.terminal import name_of, plain
+from reports.render.terminal import name_of, notes_of, plain
 
 
 def markdown(table: Table) -> str:
@@ -22,7 +22,7 @@ def markdown(table: Table) -> str:
             for escaped in [escape(plain(cell, column))]
         ]
         lines.append(_pipes([escape(name_of(row)), *cells]))
-    notes = [f"- {escape(note)}" for note in table.notes]
+    notes = [f"- {escape(note)}" for note in notes_of(table)]
     head = f"**{escape(table.title)}.** {escape(table.scale)}"
     return "\n".join([head, "", *lines, "", *notes]) + "\n"
 

@@ -22,7 +22,7 @@ from reports.published import find_published
 from reports.render.latex import latex
 from reports.render.pixels import data_uri
 from reports.render.records import rows_csv
-from reports.render.terminal import VERDICTS, chance, name_of, parts
+from reports.render.terminal import VERDICTS, chance, notes_of, parts
 from reports.wording import seeds, summary
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def page(
     environment.globals.update(
         parts=parts,
         chance=chance,
-        name_of=name_of,
+        notes_of=notes_of,
         verdicts=VERDICTS,
         link=link,
         is_new=lambda cell: bool(fresh.intersection(cell.links)),

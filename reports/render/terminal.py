@@ -6,8 +6,14 @@ from reports.model import Cell, Column, Table, TableRow
 from reports.wording import DAGGER, DASH, number
 
 BEST = "*"
-VERDICTS = {"agrees": "=", "differs": "\N{NOT EQUAL TO}", "cannot tell": "?"}
-"""How a verdict on the published number is marked beside it."""
+VERDICTS = {"agrees": "=", "differs": "\N{NOT EQUAL TO}", "cannot tell": ""}
+"""How a verdict on the published number is marked; most cannot tell, so that has no mark."""
+
+VERDICTS_NOTE = (
+    f"Against the paper: {VERDICTS['agrees']} agrees, {VERDICTS['differs']} differs, no mark: "
+    "cannot tell. A score is judged by its interval, where the experiment is the same; a gain by "
+    "its sign, where its interval leaves one."
+)
 
 
 def parts(cell: Cell, column: Column) -> tuple[str, str]:
@@ -23,8 +29,8 @@ def parts(cell: Cell, column: Column) -> tuple[str, str]:
 def plain(cell: Cell, column: Column) -> str:
     """A cell in one line: a dagger where its runs do not match their neighbours, a verdict."""
     text = " ".join(filter(None, parts(cell, column))) + (DAGGER if cell.doubtful else "")
-    marks = [VERDICTS[cell.verdict]] if cell.verdict else []
-    return " ".join([text, *marks, *filter(None, [chance(cell)])])
+    mark = VERDICTS[cell.verdict] if cell.verdict else ""
+    return " ".join(filter(None, [text, mark, chance(cell)]))
 
 
 def chance(cell: Cell) -> str:
@@ -32,6 +38,12 @@ def chance(cell: Cell) -> str:
     told = cell.comparison
     p = told and (told.p if told.p_adjusted is None else told.p_adjusted)
     return "" if p is None else f"p {p:.2g}"
+
+
+def notes_of(table: Table) -> list[str]:
+    """The table's notes, and what the marks in its cells mean."""
+    judged = any(cell.verdict for row in table.rows for cell in row.cells)
+    return [*table.notes, VERDICTS_NOTE] if judged else list(table.notes)
 
 
 def name_of(row: TableRow) -> str:
@@ -52,7 +64,7 @@ def text(table: Table) -> str:
         fields = [field.rjust(width) for field, width in zip(line[1:], widths[1:], strict=True)]
         printed.append("  ".join([line[0].ljust(widths[0]), *fields]).rstrip())
     printed.insert(1, "-" * max(map(len, printed)))
-    notes = [one_line(note) for note in table.notes]
+    notes = [one_line(note) for note in notes_of(table)]
     if any(cell.best for row in table.rows for cell in row.cells):
         notes.append(f"{BEST} printed bold elsewhere.")
     return "\n".join([one_line(table.caption), "", *printed, "", *notes]) + "\n"

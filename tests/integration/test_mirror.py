@@ -65,8 +65,10 @@ def test_a_run_carries_all_that_a_reader_needs(fresh):
     assert run.params["label"] == "RMI"
     assert run.params["loss.name"] == "rmi"
     assert run.params["seed"] == "1"
-    assert run.tags["segloss.setting.loss.pooling"] == "avg"
-    assert run.tags["segloss.setting.recipe.steps"] == "40"
+    with connect(fresh.uri) as client:
+        tags = client.get_run(run.mlflow_run_id).data.tags
+    assert tags["segloss.setting.loss.pooling"] == "avg"
+    assert tags["segloss.setting.recipe.steps"] == "40"
     assert run.tags["segloss.digest.init"] == "init1"
     assert run.metrics["iou/sign symbol"] == pytest.approx(
         result["class_iou"]["sign symbol"], abs=1e-5
