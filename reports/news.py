@@ -37,11 +37,11 @@ def moment(text: str, now: datetime | None = None) -> datetime:
     days = {"today": 0, "yesterday": 1}
     if text.lower() in days:
         return midnight - timedelta(days=days[text.lower()])
-    if span := re.fullmatch(r"(\d{1,6})([mhd])", text):
-        return now - timedelta(**{UNITS[span[2]]: int(span[1])})
     try:
+        if span := re.fullmatch(r"(\d{1,6})([mhd])", text):
+            return now - timedelta(**{UNITS[span[2]]: int(span[1])})
         found = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise SpecError(
             f"--since {text}: no moment such as yesterday, 8h, 2026-05-01 or 2026-05-01T22:00"
         ) from None
