@@ -115,6 +115,8 @@ def _trial_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
         return _said(error)
     if not isinstance(terms, dict) or not all(isinstance(t, torch.Tensor) for t in terms.values()):
         return f"terms() must return a dict of tensors by name, got {type(terms).__name__}"
+    if taken := sorted(set(terms) & {"loss", "lr", "miou"}):
+        return f"terms() calls a term {taken[0]!r}, which is a curve of every training; rename it"
     return None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 from urllib.parse import quote, unquote, urlparse
 
 LEFT_OUT = ("segloss.setting.", "mlflow.")
@@ -37,6 +38,13 @@ def experiment_id(file: Path, name: str) -> str | None:
     return str(found[0]) if found else None
 
 
+def experiment_names(file: Path) -> list[str]:
+    """The "study/profile" of every experiment that is not deleted; raises sqlite3.Error."""
+    query = "SELECT name FROM experiments WHERE lifecycle_stage = 'active' AND name LIKE '%/%'"
+    with _opened(file) as connection:
+        return sorted(str(name) for (name,) in connection.execute(query))
+
+
 def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRow]:
     """Every run of an experiment, or those of one segloss.role; raises sqlite3.Error."""
     runs = "SELECT run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active'"
@@ -52,14 +60,22 @@ def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRo
         unseen = " AND ".join(f"key NOT LIKE '{prefix}%'" for prefix in LEFT_OUT)
         columns = "SELECT run_uuid, key, value FROM"
         for run, key, value in connection.execute(f"{columns} params WHERE {chosen}", values):
-            found[run].params[key] = value
+            found[run].params[intern(key)] = value
         tags = f"{columns} tags WHERE {chosen} AND {unseen}"
         for run, key, value in connection.execute(tags, values):
-            found[run].tags[key] = value
+            found[run].tags[intern(key)] = value
         metrics = f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE {chosen}"
         for run, key, value, is_nan in connection.execute(metrics, values):
-            found[run].metrics[key] = math.nan if is_nan else value
+            found[run].metrics[intern(key)] = math.nan if is_nan else value
     return list(found.values())
+
+
+def artifact_uri(file: Path, run: str) -> str | None:
+    """Where a run's files are; None where there is no such run. Raises sqlite3.Error."""
+    query = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
+    with _opened(file) as connection:
+        found = connection.execute(query, (run,)).fetchone()
+    return str(found[0]) if found else None
 
 
 def histories(

@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,15 @@ from bench.manifest import Manifest
 from bench.rundir import read_json
 from bench.saved_view import VIEW_KEY
 from bench.spec import parse
-from bench.store_rows import RunRow, experiment_id, histories, local_file, run_rows
+from bench.store_rows import (
+    RunRow,
+    artifact_uri,
+    experiment_id,
+    experiment_names,
+    histories,
+    local_file,
+    run_rows,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -121,6 +129,21 @@ def _study_by_mlflow(uri: str, name: str) -> tuple[str, str, Path] | None:
     return None
 
 
+def study_names(uri: str) -> list[str]:
+    """Every "study/profile" in the store."""
+    file = database(uri)
+    if file and not file.exists():
+        return []  # opening it would create it
+    if file:
+        try:
+            return experiment_names(file)
+        except sqlite3.Error:
+            pass
+    with connect(uri) as client:
+        names = [experiment.name for experiment in client.search_experiments()]
+    return [name for name in names if "/" in name]
+
+
 def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
     """All trainings and evaluations of a study that ever started."""
     fullest: dict[str, RunRow] = {}
@@ -194,19 +217,27 @@ def read_histories(
             return histories(file, mlflow_run_ids, keys)
         except sqlite3.Error:
             pass
-    pairs = ((run, key) for run in mlflow_run_ids for key in keys)
-    found = {pair: read_history(uri, *pair) for pair in pairs}
+    with connect(uri) as client:
+        found = {
+            (run, key): sorted((m.step, m.value) for m in client.get_metric_history(run, key))
+            for run in mlflow_run_ids
+            for key in keys
+        }
     return {pair: points for pair, points in found.items() if points}
 
 
 def read_history(uri: str, mlflow_run_id: str, key: str) -> list[tuple[int, float]]:
     """(step, value) of one metric of one run, by step; empty where it was never logged."""
-    with connect(uri) as client:
-        return sorted((m.step, m.value) for m in client.get_metric_history(mlflow_run_id, key))
+    return read_histories(uri, [mlflow_run_id], [key]).get((mlflow_run_id, key), [])
 
 
 def fetch_artifact(uri: str, mlflow_run_id: str, path: str) -> Path | None:
     """A local copy of a run's file or folder (for a local store the file itself), or None."""
+    if file := database(uri):
+        with suppress(sqlite3.Error):
+            place = artifact_uri(file, mlflow_run_id)
+            if place is None or place.startswith("file:"):
+                return local_file(place or "", path)
     with connect(uri) as client:
         from mlflow.exceptions import MlflowException
 

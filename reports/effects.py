@@ -55,7 +55,7 @@ def effect_table(scores: Scores) -> Table | None:
     table = _table(scores, "effects", "Effect of each setting", columns, with_holm(lines))
     what = (
         "Mean over all pairs of rows that differ in this setting alone, paired by seed; "
-        f"percentage points. {population(scores)}"
+        f"percentage points. {population(scores.imaged)}"
     )
     return replace(table, notes=(what, *certainty(table)))
 
@@ -120,7 +120,7 @@ def measure_table(scores: Scores) -> Table | None:
         lines.append(TableRow(row.label, row.label, cells, len(scores.runs(row.label))))
     title = f"Gain over {base.label} by measure"
     table = _table(scores, "measures", title, columns, with_holm(lines))
-    notes = [f"Percentage points, paired by seed. {population(scores)}"]
+    notes = [f"Percentage points, paired by seed. {population(scores.imaged)}"]
     if scores.imaged and known[2:]:
         notes.append("Near borders and of thin classes: of other seeds on these images.")
     if BY_IMAGE in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from bench.errors import DataError
 from bench.rundir import write_whole
 from bench.samples import mean_known
 from bench.store_rows import local_file
@@ -79,10 +81,10 @@ class Images:
     runs: Mapping[str, ImageCounts] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def whole(self, run_ids: Iterable[str]) -> bool:
-        """Whether all of these runs have counts, and of the same images."""
+    def shared(self, run_ids: Iterable[str]) -> tuple[str, ...] | None:
+        """The images that all of these runs have counts of; None where one has not, or others."""
         ids = {self.runs[run].ids if run in self.runs else None for run in run_ids}
-        return len(ids) == 1 and None not in ids
+        return ids.pop() if len(ids) == 1 else None
 
 
 def compare_images(
@@ -120,10 +122,12 @@ def read_images(uri: str, frame: pd.DataFrame, metric: str, cache: Path | None =
             counts = _read(uri, run, metric, cache)
             stored = run.get(f"final/{metric}")
             if stored is None or not abs(counts.score / 100 - stored) <= ROUNDED:
-                raise ValueError("its matrices do not add up to its score")
+                raise DataError("its matrices do not add up to its score")
             runs[run["run_id"]] = counts
-        except (StoreError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            why = str(error) if isinstance(error, ValueError | StoreError) else f"{FILE} is torn"
+        except (DataError, StoreError) as error:
+            faults.setdefault(str(error), []).append(f"{run['label']}, seed {run['seed']}")
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            why = f"{FILE} is torn"
             faults.setdefault(why, []).append(f"{run['label']}, seed {run['seed']}")
     return Images(
         runs,
@@ -149,11 +153,11 @@ def image_counts(
 def _read(uri: str, run: Mapping[str, Any], metric: str, cache: Path | None) -> ImageCounts:
     file = _file(uri, run, cache)
     if file is None:
-        raise ValueError(f"the store has no {FILE}")
+        raise DataError(f"the store has no {FILE}")
     with np.load(file) as stored:
         ids, matrices = stored["ids"], stored["matrices"]
     if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or len(ids) != len(matrices):
-        raise ValueError(f"{FILE} holds no matrix for each image")
+        raise DataError(f"{FILE} holds no matrix for each image")
     return image_counts(tuple(map(str, ids)), matrices, metric)
 
 

@@ -29,10 +29,15 @@ class Scores:
     images: Images = field(default_factory=Images)
 
     @cached_property
+    def image_ids(self) -> tuple[str, ...] | None:
+        """The images that every finished run has matrices of; None where one has not."""
+        finished = self.frame.loc[self.frame["status"] == "finished", "run_id"]
+        return self.images.shared(finished)
+
+    @property
     def imaged(self) -> bool:
         """Whether intervals speak of other images: every finished run has its matrices."""
-        finished = self.frame.loc[self.frame["status"] == "finished", "run_id"]
-        return self.images.whole(finished)
+        return self.image_ids is not None
 
     def runs(self, label: str) -> dict[int, str]:
         """The finished runs of a row by seed."""
@@ -92,9 +97,8 @@ def _compared(pairs: Sequence[tuple[Row, Row]], key: str) -> Comparison | None:
     if key == BY_IMAGE or _on_images(pairs, key):
         seeds = set.intersection(*(set(side) for pair in counts for side in pair))
         if len({side[seed].ids for pair in counts for side in pair for seed in seeds}) == 1:
-            return compare_images(
-                [(ours, theirs) for ours, theirs in counts], sorted(seeds), key == BY_IMAGE
-            )
+            sides = [(ours, theirs) for ours, theirs in counts]
+            return compare_images(sides, sorted(seeds), key == BY_IMAGE)
     values = [[scores.of(label, key) for scores, label in pair] for pair in pairs]
     seeds = set.intersection(*(set(side) for pair in values for side in pair))
     ours, theirs = (
@@ -105,6 +109,11 @@ def _compared(pairs: Sequence[tuple[Row, Row]], key: str) -> Comparison | None:
 
 def _on_images(pairs: Sequence[tuple[Row, Row]], key: str) -> bool:
     sides = [scores for pair in pairs for scores, _ in pair]
-    return all(s.imaged and s.metric(key) == s.manifest.metric for s in sides) and (
-        len({s.manifest.metric for s in sides}) == 1
-    )
+    headline = all(s.metric(key) == s.manifest.metric for s in sides)
+    return headline and share_images(sides)
+
+
+def share_images(studies: Sequence[Scores]) -> bool:
+    """Whether gains between these studies speak of other images: all scored the same ones."""
+    ids = {(scores.manifest.metric, scores.image_ids) for scores in studies}
+    return len(ids) == 1 and studies[0].imaged

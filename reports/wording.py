@@ -30,6 +30,8 @@ def unit(key: str) -> str:
 
 def header(key: str) -> str:
     """A column's heading, such as "mIoU (%)", "infer (ms)" or "pixel_accuracy (%)"."""
+    if key == "miou_image":
+        return "mIoU per image (%)"
     name, _, last = key.rpartition("_")
     return f"{name if last in UNITS else key.replace('miou', 'mIoU')}{unit(key)}"
 
@@ -74,9 +76,10 @@ def notes(
     if any(column.kind == "gain" for column in table.columns):
         found.append(
             f"Gain over {base}: percentage points, paired by seed (a seed fixes initial weights, "
-            f"order and augmentation). {population(scores)}"
+            f"order and augmentation). {population(scores.imaged)}"
         )
         found += certainty(table)
+    found += _absent(table)
     found += scores.images.notes
     if any(column.kind == "cost" for column in table.columns):
         found.append(
@@ -102,11 +105,11 @@ def notes(
     return tuple(found)
 
 
-def population(scores: Scores) -> str:
-    """Which other experiments the interval of a gain in the headline metric speaks of."""
-    if scores.imaged:
-        return "Its 95 % interval in mIoU speaks of other seeds and of other images of this kind."
-    return "Its 95 % interval speaks of other seeds on these images."
+def population(imaged: bool) -> str:
+    """Which other experiments the intervals of gains speak of."""
+    if imaged:
+        return "95 % intervals of gains in mIoU speak of other seeds and other images of this kind."
+    return "95 % intervals of gains speak of other seeds on these images."
 
 
 def certainty(table: Table) -> list[str]:
@@ -135,13 +138,15 @@ def certainty(table: Table) -> list[str]:
 
 
 def difference_named(check: Check) -> str:
-    """What differs and where, such as "code abc instead of def (RMI, seed 1)"."""
+    """What differs and where, such as "code abc against def (RMI, seed 1)"."""
     groups: dict[str, list[str]] = {}
-    for (label, seed), value in zip(check.odd, check.values, strict=True):
-        groups.setdefault(value, []).append(f"{label}, seed {seed}")
+    details = check.details or check.values
+    for (label, seed), what in zip(check.odd, details, strict=True):
+        groups.setdefault(what, []).append(f"{label}, seed {seed}")
     return "; ".join(
-        f"{check.name} {value} instead of {check.value} ({_listed(places)})"
-        for value, places in groups.items()
+        f"{check.name} {what}{'' if check.details else f' against {check.value}'} "
+        f"({_listed(places)})"
+        for what, places in groups.items()
     )
 
 
@@ -157,6 +162,25 @@ def missing(table: Table) -> str:
         + _listed([f"{label} (seed{'s' * (len(s) > 1)} {', '.join(s)})" for label, s in by.items()])
         for why, by in groups.items()
     )
+
+
+def _absent(table: Table) -> list[str]:
+    """Columns that no finished run has a number for, and rows of which only some runs have."""
+    ours = [row for row in table.rows if not row.reference and row.seeds]
+    keys = [
+        column.key
+        for i, column in enumerate(table.columns)
+        if column.kind in ("score", "cost", "class") and all(row.cells[i].missing for row in ours)
+    ]
+    found = [f"No run has {_and(keys)}."] if ours and keys else []
+    fewer = [
+        f"{row.label}: {column.key} of {cell.value.n if cell.value else 0} of {row.seeds}"
+        for row in {row.label: row for row in ours}.values()
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if column.kind in ("score", "cost", "class") and column.key not in keys
+        if (cell.value.n if cell.value else 0) < row.seeds
+    ]
+    return [*found, f"Finished runs without a number: {_listed(fewer)}."] if fewer else found
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

@@ -26,7 +26,11 @@ from bench.profile import read_toml
 from bench.spec import Scalar, Strict, parse, unknown
 
 Values = Scalar | tuple[Scalar, ...]
-METRIC_COLUMNS = ("miou", "infer_ms", "train_s", "peak_mem_mb", "pixel_accuracy")
+METRIC_COLUMNS = (
+    *("miou", "miou_11", "miou_12", "miou_image", "pixel_accuracy", "class_iou"),
+    *("boundary_miou", "thin_miou", *(f"trimap_miou_{width}" for width in (1, 3, 5, 10, 20))),
+    *("infer_ms", "train_s", "evaluate_s", "peak_mem_mb"),
+)
 
 
 class MethodDefinition(Strict):
@@ -67,7 +71,7 @@ class TableDefinition(Strict):
     @classmethod
     def _known_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
         for column in columns:
-            if column not in METRIC_COLUMNS and not column.startswith(("loss.", "crf.")):
+            if column not in METRIC_COLUMNS and not column.startswith(("loss.", "crf.", "iou/")):
                 raise ValueError(unknown("column", column, METRIC_COLUMNS))
         return columns
 

@@ -215,6 +215,20 @@ def report(
 
 
 @app.command()
+def compare(
+    ours: Annotated[str, typer.Argument(metavar="A", help="[ROOT/]STUDY[@PROFILE]")],
+    theirs: Annotated[str, typer.Argument(metavar="B", help="The same of what it is held against")],
+    profile: ProfileOption = DEFAULT_PROFILE,
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+) -> None:
+    """Compare two studies, profiles or roots row by row; say what else differs."""
+    from bench.cli.comparing import print_comparison
+
+    print_comparison(ours, theirs, profile=profile, root=root, store=store)
+
+
+@app.command()
 def sync(
     root: RootOption = DEFAULT_ROOT,
     store: StoreOption = None,
@@ -258,6 +272,7 @@ def data(
 
 def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]:
     from bench.build import check_profile, resolve_loss
+    from bench.cli.comparing import check_papers
     from bench.errors import SpecError
     from bench.profile import load_profile
     from studies.plan import plan
@@ -266,6 +281,7 @@ def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]
     profile = load_profile(profile_name)
     check_profile(profile)
     studies = {study_name(name): load_study(name) for name in names}
+    check_papers(studies)
     if len(studies) < len(names):
         raise SpecError(f"two studies go by one name: {', '.join(names)}; rename a file")
     return [

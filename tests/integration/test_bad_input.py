@@ -53,6 +53,12 @@ def test_unknown_key_in_a_study(segloss, tiny_study, tiny_profile, edit, tmp_pat
     refused(done, tmp_path, "tiny-study.toml", "unknown key 'colour'")
 
 
+def test_a_published_table_that_is_none(segloss, tiny_study, tiny_profile, edit, tmp_path):
+    edit(tiny_study, "[tables.1]", '[tables.1]\npaper = "9z"')
+    done = segloss("plan", tiny_study, "--profile", tiny_profile, "--root", "out")
+    refused(done, tmp_path, "tables.1.paper: unknown published table '9z'")
+
+
 def test_region_larger_than_the_downsampled_map(segloss, tiny_study, tiny_profile, edit, tmp_path):
     edit(tiny_study, "downsample_factor = 4", "downsample_factor = 16\nloss.region_size = 7")
     done = segloss("run", tiny_study, "--profile", tiny_profile, "--root", "out")

@@ -110,6 +110,10 @@ def test_a_plug_in_loss_has_a_digest_of_its_own(tmp_path, monkeypatch):
     ("terms", "message"),
     [
         ("return logits.mean()", r"terms\(\) must return a dict of tensors by name, got Tensor"),
+        (
+            "return {'miou': logits.mean()}",
+            "calls a term 'miou', which is a curve of every training",
+        ),
         ("return {'own': logits.men()}", r"AttributeError: .*has no attribute 'men'"),
     ],
 )

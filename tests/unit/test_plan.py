@@ -88,7 +88,9 @@ def test_labels_tell_rows_apart_by_what_varies():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["losses", "downsampling", "region-size", "lambda"])
+@pytest.mark.parametrize(
+    "name", ["losses", "downsampling", "region-size", "camvid-classes", "lambda"]
+)
 def test_labels_name_every_option_that_differs_from_a_row_of_the_same_method(name):
     """Told by comparing each row with each other."""
     rows = list(made(name).manifest.rows.values())

@@ -5,7 +5,7 @@ import pytest
 from bench.errors import SpecError
 from studies.schema import load_study, study_name
 
-SHIPPED = ["losses", "downsampling", "region-size", "lambda"]
+SHIPPED = ["losses", "downsampling", "region-size", "lambda", "camvid-classes", "voc-classes"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -32,6 +32,11 @@ def test_a_fault_is_named(tiny_study, edit, old, new, message):
     edit(tiny_study, old, new)
     with pytest.raises(SpecError, match=message):
         load_study(str(tiny_study))
+
+
+def test_columns_by_class_can_be_asked_for(tiny_study, edit):
+    edit(tiny_study, '"infer_ms", "miou"', '"class_iou", "iou/sky", "miou_image"')
+    assert load_study(str(tiny_study)).tables["1"].columns == ("class_iou", "iou/sky", "miou_image")
 
 
 def test_an_unknown_study_names_the_nearest():
