@@ -10,10 +10,10 @@ from bench.manifest import Manifest, Row
 from bench.spec import Scalar
 from reports.frame import PER_STUDY, environments_differ, read_frame
 from reports.images import read_images
+from reports.marks import with_holm
 from reports.model import Cell, Column, Table, TableRow
 from reports.scores import Scores, compare_rows, share_images
 from reports.stats import estimate
-from reports.tables import with_holm
 from reports.wording import certainty, header, population, seeds
 
 MEASURED = ("data.name", "data.evaluate", "data.evaluate_images", "data.void")

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from bench.manifest import Row
 from bench.mlflow_view import varying
 from bench.spec import Scalar
+from reports.marks import with_holm
 from reports.model import Cell, Column, Table, TableRow
 from reports.scores import BY_IMAGE, Scores, mean_comparison
-from reports.tables import base_row, with_holm
+from reports.tables import base_row, titled
 from reports.wording import certainty, header, population, seeds
 
 MEASURES = (
@@ -151,4 +152,5 @@ def _table(
 ) -> Table:
     manifest = scores.manifest
     scale = f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}."
-    return Table(key, title, scale, columns, tuple(rows), len(manifest.seeds))
+    whole = titled(title, manifest)
+    return Table(key, whole, scale, columns, tuple(rows), len(manifest.seeds))

@@ -12,10 +12,11 @@ from bench.manifest import Table as Wanted
 from bench.mlflow_view import ABSENT
 from reports.frame import Check, checks, classes
 from reports.images import Images
+from reports.marks import direction, mark_best, with_holm
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
 from reports.scores import Scores
-from reports.stats import Comparison, Estimate, adjusted, estimate
+from reports.stats import Estimate, estimate
 from reports.wording import UNITS, about, header, notes, reason, seeds, unit
 
 if TYPE_CHECKING:
@@ -85,6 +86,14 @@ def quoted(paper: PublishedTable) -> Table:
     return Table(key, title, scale, tuple(columns), rows, seeds=0, notes=(about(paper),))
 
 
+def titled(title: str, manifest: Manifest) -> str:
+    """The title with what sets the study apart from the paper whose tables it repeats."""
+    head = str(manifest.settings.get("model.head"))
+    papers = [find_published(table.paper, head) for table in manifest.tables if table.paper]
+    found = (paper.other_than(manifest.settings) for paper in papers if paper)
+    return ", ".join(filter(None, [title.rstrip("."), next(found, None)]))
+
+
 def base_row(rows: Sequence[Row]) -> Row:
     """The row that gains are measured against: plain cross entropy, else the first row."""
     plain = (r for r in rows if r.settings["loss.name"] == "ce" and "crf.steps" not in r.settings)
@@ -100,10 +109,10 @@ class _Builder:
     def table(self) -> Table:
         columns = self._columns()
         rows = [self._row(row, columns) for row in self.wanted.rows]
-        rows = with_holm(_mark_best(rows, columns, self.scores))
+        rows = with_holm(mark_best(rows, columns, self.scores))
         table = Table(
             key=self.wanted.key,
-            title=self._title,
+            title=titled(self.wanted.title, self.manifest),
             scale=f"{self.manifest.scale.rstrip('.')}; {seeds(len(self.manifest.seeds))}.",
             columns=tuple(columns),
             rows=(*rows, *self._references(columns)),
@@ -116,12 +125,6 @@ class _Builder:
     @property
     def manifest(self) -> Manifest:
         return self.scores.manifest
-
-    @property
-    def _title(self) -> str:
-        title = self.wanted.title.rstrip(".")
-        other = self.paper.other_than(self.manifest.settings) if self.paper else None
-        return f"{title}, {other}" if other else title
 
     @cached_property
     def _odd(self) -> tuple[Check, ...]:
@@ -229,7 +232,7 @@ class _Builder:
                 if found is None:
                     return Cell(missing=True)
                 printed = self._printed_gain(row, key)
-                return Cell(value=found.gain, comparison=found, verdict=_direction(found, printed))
+                return Cell(value=found.gain, comparison=found, verdict=direction(found, printed))
             case _:
                 value = estimate(self.scores.of(row.label, column.key).values())
                 return Cell(
@@ -288,57 +291,3 @@ def _printed_cell(row: PublishedRow | None, name: str) -> Cell:
     if row is None or name not in row.values:
         return Cell(text="")
     return Cell(value=Estimate(row.values[name], None, None, 0))
-
-
-def _direction(found: Comparison, printed: float | None) -> Verdict | None:
-    """Whether our gain has the sign of the printed one: scales differ, signs compare."""
-    if printed is None:
-        return None
-    above = found.gain.above_zero
-    if above is None or printed == 0:
-        return "cannot tell"
-    return "agrees" if above == (printed > 0) else "differs"
-
-
-def with_holm(rows: Sequence[TableRow]) -> list[TableRow]:
-    """The rows with the p of all their comparisons adjusted as one family; a repeated row once."""
-    family = {
-        (row.label, i): cell.comparison
-        for row in rows
-        for i, cell in enumerate(row.cells)
-        if cell.comparison
-    }
-    found = dict(zip(family, adjusted(list(family.values())), strict=True))
-    return [
-        replace(
-            row,
-            cells=tuple(
-                replace(cell, comparison=found.get((row.label, i)))
-                for i, cell in enumerate(row.cells)
-            ),
-        )
-        for row in rows
-    ]
-
-
-def _mark_best(rows: list[TableRow], columns: Sequence[Column], scores: Scores) -> list[TableRow]:
-    """Mark the highest mean of each score where it lies above all others, else the tied rows."""
-    for i, column in enumerate(columns):
-        found = {r.label: r.cells[i].value for r in rows if column.kind == "score"}
-        means = {label: value.mean for label, value in found.items() if value}
-        if len(means) < 2:
-            continue
-        top = max(means, key=lambda label: means[label])
-        gaps = {o: scores.compare(top, o, column.key) for o in means if o != top}
-        tied = {label for label, gap in gaps.items() if not (gap and gap.gain.above_zero)}
-        changes = {"tied": True} if tied else {"best": True}
-        rows = [
-            _with(row, i, changes) if row.label == top or row.label in tied else row for row in rows
-        ]
-    return rows
-
-
-def _with(row: TableRow, index: int, changes: dict[str, bool]) -> TableRow:
-    cells = list(row.cells)
-    cells[index] = replace(cells[index], **changes)
-    return replace(row, cells=tuple(cells))

@@ -9,7 +9,7 @@ from bench.manifest import Manifest, Row, Table
 from reports.figures import curve_data, gain_data
 from reports.frame import checks
 from reports.stats import difference, estimate
-from reports.tables import build_tables
+from reports.tables import build_tables, class_tables
 from reports.wording import summary
 
 SEEDS = (0, 1, 2)
@@ -159,6 +159,8 @@ def test_a_score_is_judged_by_its_interval_and_only_in_the_same_experiment(
     runs["final/miou"] = [0.4, 0.42, 0.44, 0.77, 0.78, 0.76, 0, 0, 0]
     (built,) = build_tables(study.model_copy(update={"tables": (table,)}), runs)
     assert built.title == title
+    (by_class,) = class_tables(study, runs)[:1]
+    assert by_class.title == title.replace("T", "IoU by class", 1)
     assert [cell(built, label, "miou").verdict for label in ("CE", "RMI df=2")] == verdicts
     # The paper has BCE below CE: gains are judged by their sign, at any scale.
     assert cell(built, "RMI df=2", "gain:miou").verdict == "differs"
