@@ -23,6 +23,7 @@ from reports.render.latex import latex
 from reports.render.pixels import data_uri
 from reports.render.records import rows_csv
 from reports.render.terminal import VERDICTS, chance, notes_of, parts
+from reports.tables import CLASS_TABLES
 from reports.wording import seeds, summary
 
 if TYPE_CHECKING:
@@ -103,10 +104,11 @@ def page(
 def _numbers(manifest: Manifest) -> dict[str, str]:
     """The paper's number of each table that repeats one, such as "1b"."""
     head = str(manifest.settings.get("model.head"))
-    found = {
-        table.key: find_published(table.paper, head) for table in manifest.tables if table.paper
-    }
-    return {key: paper.key for key, paper in found.items() if paper}
+    classes = CLASS_TABLES.get(str(manifest.settings.get("data.name")))
+    wanted = {table.key: table.paper for table in manifest.tables} | {"classes": classes}
+    found = {key: find_published(name, head) for key, name in wanted.items() if name}
+    numbers = {key: paper.key for key, paper in found.items() if paper}
+    return numbers | {f"{number}-printed": number for number in numbers.values()}
 
 
 def _copies(table: Table) -> dict[str, str]:
