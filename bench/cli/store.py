@@ -50,29 +50,26 @@ def write_report(
     root: Path, store: str | None, study: str, profile: str, *, since: str | None = None
 ) -> None:
     """Build the report of one study, keep it with the study in the store and say where it is."""
-    files = _build(root, store, study, profile, since)
-    log_report(store or default_uri(root), files.record, files.all, files.note)
-    typer.echo(files.summary)
-    typer.echo(f"report: {files.index}")
-    typer.echo(f"runs in MLflow: segloss ui{_options(root, store)}")
+    _publish(root, store, _build(root, store, study, profile, since))
 
 
 def watch_report(
     root: Path, store: str | None, study: str, profile: str, *, since: str | None = None
 ) -> None:
     """Build the report anew whenever a run of the study starts or ends, until all have ended."""
+    uri = store or default_uri(root)
     while True:
-        record = read_study(store or default_uri(root), study, profile)
+        record = read_study(uri, study, profile)
         # Asked before the report is built, so that nothing which happens meanwhile is missed.
-        before = record and study_stamp(store or default_uri(root), record)
+        before = record and study_stamp(uri, record)
         files = _build(root, store, study, profile, since)
         if not files.unfinished:
             break
         count = f"{files.unfinished} run{'s' * (files.unfinished > 1)} to come"
         typer.echo(f"{datetime.now():%H:%M:%S}  {count}: {files.index}")
-        while study_stamp(store or default_uri(root), files.record) == before:
+        while study_stamp(uri, files.record) == before:
             time.sleep(WATCH_SECONDS)
-    write_report(root, store, study, profile, since=since)
+    _publish(root, store, files)
 
 
 def _build(
@@ -89,6 +86,13 @@ def _build(
         command=f"segloss report {study} --profile {profile}{_options(root, store)}",
         since=None if since is None else moment(since),
     )
+
+
+def _publish(root: Path, store: str | None, files: ReportFiles) -> None:
+    log_report(store or default_uri(root), files.record, files.all, files.note)
+    typer.echo(files.summary)
+    typer.echo(f"report: {files.index}")
+    typer.echo(f"runs in MLflow: segloss ui{_options(root, store)}")
 
 
 def _options(root: Path, store: str | None) -> str:

@@ -11,9 +11,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from bench.cli.store import watch_report
 from bench.rundir import run_dir, write_json
 from bench.spec import digest
-from bench.tracking import StoreError, default_uri
+from bench.tracking import StoreError, default_uri, fetch_artifact, read_study
 from reports.report import build_report
 
 # MLflow's own use of SQLAlchemy.
@@ -244,3 +245,32 @@ def _typeset(folder):
 def test_report_of_an_unknown_study_is_refused(tmp_path):
     with pytest.raises(StoreError, match="run it first"):
         build_report(default_uri(tmp_path), "losses", "tiny", tmp_path)
+
+
+def test_watch_builds_anew_until_all_have_ended(fresh, monkeypatch, capsys):
+    cells = [(label, seed) for label in fresh.manifest.rows for seed in fresh.manifest.seeds]
+    fresh.sync()
+
+    def night(_seconds):
+        for _ in range(3):
+            fresh.finish(*cells.pop())
+        fresh.sync()
+
+    monkeypatch.setattr("bench.cli.store.time.sleep", night)
+    watch_report(fresh.root, fresh.uri, fresh.manifest.study, "tiny", since="8h")
+    said = capsys.readouterr().out
+    assert [line.split("  ")[1].split(":")[0] for line in said.splitlines()[:2]] == [
+        "6 runs to come",
+        "3 runs to come",
+    ]
+    assert "RMI has the highest mIoU" in said
+    assert "New since" in said
+    folder = fetch_artifact(fresh.uri, _study_run(fresh), "report")
+    assert folder is not None
+    assert {"index.html", "macros.tex", "cost.pdf"} <= {file.name for file in folder.iterdir()}
+
+
+def _study_run(fresh):
+    record = read_study(fresh.uri, fresh.manifest.study, "tiny")
+    assert record is not None
+    return record.mlflow_run_id
