@@ -43,8 +43,7 @@ def read_frame(uri: str, study: str, profile: str) -> tuple[StudyRecord, pd.Data
 
     Lines follow the manifest (a run that never started is there too, as "queued"). Columns: label,
     method, seed, run_id, mlflow_run_id, artifact_uri, result (its digest), role, status, reason,
-    updated (seconds since the epoch);
-    each setting under its own name ("loss.pooling"); final/<metric> and iou/<class> in 0..1;
+    updated (seconds since the epoch); each setting under its own name ("loss.pooling"); final/<metric> and iou/<class> in 0..1;
     cost/<cost>; digest/<name>.
     """
     record = read_study(uri, study, profile)
@@ -92,7 +91,7 @@ def _class_order(runs: list[RunRecord]) -> list[str]:
 def _outcome(run: RunRecord | None) -> dict[str, object]:
     if run is None:
         unknown = ("mlflow_run_id", "artifact_uri", "result", "role", "reason", "updated")
-        return dict.fromkeys(unknown) | {"status": "queued"}
+        return {**dict.fromkeys(unknown), "status": "queued"}
     digests = {
         f"digest/{key.removeprefix('segloss.digest.')}": value
         for key, value in run.tags.items()

@@ -104,7 +104,7 @@ def choose(ids: Sequence[str], count: int) -> list[str]:
     if len(ids) <= count:
         return [*ids]
     places = np.linspace(0, len(ids) - 1, count).round().astype(int)
-    return [ids[place] for place in places]
+    return [ids[int(place)] for place in places]
 
 
 def difference_map(truth: Pixels, base: Pixels, ours: Pixels) -> Pixels:
@@ -209,7 +209,7 @@ def _artifact(uri: str, run: pd.Series, path: str) -> Path | None:
     place = str(run["artifact_uri"] or "")
     if place.startswith("file:"):
         return local_file(place, path)
-    return fetch_artifact(uri, run["mlflow_run_id"], path)
+    return fetch_artifact(uri, str(run["mlflow_run_id"]), path)
 
 
 def _read(file: Path) -> Pixels:
