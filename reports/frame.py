@@ -43,8 +43,8 @@ def read_frame(uri: str, study: str, profile: str) -> tuple[StudyRecord, pd.Data
 
     Lines follow the manifest (a run that never started is there too, as "queued"). Columns: label,
     method, seed, run_id, mlflow_run_id, artifact_uri, result (its digest), role, status, reason,
-    updated (seconds since the epoch); each setting under its own name ("loss.pooling"); final/<metric> and iou/<class> in 0..1;
-    cost/<cost>; digest/<name>.
+    updated (seconds since the epoch); each setting under its own name ("loss.pooling");
+    final/<metric> and iou/<class> in 0..1; cost/<cost>; digest/<name>.
     """
     record = read_study(uri, study, profile)
     if record is None:
