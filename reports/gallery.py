@@ -161,9 +161,9 @@ def _strip(image_id: str, remark: str, kept: list[_Kept], base: _Kept) -> Strip:
     truth = _read(first / f"{image_id}.truth.png")
     predictions = {k.row.label: _read(k.folder / f"{image_id}.prediction.png") for k in kept}
     rows = []
+    under, name = predictions[base.row.label], base.row.label
     for label, prediction in predictions.items():
-        under = predictions[base.row.label]
-        what = f"Errors of {label}" if label == base.row.label else f"{label} against base"
+        what = f"Errors of {label}" if label == name else f"{label} against {name}"
         rows.append((Tile(label, prediction), Tile(what, difference_map(truth, under, prediction))))
     photo = first / f"{image_id}.image.png"
     given = [Tile("Image", _read(photo), photo=True)] if photo.exists() else []

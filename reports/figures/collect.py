@@ -49,7 +49,7 @@ def _curves(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[F
     if not table.x or data["x"].isna().to_numpy().all():
         return
     name, key, score = table.x.rpartition(".")[2], f"curve-{slug(table.key)}", _score(manifest)
-    caption = f"{score} over {name}; bands are 95 % intervals over finished seeds."
+    caption = f"{score} over {name}; bands are 95 % intervals, none where one seed has finished."
     points = zip(data["series"], data["x"], data["mean"], strict=True)
     spoken = "; ".join(f"{series} at {x:g}: {mean:.2f}" for series, x, mean in points)
     drawing = draw.draw_curve(key, data, name, score)

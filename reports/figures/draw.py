@@ -70,7 +70,9 @@ def draw_curve(name: str, data: pd.DataFrame, x: str, score: str) -> Drawing:
                 level = points["mean"].iloc[0]
                 handles[key] = axes.axhline(level, color=look.colour, linestyle=look.dashes)
             else:
-                band(axes, points["x"], points["low"], points["high"], look)
+                band(axes, points["x"], points, look)
+                ends = points["low"], points["high"]
+                axes.vlines(points["x"], *ends, color=look.colour, linewidth=0.9, alpha=0.6)
                 handles[key] = line(axes, points["x"], points["mean"], look)
         axes.set_xticks(sorted(data["x"].dropna().unique()))
         axes.set_xlabel(x)
@@ -114,7 +116,7 @@ def draw_boundary(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
         axes.axhline(0, color=INK, linewidth=0.6)
         for label, rows in data.groupby("label", sort=False):
             look, x = looks[str(label)], [widths.index(width) for width in rows["width"]]
-            band(axes, x, rows["low"], rows["high"], look)
+            band(axes, x, rows, look)
             handles[str(label)] = line(axes, x, rows["mean"], look)
         axes.set_xticks(range(len(widths)), [str(width) for width in widths])
         axes.set_xlabel("pixels on either side of a boundary")
@@ -192,7 +194,7 @@ def draw_training(name: str, panels: dict[str, pd.DataFrame], looks: Looks) -> D
             axes = made.figure.add_subplot(1, len(panels), i + 1)
             for label, rows in data.groupby("label", sort=False):
                 look = looks[str(label)]
-                band(axes, rows["step"], rows["low"], rows["high"], look)
+                band(axes, rows["step"], rows, look)
                 handles[str(label)] = line(axes, rows["step"], rows["mean"], look, marked=False)
             axes.set_title(title)
             axes.set_xlabel("step")

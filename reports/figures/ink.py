@@ -16,6 +16,7 @@ from bench.mlflow_view import COLOURS, method_colours
 from reports.figures.data import distinct
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -98,8 +99,9 @@ def row_looks(manifest: Manifest, table: Table) -> dict[str, Look]:
     }
 
 
-def band(axes: Axes, x: Any, low: Any, high: Any, look: Look) -> None:
-    """The area between ``low`` and ``high``."""
+def band(axes: Axes, x: Any, data: pd.DataFrame, look: Look) -> None:
+    """The area between low and high; open where one seed alone gives no interval."""
+    low, high = (data[end].where(data["n"] > 1) for end in ("low", "high"))
     axes.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
 
 
