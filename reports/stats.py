@@ -113,7 +113,7 @@ def sign_flip(differences: Sequence[float]) -> tuple[float | None, float | None]
         np.mean,
         permutation_type="samples",
         vectorized=True,
-        n_resamples=np.inf if n <= EXACT_UP_TO else 9_999,
+        n_resamples=2**n if n <= EXACT_UP_TO else 9_999,
         rng=np.random.default_rng(0),
     )
     return min(1.0, float(found.pvalue)), 2 / min(2**n, 10_000)

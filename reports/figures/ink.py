@@ -119,10 +119,13 @@ def legend(figure: Figure, handles: dict[str, Any]) -> None:
         figure.legend(list(handles.values()), names, loc="outside upper left", ncols=columns)
 
 
-def short(name: str, length: int = 32) -> str:
-    """A name that leaves room for the figure; tables print it in full."""
+def short(name: str, length: int = 42) -> str:
+    """A name that leaves room for the figure, cut in its middle; tables print it in full."""
     name = " ".join(name.split())
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+    if len(name) <= length:
+        return name
+    start = length // 3
+    return f"{name[:start]}…{name[start + 1 - length :]}"
 
 
 def _themed(svg: str, name: str) -> str:

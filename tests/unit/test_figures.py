@@ -106,4 +106,6 @@ def test_seven_rows_look_different_in_grey():
 
 
 def test_long_names_leave_room():
-    assert short("x" * 300) == "x" * 31 + "…"
+    assert short("RMI " + "x" * 300 + " pooling=max").startswith("RMI xxx")
+    assert short("RMI " + "x" * 300 + " pooling=max").endswith("x pooling=max")
+    assert len(short("x" * 300)) == 42
