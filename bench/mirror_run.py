@@ -187,8 +187,11 @@ class RunWriter:
                 key = f"prediction~{file.name.removesuffix('.prediction.png')}"
                 unique = uuid.uuid5(uuid.NAMESPACE_OID, f"{run.info.run_id}/{key}")
                 name = f"{key}+step+0+timestamp+{run.info.start_time}+{unique}"
-                with Image.open(file) as stored:
-                    image = stored.convert("RGB")
+                try:
+                    with Image.open(file) as stored:
+                        image = stored.convert("RGB")
+                except OSError:
+                    continue  # a torn picture costs its place in the grid, no number
                 image.save(Path(folder) / f"{name}.png")
                 image.thumbnail(THUMBNAIL)
                 image.save(Path(folder) / f"{name}+compressed.webp")

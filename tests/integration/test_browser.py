@@ -56,14 +56,13 @@ def test_phone_scrolls_tables_and_not_the_page(browser, index):
 def test_tables_sort_by_click_and_key_and_keep_quoted_rows_last(browser, index):
     browser.open(index)
     printed = browser.evaluate(ORDER)
-    browser.evaluate(
-        "document.querySelectorAll('table.sortable thead button')[2].focus()"
-    )  # the mIoU column
-    heading = browser.evaluate("document.activeElement.textContent")
-    assert heading.startswith("mIoU")
+    headings = "[...document.querySelector('table.sortable').tHead.rows[0].cells]"
+    column = browser.evaluate(f"{headings}.findIndex(h => h.textContent.startsWith('mIoU'))")
+    browser.evaluate(f"{headings}[{column}].querySelector('button').focus()")
     values = (
         "[...document.querySelector('table.sortable').tBodies[0].rows]"
-        ".filter(r => !r.classList.contains('quoted')).map(r => r.cells[2].dataset.value)"
+        ".filter(r => !r.classList.contains('quoted'))"
+        f".map(r => r.cells[{column}].dataset.value)"
     )
     for order in ("descending", "ascending"):
         browser.press("Enter", 13)
