@@ -213,7 +213,7 @@ def test_a_store_with_every_fault_gives_a_report_that_names_them(store, fresh, t
     (next(folder.glob("*/artifacts/result.json"))).unlink()
     files = build_report(fresh.uri, fresh.manifest.study, "tiny", tmp_path / "out")
     page = Page(files.index.read_text())
-    assert "code elsewhere instead of code" in page.text
+    assert "code elsewhere against code" in page.text
     assert "queued: CE (seed 2)" in page.text
     assert "No per-image matrices of" in page.text
     assert hostile in page.text
