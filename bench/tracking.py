@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import SeglossError
 from bench.manifest import Manifest
-from bench.mlflow_view import VIEW_KEY
 from bench.rundir import read_json
+from bench.saved_view import VIEW_KEY
 from bench.spec import parse
 from bench.store_rows import (
     RunRow,
@@ -169,6 +169,21 @@ def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
     ]
 
 
+def study_stamp(uri: str, record: StudyRecord) -> str:
+    """A text that changes whenever a run of the study starts or ends; cheap to ask for."""
+    experiment, runs = [record.experiment_id], "tags.`segloss.role` != 'study'"
+    with connect(uri) as client:
+        running = client.search_runs(experiment, f"{runs} and attributes.status = 'RUNNING'")
+        over = client.search_runs(
+            experiment,
+            f"{runs} and attributes.status != 'RUNNING'",
+            order_by=["tags.`segloss.updated` DESC"],
+            max_results=1,
+        )
+    latest = [run.data.tags.get("segloss.updated", "") for run in over]
+    return " ".join(latest + sorted(run.info.run_id for run in running))
+
+
 def _rows(uri: str, experiment: str) -> list[RunRow]:
     """Every run of an experiment, from the tables themselves where they can be read."""
     if file := database(uri):
@@ -242,10 +257,10 @@ def log_report(uri: str, record: StudyRecord, files: Iterable[Path], note: str) 
         client.set_experiment_tag(record.experiment_id, "mlflow.note.content", _cut(note, 20_000))
 
 
-def view_url(base: str, record: StudyRecord) -> str:
-    """Address of the study's saved view in the MLflow pages served at ``base``."""
+def view_url(base: str, record: StudyRecord, key: str = VIEW_KEY) -> str:
+    """Address of one of the study's saved views in the MLflow pages served at ``base``."""
     # Without the workflow type MLflow opens its pages for language models, which stay empty here.
-    query = f"workflowType=machine_learning&viewStateShareKey={VIEW_KEY}"
+    query = f"workflowType=machine_learning&viewStateShareKey={key}"
     return f"{base.rstrip('/')}/#/experiments/{record.experiment_id}/runs?{query}"
 
 

@@ -42,9 +42,9 @@ def read_frame(uri: str, study: str, profile: str) -> tuple[StudyRecord, pd.Data
     """The study's record in the store and its runs frame; raises StoreError where it is not there.
 
     Lines follow the manifest (a run that never started is there too, as "queued"). Columns: label,
-    method, seed, run_id, mlflow_run_id, artifact_uri, result (its digest), role, status, reason;
-    each setting under its own name ("loss.pooling"); final/<metric> and iou/<class> in 0..1;
-    cost/<cost>; digest/<name>.
+    method, seed, run_id, mlflow_run_id, artifact_uri, result (its digest), role, status, reason,
+    updated (seconds since the epoch); each setting under its own name ("loss.pooling");
+    final/<metric> and iou/<class> in 0..1; cost/<cost>; digest/<name>.
     """
     record = read_study(uri, study, profile)
     if record is None:
@@ -90,8 +90,8 @@ def _class_order(runs: list[RunRecord]) -> list[str]:
 
 def _outcome(run: RunRecord | None) -> dict[str, object]:
     if run is None:
-        absent = {"mlflow_run_id": None, "artifact_uri": None, "result": None, "role": None}
-        return {**absent, "status": "queued", "reason": None}
+        unknown = ("mlflow_run_id", "artifact_uri", "result", "role", "reason", "updated")
+        return {**dict.fromkeys(unknown), "status": "queued"}
     digests = {
         f"digest/{key.removeprefix('segloss.digest.')}": value
         for key, value in run.tags.items()
@@ -105,6 +105,7 @@ def _outcome(run: RunRecord | None) -> dict[str, object]:
         "role": run.role,
         "status": run.status,
         "reason": run.reason,
+        "updated": float(run.tags.get("segloss.updated", "nan")),
         **metrics,
         **digests,
     }

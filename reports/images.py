@@ -45,7 +45,7 @@ class ImageCounts:
     @cached_property
     def image_score(self) -> float:
         """Mean over images of the mIoU of the classes that an image shows, in percent."""
-        return 100 * mean_known(self._of_images)
+        return 100 * mean_known(self.of_images)
 
     @cached_property
     def influence(self) -> Float64[np.ndarray, " images"]:
@@ -60,14 +60,15 @@ class ImageCounts:
     @cached_property
     def image_influence(self) -> Float64[np.ndarray, " images"]:
         """The same for ``image_score``."""
-        return 100 * np.nan_to_num(self._of_images - mean_known(self._of_images))
+        return 100 * np.nan_to_num(self.of_images - mean_known(self.of_images))
 
     @cached_property
     def _iou(self) -> Float64[np.ndarray, " k"]:
         return _ratio(self.hits.sum(0), self.unions.sum(0))
 
     @cached_property
-    def _of_images(self) -> Float64[np.ndarray, " images"]:
+    def of_images(self) -> Float64[np.ndarray, " images"]:
+        """The mIoU of each image in 0..1; NaN where it shows no class."""
         shown = self.unions > 0
         total = np.nan_to_num(_ratio(self.hits, self.unions)).sum(1)
         return _ratio(total, shown.sum(1))

@@ -237,14 +237,21 @@ def report(
     scale: ScaleOption = None,
     root: RootOption = DEFAULT_ROOT,
     store: StoreOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Build it anew while runs start and end.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Mark what is new: yesterday, 8h, 2026-05-01.")
+    ] = None,
 ) -> None:
     """Build tables, figures and index.html from the store."""
-    from bench.cli.store import write_report
+    from bench.cli.store import watch_report, write_report
     from bench.profile import shortened_name
     from studies.schema import profile_name, study_name
 
+    make = watch_report if watch else write_report
     profile = shortened_name(profile, steps, scale)
-    write_report(root.resolve(), store, study_name(study), profile_name(profile))
+    make(root.resolve(), store, study_name(study), profile_name(profile), since=since)
 
 
 @app.command()

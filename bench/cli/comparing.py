@@ -22,7 +22,7 @@ def print_comparison(
 ) -> None:
     """Print how the rows of A lie above those of B; raises where they measure different things."""
     from reports.compare import compare_studies
-    from reports.render import text
+    from reports.render.terminal import text
 
     sides = [_side(name, profile, root, store) for name in (ours, theirs)]
     typer.echo(text(compare_studies(*sides)))

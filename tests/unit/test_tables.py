@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.manifest import Manifest, Row, Table
-from reports.figures import curve_data, gain_data
+from reports.figures.data import curve_data, gain_data
 from reports.frame import checks
 from reports.stats import difference, estimate
 from reports.tables import build_tables, class_tables
