@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from functools import cache
+from functools import cache as memoised
 from pathlib import Path
 
 import torch
 
-from bench.datasets import open_dataset
+from bench.cache import Cache
+from bench.datasets import check_splits, evaluation_split, open_dataset, training_split
 from bench.environment import check_installation
-from bench.errors import InstallError, SpecError
+from bench.errors import DataError, InstallError, SpecError
 from bench.models import check_model
 from bench.pretrained import check_pretrained
 from bench.profile import Profile
+from bench.samples import BORDER_METRICS
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar, unknown
+from bench.transforms import scale_count
 from losses import build_loss, check_options, find_loss, loss_options
 from losses.base import SegmentationLoss
 from postproc.dense_crf import available as crf_available
@@ -43,10 +47,21 @@ def loss_of(spec: LossSpec) -> SegmentationLoss:
 
 
 def check_profile(profile: Profile) -> None:
-    """Raise SpecError where the headline metric is none of the data set's."""
-    known = open_dataset(profile.data, None).metric_names
+    """Raise SpecError where the headline metric is not computed, or tuning would leak."""
+    dataset = open_dataset(profile.data, None)
+    known = (*dataset.metric_names, *BORDER_METRICS)
     if profile.metric not in known:
         raise SpecError(unknown("metric", profile.metric, known))
+    if profile.tuning is None:
+        return
+    held = profile.for_tuning().data
+    tuning = open_dataset(held, None)
+    for split in (*held.train, held.evaluate):
+        if tuning.parts(split) & dataset.parts(profile.data.evaluate):
+            raise SpecError(
+                f"tuning: {split!r} shares images with {profile.data.evaluate!r}, which the tables "
+                "score; tuning needs splits of its own"
+            )
 
 
 def check_runs(specs: Iterable[RunSpec]) -> None:
@@ -69,20 +84,39 @@ def check_run(spec: RunSpec) -> None:
         )
 
 
-@cache
+@memoised
 def _check_held(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
     """Raise for what all runs of a study share: they ask this once."""
     open_dataset(data, None)
     check_model(model)
-    if model.pretrained:
-        check_pretrained(model.backbone)
+    check_pretrained(model)
     images = data.train_images
     if images is not None and images < recipe.batch_size:
         raise SpecError(
             f"data.train_images = {images} does not fill a batch of {recipe.batch_size}"
         )
-    if recipe.scale[0] > recipe.scale[1]:
-        raise SpecError(f"recipe.scale: {recipe.scale[0]} is above {recipe.scale[1]}")
+    _check_recipe(recipe)
+
+
+def _check_recipe(recipe: RecipeSpec) -> None:
+    low, high = recipe.scale
+    if low > high:
+        raise SpecError(f"recipe.scale: {low} is above {high}")
+    if recipe.scale_step is not None:
+        last = low + recipe.scale_step * (scale_count(recipe.scale, recipe.scale_step) - 1)
+        if not math.isclose(last, high):
+            raise SpecError(
+                f"recipe.scale_step = {recipe.scale_step} does not lead from {low} to {high}"
+            )
+    if recipe.batch_size % recipe.accumulate or recipe.batch_size // recipe.accumulate < 2:
+        raise SpecError(
+            f"recipe.accumulate = {recipe.accumulate} must divide recipe.batch_size = "
+            f"{recipe.batch_size} into parts of at least 2: batch norm needs two images"
+        )
+    if recipe.warmup_start_lr > recipe.lr:
+        raise SpecError(
+            f"recipe.warmup_start_lr = {recipe.warmup_start_lr} is above recipe.lr = {recipe.lr}"
+        )
     if recipe.warmup_steps >= recipe.steps:
         raise SpecError(
             f"recipe.warmup_steps = {recipe.warmup_steps} must be below "
@@ -129,6 +163,8 @@ def _trial_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
         return _said(error)
     if not isinstance(terms, dict) or not all(isinstance(t, torch.Tensor) for t in terms.values()):
         return f"terms() must return a dict of tensors by name, got {type(terms).__name__}"
+    if taken := sorted(set(terms) & {"loss", "lr", "miou"}):
+        return f"terms() calls a term {taken[0]!r}, which is a curve of every training; rename it"
     return None
 
 
@@ -136,14 +172,27 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def check_data(spec: RunSpec, data_root: Path | None) -> str:
-    """Decode every file that a run reads; returns one line about it, raises DataError."""
-    return _checked(spec.data.model_dump_json(), data_root)
+def check_data(spec: RunSpec, data_root: Path | None, cache: Cache | None = None) -> str:
+    """Decode every file that a run reads, or verify the decoded cache, built if need be.
+
+    Returns lines about it; raises DataError.
+    """
+    return _checked(spec.data.model_dump_json(), data_root, cache)
 
 
-@cache
-def _checked(data_json: str, data_root: Path | None) -> str:
+@memoised
+def _checked(data_json: str, data_root: Path | None, cache: Cache | None) -> str:
     data = DataSpec.model_validate_json(data_json)
     dataset = open_dataset(data, data_root)
-    found = dataset.check((*data.train, data.evaluate))
-    return f"{data.name}: " + ", ".join(f"{split} {s.count}" for split, s in found.items())
+    if cache is None:
+        counts = {name: found.count for name, found in check_splits(dataset, data).items()}
+    else:
+        try:
+            splits = (training_split(dataset, data, cache), evaluation_split(dataset, data, cache))
+        except DataError:
+            check_splits(dataset, data)  # raises the same, and knows how many more faults there are
+            raise
+        names = (" + ".join(data.train), data.evaluate)
+        counts = {name: len(split) for name, split in zip(names, splits, strict=True)}
+    said = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return "\n  ".join((f"{data.name}: {said}", *dataset.about()))

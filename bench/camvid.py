@@ -1,4 +1,4 @@
-"""CamVid in the form published with SegNet: street scenes in 11 classes and unlabelled pixels.
+"""CamVid: street scenes in SegNet's 11 classes and void, in any of the forms that go round.
 
 Brostow, Fauqueur, Cipolla, "Semantic object classes in video" (2008); Badrinarayanan, Kendall,
 Cipolla, "SegNet" (2015). No torch here.
@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from PIL import Image
 
+from bench.camvid_labels import VOID, ClassMap, ColourMasks, IndexMasks
+from bench.camvid_layouts import SEGNET, Copy, Pair, find_copy
+from bench.camvid_split import SPLITS, segnet_stems
 from bench.errors import DataError
+from bench.image_files import check_sizes, decode, read_image, resized
 from bench.samples import (
     IGNORED,
     Entry,
@@ -25,11 +29,11 @@ from bench.samples import (
     mean_known,
     pixel_accuracy,
 )
-from bench.spec import DataSpec, unknown
+from bench.spec import DataSpec
 
-SPLITS = ("train", "val", "test")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-VOID = 11
+SIZE = (360, 480)
+"""Height and width of SegNet's form, which the paper scores."""
+FILMED_SIZE = (720, 960)
 
 # Colours as SegNet shows them.
 COLOURS = {
@@ -54,6 +58,8 @@ def open_camvid(spec: DataSpec, data_root: Path | None) -> CamVid:
     return CamVid(
         name="camvid",
         class_names=tuple(COLOURS)[:count],
+        # Those that cover less than 1.5 % of the training pixels each; the next is car with 4 %.
+        thin_classes=("pole", "sign_symbol", "fence", "pedestrian", "bicyclist"),
         palette=np.array(list(COLOURS.values())[:count], np.uint8),
         mean=(99.6, 103.3, 105.7),  # of train and val, measured
         std=(75.6, 77.8, 76.7),
@@ -62,46 +68,61 @@ def open_camvid(spec: DataSpec, data_root: Path | None) -> CamVid:
         else ("miou_12", "miou_11", "pixel_accuracy"),
         root=data_root,
         void=spec.void,
+        class_map=spec.class_map,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class CamVid(SegmentationDataset):
-    """Images {train,val,test}/STEM.png (.jpg, .jpeg, .webp), annotations {split}annot/STEM.png."""
+    """Images and masks of a copy on disk; masks of 32 classes are read as SegNet's 11 and void."""
 
     root: Path | None
     void: Literal["ignore", "class"]
+    class_map: ClassMap
+
+    @property
+    def num_objects(self) -> int:
+        """All but void."""
+        return VOID
 
     def splits(self) -> tuple[str, ...]:
         """train, val and test, as SegNet divides them."""
         return SPLITS
 
     def entries(self, split: str) -> list[Entry]:
-        """Image and annotation pairs by stem; raises DataError where one lacks the other."""
+        """Image and mask pairs by stem; raises DataError where one lacks the other."""
         if split not in SPLITS:
-            raise DataError(f"camvid: {unknown('split', split, SPLITS)}")
-        folder = self._folder()
-        images = _by_stem(folder / split, IMAGE_SUFFIXES)
-        annotations = _by_stem(folder / f"{split}annot", (".png",))
-        if alone := sorted(images.keys() - annotations.keys()):
-            raise DataError(
-                f"{images[alone[0]]}: no annotation {split}annot/{alone[0]}.png{_others(alone)}; "
-                "add it or take the image away"
-            )
-        if alone := sorted(annotations.keys() - images.keys()):
-            raise DataError(
-                f"{annotations[alone[0]]}: no image {split}/{alone[0]} with "
-                f"{', '.join(IMAGE_SUFFIXES)}{_others(alone)}; add it or take the annotation away"
-            )
-        classes = len(self.class_names)
+            raise DataError(f"camvid: {self.no_split(split)}")
+        copy = find_copy(self.root)
+        masks, classes = copy.masks(self.class_map), len(self.class_names)
+        shrink = copy.layout is not SEGNET
         return [
-            Entry(stem, partial(_read, stem, images[stem], annotations[stem], classes))
-            for stem in sorted(images)
+            Entry(stem, partial(_read, stem, pair, masks, classes, shrink))
+            for stem, pair in copy.pairs(split).items()
         ]
 
     def sequence(self, id: str) -> str:
         """The drive that a frame was taken on, such as "0006R0"."""
         return id.partition("_")[0]
+
+    def about(self) -> list[str]:
+        """The copy's form, and where its splits, classes and size are or are not SegNet's."""
+        copy = find_copy(self.root)
+        stems = {split: found for split in SPLITS if (found := _stems(copy, split))}
+        other = [split for split, found in stems.items() if found != segnet_stems(split)]
+        lines = [
+            f"layout: {copy.layout.name} in {copy.folder}",
+            f"splits: {', '.join(other)} not SegNet's" if other else "splits: SegNet's lists",
+        ]
+        if copy.layout is not SEGNET:
+            lines.append(
+                f"classes: {copy.layout.key}, 32 to 11 by the {self.class_map} map; SegNet's form "
+                "has labels of its own"
+            )
+        for split, found in list(stems.items())[:1]:
+            width, height = decode(copy.pairs(split)[found[0]].image).size
+            lines.append(_size_said((height, width), shrunk=copy.layout is not SEGNET))
+        return lines
 
     def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
         """Mean IoU of the 11 object classes ("miou_11") and accuracy over the counted pixels.
@@ -118,82 +139,30 @@ class CamVid(SegmentationDataset):
         }
         return {name: values[name] for name in self.metric_names}
 
-    def _folder(self) -> Path:
-        way_out = "name the folder that holds SegNet's CamVid with --data-root"
-        if self.root is None:
-            raise DataError(f"camvid: no data folder is given; {way_out}")
-        if not self.root.is_dir():
-            raise DataError(f"camvid: {self.root} is not a folder; {way_out}")
-        places = (self.root / "camvid", self.root / "CamVid", self.root)
-        for place in places:
-            if any((place / f"{split}annot").is_dir() for split in SPLITS):
-                return place
-        raise DataError(
-            f"camvid: no {{train,val,test}} and {{train,val,test}}annot folders in "
-            f"{', '.join(map(str, places))}; {way_out}"
-        )
 
-
-def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: the folder is missing; put CamVid's files for it there")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
-        if path.stem in files:
-            raise DataError(f"{path}: the same name as {files[path.stem].name}; take one away")
-        files[path.stem] = path
-    if not files:
-        raise DataError(f"{folder}: holds no {', '.join(suffixes)} file; put CamVid's files there")
-    return files
-
-
-def _others(stems: list[str]) -> str:
-    return f" (and {len(stems) - 1} more like it)" if len(stems) > 1 else ""
-
-
-def _read(stem: str, image_path: Path, annotation_path: Path, classes: int) -> Sample:
-    image = _decode(image_path)
-    if image.mode not in ("RGB", "RGBA", "L", "P"):
-        raise DataError(f"{image_path}: colour mode {image.mode} is not handled; save it as RGB")
-    annotation = _decode(annotation_path)
-    if annotation.mode not in ("L", "P"):
-        hint = (
-            "colour masks are not supported yet, convert it to class indices"
-            if annotation.mode in ("RGB", "RGBA")
-            else "save it as an 8-bit map of class indices"
-        )
-        raise DataError(f"{annotation_path}: colour mode {annotation.mode}; {hint}")
-    if image.size != annotation.size:
-        raise DataError(
-            f"{annotation_path}: {annotation.width} x {annotation.height} pixels, its image "
-            f"{image_path.name} has {image.width} x {image.height}; resize one to the other"
-        )
-    # A palette image ("P") is read as its indices, whatever colours they show.
-    label = _class_indices(np.array(annotation), annotation_path, classes)
-    return Sample(stem, np.array(image.convert("RGB")), label)
-
-
-def _decode(path: Path) -> Image.Image:
+def _stems(copy: Copy, split: str) -> list[str]:
+    """The stems of a split; none where it is not there or broken, which a check says."""
     try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be decoded ({error}); fetch the file again") from None
+        return list(copy.pairs(split))
+    except DataError:
+        return []
 
 
-def _class_indices(
-    stored: UInt8[np.ndarray, "h w"], path: Path, classes: int
-) -> UInt8[np.ndarray, "h w"]:
-    meaning = np.full(256, IGNORED, np.uint8)
-    meaning[:classes] = np.arange(classes)
-    wrong = (stored > VOID) & (stored != IGNORED)
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise DataError(
-            f"{path}: label {stored[row, column]} at row {row}, column {column} "
-            f"({wrong.sum()} pixels like it); allowed are 0 to {VOID} and {IGNORED} (ignored)"
-        )
-    return meaning[stored]
+def _size_said(size: tuple[int, int], *, shrunk: bool) -> str:
+    height, width = size
+    if size == SIZE:
+        return "size: 480 x 360, SegNet's"
+    if shrunk and size == FILMED_SIZE:
+        return "size: 960 x 720, read at SegNet's 480 x 360"
+    return f"size: {width} x {height}, not SegNet's 480 x 360; labels are scored at this size"
+
+
+def _read(
+    stem: str, pair: Pair, masks: IndexMasks | ColourMasks, classes: int, shrink: bool
+) -> Sample:
+    image, label = read_image(pair.image), masks.read(pair.mask)
+    check_sizes(image, pair.image, label, pair.mask)
+    if shrink and label.shape == FILMED_SIZE:
+        image = resized(image, SIZE, Image.Resampling.BILINEAR)
+        label = resized(label, SIZE, Image.Resampling.NEAREST)
+    return Sample(stem, image, np.where(label < classes, label, np.uint8(IGNORED)))

@@ -6,26 +6,30 @@ A new data set is one file with one SegmentationDataset and one line in DATASETS
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
+from bench.cache import Cache
 from bench.camvid import open_camvid
 from bench.errors import SpecError
 from bench.held_out import divided
+from bench.image_files import resized
 from bench.samples import (
     IGNORED,
     Entry,
+    Prepare,
     Sample,
     SegmentationDataset,
     Split,
     SplitSummary,
+    check_entries,
     load_entries,
 )
 from bench.scenes import open_scenes
 from bench.spec import DataSpec, unknown
+from bench.voc import open_voc
 
 __all__ = [
     "DATASETS",
@@ -34,7 +38,9 @@ __all__ = [
     "SegmentationDataset",
     "Split",
     "SplitSummary",
+    "check_splits",
     "evaluation_split",
+    "look_at",
     "open_dataset",
     "training_split",
 ]
@@ -42,6 +48,7 @@ __all__ = [
 DATASETS: Mapping[str, Callable[[DataSpec, Path | None], SegmentationDataset]] = {
     "camvid": open_camvid,
     "scenes": open_scenes,
+    "voc": open_voc,
 }
 
 
@@ -50,49 +57,84 @@ def open_dataset(spec: DataSpec, data_root: Path | None) -> SegmentationDataset:
 
     Raises SpecError where the name, a split or an option is not known to it.
     """
-    if spec.name not in DATASETS:
-        raise SpecError(f"data.name: {unknown('data set', spec.name, DATASETS)}")
-    dataset = divided(DATASETS[spec.name](spec, data_root), spec)
+    dataset = divided(_find(spec.name)(spec, data_root), spec)
     for key, split in [
         *(("data.train", split) for split in spec.train),
         ("data.evaluate", spec.evaluate),
     ]:
         if split not in dataset.splits():
-            raise SpecError(f"{key}: {unknown('split', split, dataset.splits())}")
-    if len(set(spec.train)) < len(spec.train):
-        raise SpecError(f"data.train names a split twice: {', '.join(spec.train)}")
+            raise SpecError(f"{key}: {dataset.no_split(split)}")
+    parts = [part for split in spec.train for part in dataset.parts(split)]
+    if len(set(parts)) < len(parts):
+        raise SpecError(f"data.train holds images twice: {', '.join(spec.train)}")
+    if dataset.parts(spec.evaluate) & set(parts):
+        raise SpecError(
+            f"data.evaluate = {spec.evaluate!r} shares images with {', '.join(spec.train)}, which "
+            "is trained on"
+        )
     return dataset
 
 
-def training_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
+def look_at(name: str, data_root: Path | None) -> SegmentationDataset:
+    """The data set of that name, none of its splits chosen; raises SpecError where unknown."""
+    return _find(name)(DataSpec(name=name), data_root)
+
+
+def _find(name: str) -> Callable[[DataSpec, Path | None], SegmentationDataset]:
+    if name not in DATASETS:
+        raise SpecError(f"data.name: {unknown('data set', name, DATASETS)}")
+    return DATASETS[name]
+
+
+def training_split(
+    dataset: SegmentationDataset, spec: DataSpec, cache: Cache | None = None
+) -> Split:
     """The images to train on: splits joined in order, thinned out, both image and label resized.
 
     Raises DataError where a file is at fault.
     """
-    entries = [entry for split in spec.train for entry in dataset.entries(split)]
-
-    def prepare(sample: Sample) -> Sample:
-        return Sample(
-            sample.id,
-            _resized(sample.image, spec.image_size, Image.Resampling.BILINEAR),
-            _resized(sample.label, spec.image_size, Image.Resampling.NEAREST),
-        )
-
-    return load_entries(_evenly_spaced(entries, spec.train_images), prepare)
+    prepare = partial(_resized, image_size=spec.image_size, label_size=spec.image_size)
+    return _load(dataset, _training_entries(dataset, spec), prepare, cache)
 
 
-def evaluation_split(dataset: SegmentationDataset, spec: DataSpec) -> Split:
+def evaluation_split(
+    dataset: SegmentationDataset, spec: DataSpec, cache: Cache | None = None
+) -> Split:
     """The images to score: resized as in training, each label at its stored size.
 
     Raises DataError where a file is at fault.
     """
-    entries = _evenly_spaced(dataset.entries(spec.evaluate), spec.evaluate_images)
+    prepare = partial(_resized, image_size=spec.image_size, label_size=None)
+    return _load(dataset, _evaluation_entries(dataset, spec), prepare, cache)
 
-    def prepare(sample: Sample) -> Sample:
-        image = _resized(sample.image, spec.image_size, Image.Resampling.BILINEAR)
-        return Sample(sample.id, image, sample.label)
 
-    return load_entries(entries, prepare)
+def check_splits(dataset: SegmentationDataset, spec: DataSpec) -> dict[str, SplitSummary]:
+    """What is found where every image that a run reads is read once, and none kept.
+
+    By the names of the splits; raises DataError with the first fault.
+    """
+    wanted = {
+        " + ".join(spec.train): _training_entries(dataset, spec),
+        spec.evaluate: _evaluation_entries(dataset, spec),
+    }
+    return {name: check_entries(name, entries) for name, entries in wanted.items()}
+
+
+def _load(
+    dataset: SegmentationDataset, entries: list[Entry], prepare: Prepare, cache: Cache | None
+) -> Split:
+    if cache is None:
+        return load_entries(entries, prepare)
+    return cache.load(dataset.name, entries, prepare)
+
+
+def _training_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
+    entries = [entry for split in spec.train for entry in dataset.entries(split)]
+    return _evenly_spaced(entries, spec.train_images)
+
+
+def _evaluation_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
+    return _evenly_spaced(dataset.entries(spec.evaluate), spec.evaluate_images)
 
 
 def _evenly_spaced(entries: list[Entry], limit: int | None) -> list[Entry]:
@@ -104,10 +146,10 @@ def _evenly_spaced(entries: list[Entry], limit: int | None) -> list[Entry]:
 
 
 def _resized(
-    pixels: UInt8[np.ndarray, "*shape"], size: tuple[int, int] | None, method: Image.Resampling
-) -> UInt8[np.ndarray, "*shape"]:
-    if size is None or pixels.shape[:2] == size:
-        return pixels
-    height, width = size
-    # PIL widens its filter where it shrinks, so a bilinear image is antialiased.
-    return np.array(Image.fromarray(pixels).resize((width, height), method))
+    sample: Sample, *, image_size: tuple[int, int] | None, label_size: tuple[int, int] | None
+) -> Sample:
+    return Sample(
+        sample.id,
+        resized(sample.image, image_size, Image.Resampling.BILINEAR),
+        resized(sample.label, label_size, Image.Resampling.NEAREST),
+    )

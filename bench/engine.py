@@ -1,100 +1,30 @@
-"""Training and evaluation of one model: the loops, free of files, stores and studies."""
+"""Training of one model: the loop, free of files, stores and studies."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.errors import DivergedError
-from bench.metrics import ConfusionMatrix, confusion_matrix
-from bench.samples import SegmentationDataset, Split, class_iou, mean_known
-from bench.seeding import epoch_order, torch_seed
-from bench.spec import RecipeSpec
-from bench.transforms import normalise, sample_augmentation, training_batch
+from bench.feed import Batch, TrainingData, batches
+from bench.metrics import confusion_matrix
+from bench.optimizer import build_optimizer, learning_rate, set_learning_rate
+from bench.parts import Parts
+from bench.samples import class_iou, mean_known
+from bench.seeding import torch_seed
 from losses.base import SegmentationLoss
 
-# The published code never lets the rate fall below this (the paper's formula ends at zero).
-LOWEST_LR = 1e-6
-
-
-def learning_rate(recipe: RecipeSpec, step: int) -> float:
-    """Rate of step 1, 2, … ``recipe.steps``: linear warm-up, then poly (Zhao et al. 2019, 5.1)."""
-    if step <= recipe.warmup_steps:
-        return recipe.lr * step / recipe.warmup_steps
-    done = (step - recipe.warmup_steps) / (recipe.steps - recipe.warmup_steps)
-    return max(recipe.lr * (1 - done) ** recipe.poly_power, LOWEST_LR)
-
-
-def build_optimizer(
-    model: nn.Module, recipe: RecipeSpec, learned: Iterable[nn.Parameter] = ()
-) -> torch.optim.SGD:
-    """SGD whose groups carry "scale": the head's multiplier; norms and biases do not decay.
-
-    What the loss itself learns is a group of its own, at the base rate and without decay.
-    """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        scale = recipe.head_lr_multiplier if name.startswith("head.") else 1.0
-        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((scale, decay), []).append(parameter)
-    optimizer = torch.optim.SGD(
-        [
-            {"params": parameters, "scale": scale, "weight_decay": decay}
-            for (scale, decay), parameters in groups.items()
-        ],
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-    )
-    if of_loss := list(learned):
-        optimizer.add_param_group({"params": of_loss, "scale": 1.0, "weight_decay": 0.0})
-    return optimizer
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Normalised images [b, 3, h, w], labels [b, h, w], and what was drawn to make them."""
-
-    images: Tensor
-    labels: Tensor
-    ids: list[str]
-    draws: str
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """A training split as a function of the step: which samples, and how each is augmented."""
-
-    split: Split
-    dataset: SegmentationDataset
-    recipe: RecipeSpec
-    seed: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Full batches in one pass over the split; at least one."""
-        return max(1, len(self.split.ids) // self.recipe.batch_size)
-
-    def batch(self, step: int) -> Batch:
-        """The batch of step 0, 1, …; an augmentation depends on (seed, epoch, sample) only."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        order = epoch_order(self.seed, epoch, len(self.split.ids))
-        size = self.recipe.batch_size
-        indices = order[position * size : (position + 1) * size].tolist()
-        draws = [
-            sample_augmentation(self.split, index, epoch, self.seed, self.recipe)
-            for index in indices
-        ]
-        images, labels = training_batch(
-            self.split, indices, draws, self.recipe.crop_size, self.dataset
-        )
-        return Batch(images, labels, [self.split.ids[i] for i in indices], repr(draws))
+# So many batches are in the making or waiting: 8 of the paper's are 130 MB of pinned memory.
+MOST_AHEAD = 8
 
 
 @dataclass
@@ -133,6 +63,7 @@ class Training:
         self.loss = loss.to(device)
         self.data = data
         self.device = device
+        self.network = data.ranks.network(self.model, compiled=data.recipe.compile)
         self.optimizer = build_optimizer(model, data.recipe, loss.parameters())
         self.progress = Progress()
 
@@ -158,48 +89,66 @@ class Training:
         Raises DivergedError when a loss or a logit is no longer finite.
         """
         self.model.train()
+        if self.data.ranks.count > 1:
+            self.restore(self.data.ranks.of_first(self.state(), self.device))
         steps = self.data.recipe.steps
-        while self.progress.step < steps:
-            started = time.perf_counter()
-            self._step(self.progress.step)
+        started = time.perf_counter()
+        for batch in batches(self.data, range(self.progress.step, steps), **self._feed()):
+            self._step(batch, self.progress.step)
             self.progress.step += 1
             self.progress.seconds += time.perf_counter() - started
             if self.progress.step % self.data.steps_per_epoch == 0 or self.progress.step == steps:
                 on_epoch(self._epoch_record())
             yield self.progress.step
+            started = time.perf_counter()
 
-    def _step(self, step: int) -> None:
-        batch = self.data.batch(step)
-        rate = learning_rate(self.data.recipe, step + 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
-        images = batch.images.to(self.device, memory_format=torch.channels_last)
-        labels = batch.labels.to(self.device)
+    def _feed(self) -> dict[str, Any]:
+        """How batches are made: ahead in threads where a GPU leaves the cores idle."""
+        on_gpu = self.device.type == "cuda"
+        return {"ahead": min(MOST_AHEAD, torch.get_num_threads()) if on_gpu else 0, "pin": on_gpu}
 
-        # Dropout is drawn anew for each step from the seed alone, so that a resumed run repeats it.
-        torch.manual_seed(torch_seed(self.data.seed, "dropout", step))
-        logits = self.model(images)
+    def _step(self, batch: Batch, step: int) -> None:
+        images, labels = self.data.on_device(batch, self.device)
+        set_learning_rate(self.optimizer, learning_rate(self.data.recipe, step + 1))
+        labels = self.data.ranks.gather(labels)
+        network = partial(self._logits, step)
+        parts = Parts(network, images, self.data.recipe.accumulate, self.data.ranks)
         try:
-            terms = self.loss.terms(logits, labels, progress=step / self.data.recipe.steps)
+            terms = self.loss.terms(parts.logits, labels, progress=step / self.data.recipe.steps)
         except FloatingPointError as error:
             raise DivergedError(step + 1, batch.ids, math.nan) from error
         total = torch.stack(tuple(terms.values())).sum()
-        if not math.isfinite(value := total.item()):
-            raise DivergedError(step + 1, batch.ids, value)
+        # A GPU is waited for here and in the score: what comes after is queued while it works.
+        values = torch.stack([total, *terms.values()]).tolist()
+        if not math.isfinite(values[0]):
+            raise DivergedError(step + 1, batch.ids, values[0])
+        self._note(batch, dict(zip(["loss", *terms], values, strict=True)))
+        self._score(parts.logits.detach(), labels)
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        parts.backward(total, self.model)
         self.optimizer.step()
-        self._note(batch, logits.detach(), labels, {"loss": total, **terms})
 
-    def _note(self, batch: Batch, logits: Tensor, labels: Tensor, terms: dict[str, Tensor]) -> None:
+    def _logits(self, step: int, part: int, last: bool, images: Tensor) -> Tensor:
+        # Dropout is drawn anew for each step from the seed alone, so that a resumed run repeats it.
+        part += self.data.ranks.rank * self.data.recipe.accumulate
+        counters = (step, part) if part else (step,)
+        torch.manual_seed(torch_seed(self.data.seed, "dropout", *counters))
+        half = self.data.recipe.precision == "bfloat16"
+        synchronised = nullcontext() if last else self.data.ranks.unsynchronised(self.network)
+        with synchronised, torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            logits = self.network(images)
+        return logits.float() if half else logits
+
+    def _note(self, batch: Batch, values: dict[str, float]) -> None:
         progress = self.progress
         progress.order = _chain(progress.order, repr(batch.ids))
         progress.augment = _chain(progress.augment, batch.draws)
-        for name, term in terms.items():
-            progress.sums[name] = progress.sums.get(name, 0.0) + term.item()
-        progress.matrix = (
-            progress.matrix + confusion_matrix(logits.max(1).indices, labels, logits.shape[1]).cpu()
-        )
+        for name, value in values.items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
+
+    def _score(self, logits: Tensor, labels: Tensor) -> None:
+        counts = confusion_matrix(logits.max(1).indices, labels, logits.shape[1])
+        self.progress.matrix = self.progress.matrix + counts
 
     def _epoch_record(self) -> dict[str, Any]:
         progress = self.progress
@@ -207,52 +156,9 @@ class Training:
         record: dict[str, Any] = {"step": progress.step}
         record |= {f"train/{name}": total / count for name, total in progress.sums.items()}
         record["train/lr"] = self.optimizer.param_groups[0]["lr"]
-        record["train/miou"] = mean_known(class_iou(progress.matrix.numpy()))
+        record["train/miou"] = mean_known(class_iou(progress.matrix.cpu().numpy()))
         progress.sums, progress.matrix = {}, 0
         return record
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The network's output on one image of the evaluation split, at the label's size."""
-
-    index: int
-    logits: Tensor
-    seconds: float
-
-
-@torch.inference_mode()
-def predict(
-    model: nn.Module, split: Split, dataset: SegmentationDataset, *, device: torch.device
-) -> Iterator[Prediction]:
-    """Logits [classes, h, w] of every image, whole and at a single scale, batch of one."""
-    model.to(device).to(memory_format=torch.channels_last).eval()
-    for index, image in enumerate(split.images):
-        pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
-        inputs = normalise(pixels, dataset.mean, dataset.std).to(
-            device, memory_format=torch.channels_last
-        )
-        started = time.perf_counter()
-        logits = model(inputs)
-        size = split.labels[index].shape
-        if logits.shape[-2:] != size:
-            logits = nn.functional.interpolate(
-                logits, size=size, mode="bilinear", align_corners=False
-            )
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        yield Prediction(index, logits[0], time.perf_counter() - started)
-
-
-def evaluate(
-    predictions: Iterator[tuple[int, Tensor]], split: Split, num_classes: int
-) -> ConfusionMatrix:
-    """Confusion matrices of predicted classes [h, w] against the split's labels."""
-    matrix = ConfusionMatrix(num_classes)
-    for index, labels in predictions:
-        truth = torch.from_numpy(split.labels[index]).long()
-        matrix.update(labels.cpu().long(), truth)
-    return matrix
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -17,8 +17,6 @@ from bench.errors import InstallError
 from bench.spec import digest
 
 OUR_PACKAGES = ("bench", "losses", "postproc")
-# How a worker was started is no part of what it does.
-STARTERS = {"bench/nursery.py"}
 # Packages that can move a training's numbers.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
@@ -42,10 +40,7 @@ def plugin_digest(loss: type) -> str | None:
 
 def _is_ours(path: Path) -> bool:
     root = Path(__file__).parent.parent
-    if not path.is_relative_to(root):
-        return False
-    name = path.relative_to(root)
-    return name.parts[0] in OUR_PACKAGES and name.as_posix() not in STARTERS
+    return path.is_relative_to(root) and path.relative_to(root).parts[0] in OUR_PACKAGES
 
 
 def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
@@ -67,6 +62,11 @@ def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
     }
 
 
+def code_digests(facts: dict[str, Any]) -> dict[str, str]:
+    """Digests of the code in an environment: ours, and that of a loss from elsewhere."""
+    return {key: facts[key] for key in ("code", "plugin") if facts[key]}
+
+
 def peak_memory_mb(device: torch.device) -> float:
     """Most memory held so far: on a GPU by tensors, on a CPU by the whole process."""
     if device.type == "cuda":
@@ -75,8 +75,11 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def device_name(device: torch.device) -> str:
-    """What the environment calls the device: the GPU's model, or "cpu"."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    """What the environment calls the device: the GPU's model and, of several, their number."""
+    if device.type == "cpu":
+        return "cpu"
+    name, count = torch.cuda.get_device_name(device), torch.cuda.device_count()
+    return name if count == 1 else f"{count} x {name}"
 
 
 def check_installation() -> None:

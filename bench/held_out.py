@@ -34,6 +34,23 @@ class Divided(SegmentationDataset):
         """Those of the whole, and "held-out"."""
         return (*self.whole.splits(), HELD_OUT)
 
+    @property
+    def num_objects(self) -> int:
+        """As the whole."""
+        return self.whole.num_objects
+
+    def parts(self, split: str) -> frozenset[str]:
+        """As the whole; what is held out is a set of its own, which no training split holds."""
+        return frozenset({split}) if split == HELD_OUT else self.whole.parts(split)
+
+    def no_split(self, split: str) -> str:
+        """As the whole."""
+        return self.whole.no_split(split)
+
+    def about(self) -> list[str]:
+        """As the whole."""
+        return self.whole.about()
+
     def entries(self, split: str) -> list[Entry]:
         """The images of a split; of a training split those that are left.
 

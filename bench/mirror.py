@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from bench.errors import SeglossError
 from bench.manifest import Manifest, Row
 from bench.mirror_run import RunWriter
-from bench.mlflow_view import VIEW_TAG, decode_view, encode_view, headline, saved_view
+from bench.mlflow_view import headline
 from bench.rundir import run_dir, write_json
+from bench.saved_view import decode_view, encode_view, saved_views, view_tag
 from bench.spec import digest
 from bench.store_file import prepare
 from bench.tracking import StoreError, connect, fullest, search
@@ -60,7 +61,7 @@ class Mirror:
                     touched += writer.mirror(directory, row, seed, known.get(run_id))
                 except SeglossError as error:
                     log.warning("not mirrored: %s", error)
-            _write_view(client, experiment, manifest)
+            _write_views(client, experiment, manifest)
         return touched
 
     def forget(self, manifest: Manifest) -> int:
@@ -120,13 +121,14 @@ def _mirror_study(client: MlflowClient, experiment: str, manifest: Manifest) -> 
     client.set_tag(known.info.run_id, "segloss.manifest", digest(content))
 
 
-def _write_view(client: MlflowClient, experiment: str, manifest: Manifest) -> None:
+def _write_views(client: MlflowClient, experiment: str, manifest: Manifest) -> None:
     try:
         found = client.get_experiment(experiment)
-        state, old = saved_view(manifest), found.tags.get(VIEW_TAG)
-        if old is None or decode_view(old) != state:
-            value = encode_view(state, found.creation_time or 0)
-            client.set_experiment_tag(experiment, VIEW_TAG, value)
+        for key, view in saved_views(manifest).items():
+            old = found.tags.get(view_tag(key))
+            if old is None or decode_view(old) != view:
+                value = encode_view(view, found.creation_time or 0)
+                client.set_experiment_tag(experiment, view_tag(key), value)
     except Exception as error:  # a nicety, in an undocumented format
         log.info("no saved view in MLflow: %s", error)
 

@@ -16,6 +16,7 @@ from bench.errors import RootError
 from bench.manifest import Manifest, Row
 from bench.mlflow_view import method_colours, run_name, run_params, setting_tags
 from bench.rundir import RunDir, State
+from bench.saved_view import table_tag
 from bench.spec import digest
 from bench.tracking import log_batches
 
@@ -32,7 +33,7 @@ STATUS = {
     "interrupted": "KILLED",
 }
 OVER = frozenset({"finished", "diverged", "failed", "interrupted"})
-ARTIFACTS = ("spec.json", "result.json", "env.json", "confusion.npz", "log.txt")
+ARTIFACTS = ("spec.json", "result.json", "env.json", "confusion.npz", "boundaries.npz", "log.txt")
 GRID_IMAGES = 4
 """So many predictions go into MLflow's image grid; each costs a PNG and a WebP there."""
 THUMBNAIL = (256, 256)
@@ -140,9 +141,13 @@ class RunWriter:
     def _create(self, directory: RunDir, row: Row, seed: int, found: Found) -> Run:
         manifest = self.manifest
         role = manifest.role
-        if role == "train" and directory.spec().crf:
+        if role == "train" and not directory.spec().trains:
             role = "evaluate"
-        tables = [table.key for table in manifest.tables if row in table.rows]
+        tables = [
+            table.key
+            for table in manifest.tables
+            if any(directory.run_id in other.run_ids for other in table.rows)
+        ]
         return self.client.create_run(
             self.experiment,
             start_time=_ms(found.started),
@@ -154,6 +159,7 @@ class RunWriter:
                 "segloss.profile": manifest.profile,
                 "segloss.comparison_key": manifest.comparison_key,
                 "segloss.tables": ",".join(tables),
+                **{table_tag(key): "yes" for key in tables},
                 "mlflow.runColor": method_colours(manifest)[row.method],
                 **setting_tags(manifest, row),
             },
@@ -181,8 +187,11 @@ class RunWriter:
                 key = f"prediction~{file.name.removesuffix('.prediction.png')}"
                 unique = uuid.uuid5(uuid.NAMESPACE_OID, f"{run.info.run_id}/{key}")
                 name = f"{key}+step+0+timestamp+{run.info.start_time}+{unique}"
-                with Image.open(file) as stored:
-                    image = stored.convert("RGB")
+                try:
+                    with Image.open(file) as stored:
+                        image = stored.convert("RGB")
+                except OSError:
+                    continue  # a torn picture costs its place in the grid, no number
                 image.save(Path(folder) / f"{name}.png")
                 image.thumbnail(THUMBNAIL)
                 image.save(Path(folder) / f"{name}+compressed.webp")

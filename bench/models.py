@@ -7,6 +7,7 @@ Sources: Chen et al. 2017, "Rethinking atrous convolution" (DeepLabv3); Chen et 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import timm
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.errors import SpecError
-from bench.pretrained import load_imagenet_weights
+from bench.pretrained import load_backbone
 from bench.spec import ModelSpec, unknown
 
 # Width of the decoder's skip branch, as in DeepLabv3+ (section 4.1).
@@ -24,15 +25,16 @@ SKIP_CHANNELS = 48
 class SegmentationModel(nn.Module):
     """Logits [b, num_classes, h, w] for images [b, 3, h, w] of any size."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module, *, align_corners: bool) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.align_corners = align_corners
 
     def forward(self, images: Tensor) -> Tensor:
         """Upsample the head's logits bilinearly to the size of the images."""
-        logits = self.head(self.backbone(images))
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        logits = self.head(self.backbone(images)).float()  # also where all before was bfloat16
+        return upsample(logits, images, align_corners=self.align_corners)
 
 
 class ASPP(nn.Module):
@@ -84,18 +86,23 @@ class DeepLabV3PlusHead(nn.Module):
             conv_bn_relu(width + SKIP_CHANNELS, width, 3, separable=spec.separable),
             conv_bn_relu(width, width, 3, separable=spec.separable),
         )
+        self.dropout = nn.Dropout(spec.decoder_dropout)
         self.classifier = nn.Conv2d(width, num_classes, 1)
+        self.align_corners = spec.align_corners
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at stride 4."""
         skip = self.skip(features[0])
-        deep = F.interpolate(
-            self.aspp(features[-1]), size=skip.shape[-2:], mode="bilinear", align_corners=False
-        )
-        return self.classifier(self.decoder(torch.cat([deep, skip], 1)))
+        deep = upsample(self.aspp(features[-1]), skip, align_corners=self.align_corners)
+        return self.classifier(self.dropout(self.decoder(torch.cat([deep, skip], 1))))
 
 
 HEADS = {"deeplabv3": DeepLabV3Head, "deeplabv3plus": DeepLabV3PlusHead}
+
+
+def upsample(maps: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:
+    """``maps`` [b, c, h, w] bilinearly at the height and width of ``like``."""
+    return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=align_corners)
 
 
 def conv_bn_relu(
@@ -121,7 +128,7 @@ def check_model(spec: ModelSpec) -> None:
     """Raise SpecError where the backbone is unknown or gives no features at the output stride."""
     if not timm.is_model(spec.backbone):
         raise SpecError(unknown("model.backbone", spec.backbone, timm.list_models()))
-    if fault := _fault(spec.backbone, spec.output_stride):
+    if fault := _fault(spec.backbone, spec.output_stride, spec.dilated):
         raise SpecError(
             f"model.backbone = {spec.backbone!r} gives no feature maps of stride 4 to "
             f"{spec.output_stride}: {fault}"
@@ -129,32 +136,63 @@ def check_model(spec: ModelSpec) -> None:
 
 
 @cache
-def _fault(backbone: str, output_stride: int) -> str | None:
+def _fault(backbone: str, output_stride: int, dilated: bool) -> str | None:
     try:
         with torch.device("meta"):
-            _backbone(backbone, output_stride)
+            _backbone(backbone, output_stride, dilated)
     except Exception as error:  # timm raises whatever its model does
-        return str(error)
+        return str(error) or type(error).__name__
     return None
 
 
-def _backbone(name: str, output_stride: int) -> nn.Module:
+def _backbone(name: str, output_stride: int, dilated: bool) -> nn.Module:
     """Features from stride 4 on: what the decoder joins and what ASPP reads."""
+    network = _features(name, output_stride)
+    if not dilated:
+        with torch.device("meta"):
+            plain = _features(name, output_stride=32)
+        convolutions, undilated = _convolutions(network), _convolutions(plain)
+        if list(convolutions) != list(undilated):
+            raise SpecError("with dilated = false it would have other layers")
+        for layer, like in zip(convolutions.values(), undilated.values(), strict=True):
+            layer.dilation, layer.padding = like.dilation, like.padding
+    return network
+
+
+def _convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
+    return {k: layer for k, layer in network.named_modules() if isinstance(layer, nn.Conv2d)}
+
+
+def _features(name: str, output_stride: int) -> nn.Module:
     return timm.create_model(
         name, features_only=True, out_indices=(1, 2, 3, 4), output_stride=output_stride
     )
 
 
-def build_model(spec: ModelSpec, num_classes: int, *, seed: int) -> SegmentationModel:
-    """The model: weights drawn from ``seed`` alone, ImageNet's in the backbone if pretrained."""
+def build_model(
+    spec: ModelSpec, num_classes: int, *, seed: int, weights: Path | None = None
+) -> SegmentationModel:
+    """The model: weights drawn from ``seed`` alone, but the backbone's from a file, if given."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = _backbone(spec.backbone, spec.output_stride)
+        backbone = _backbone(spec.backbone, spec.output_stride, spec.dilated)
         channels = backbone.feature_info.channels()  # pyright: ignore (timm is not typed)
-        model = SegmentationModel(backbone, HEADS[spec.head](channels, num_classes, spec))
-        if spec.pretrained:
-            load_imagenet_weights(backbone, spec.backbone)
+        head = HEADS[spec.head](channels, num_classes, spec)
+        if spec.head_init == "kaiming_normal":
+            _initialise(head)
+    if weights is not None:
+        load_backbone(backbone, spec.backbone, weights)
+    model = SegmentationModel(backbone, head, align_corners=spec.align_corners)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = spec.batch_norm_momentum
+            module.eps = spec.batch_norm_eps or module.eps
     return model
+
+
+def _initialise(head: nn.Module) -> None:
+    for module in head.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

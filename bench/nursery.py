@@ -1,27 +1,33 @@
 """Nursery: one process that has imported everything, and forks a worker whenever asked.
 
 Importing costs seconds; a fork costs none, and the worker is a process of its own all the same, in
-a process group of its own. Requests and answers are lines of JSON:
+a process group of its own. It imports the libraries first and learns then which code of ours the
+workers run. Requests and answers are lines of JSON:
 
+    {"snapshot": "...", "log": "...", "environment": {...}}
     {"id": 1, "arguments": [...], "log": "...", "environment": {...}}  ->  {"id": 1, "pid": 4711}
                                                                 and later  {"id": 1, "code": -9}
 
-It ends when its input does, and its workers, who see their parent gone, end then too.
+It ends when its input does, and its workers, who see their parent gone, end then too. Run it as a
+file: nothing of ours may be imported before the snapshot is known.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import selectors
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
-from bench.worker import main as work
+# Where the seconds go.
+LIBRARIES = ("torch", "torchvision.transforms.v2", "timm")
 
 
 class Nursery:
@@ -30,6 +36,7 @@ class Nursery:
     def __init__(self) -> None:
         self.born: dict[int, int] = {}
         self.rest = b""
+        self.work: Callable[[list[str]], int]
 
     def serve(self) -> None:
         """Answer until the input ends."""
@@ -39,7 +46,6 @@ class Nursery:
         os.set_blocking(self.wake, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_in)
-        gc.freeze()  # pages that no collection touches stay shared with the workers
         with selectors.DefaultSelector() as ready:
             ready.register(0, selectors.EVENT_READ)
             ready.register(self.wake, selectors.EVENT_READ)
@@ -52,14 +58,25 @@ class Nursery:
     def _read(self) -> bool:
         received = os.read(0, 2**16)
         *lines, self.rest = (self.rest + received).split(b"\n")
-        for line in lines:
-            self._fork(json.loads(line))
+        for request in map(json.loads, lines):
+            if "snapshot" in request:
+                self._settle(request)
+            else:
+                self._fork(request)
         return bool(received)
+
+    def _settle(self, request: dict[str, Any]) -> None:
+        """Be the nursery of workers that run the code in a snapshot."""
+        _append_to(request["log"], 2)
+        os.environ.update(request["environment"])
+        sys.path.insert(0, request["snapshot"])
+        self.work = importlib.import_module("bench.worker").main
+        gc.freeze()  # pages that no collection touches stay shared with the workers
 
     def _fork(self, request: dict[str, Any]) -> None:
         pid = os.fork()
         if pid == 0:
-            _be_worker(request)
+            _be_worker(self.work, request)
         self.born[pid] = request["id"]
         _answer({"id": request["id"], "pid": pid})
 
@@ -77,7 +94,15 @@ def _answer(answer: dict[str, Any]) -> None:
     os.write(1, json.dumps(answer).encode() + b"\n")
 
 
-def _be_worker(request: dict[str, Any]) -> None:
+def _append_to(log: str, *streams: int) -> None:
+    """Let ``streams`` write to the file ``log`` from now on."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in streams:
+        os.dup2(file, stream)
+    os.close(file)
+
+
+def _be_worker(work: Callable[[list[str]], int], request: dict[str, Any]) -> None:
     """Be the worker, and never return."""
     code = 1
     try:
@@ -85,10 +110,8 @@ def _be_worker(request: dict[str, Any]) -> None:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        for stream, target in ((nothing, 0), (log, 1), (log, 2)):
-            os.dup2(stream, target)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        _append_to(request["log"], 1, 2)
         os.environ.update(request["environment"])
         code = work([*request["arguments"], "--parent", str(os.getppid())])
     except BaseException:
@@ -101,5 +124,7 @@ def _be_worker(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    for library in LIBRARIES:
+        importlib.import_module(library)
     Nursery().serve()
     os._exit(0)  # nothing is left to tidy up, and the libraries would be noisy about it

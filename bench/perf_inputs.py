@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from bench.camvid import VOID
+from bench.camvid_labels import VOID
 from bench.datasets import IGNORED, open_dataset
 from bench.errors import DataError
 from bench.spec import DataSpec, Positive, Strict

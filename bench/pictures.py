@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
+from torch import Tensor
 
 from bench.rundir import RunDir, write_whole
 from bench.samples import SegmentationDataset, Split
@@ -23,14 +24,14 @@ class ShownImages:
         self.colours = np.full((256, 3), 255, np.uint8)
         self.colours[: len(dataset.palette)] = dataset.palette
 
-    def keep(self, directory: RunDir, index: int, labels: UInt8[np.ndarray, "h w"]) -> None:
+    def keep(self, directory: RunDir, index: int, labels: UInt8[Tensor, "h w"]) -> None:
         """Write image, truth and prediction, if this image is one of the list."""
         if index not in self.indices:
             return
         pictures = {
             "image": self.split.images[index],
             "truth": self._coloured(self.split.labels[index]),
-            "prediction": self._coloured(labels),
+            "prediction": self._coloured(labels.cpu().numpy()),
         }
         for kind, pixels in pictures.items():
             path = directory.predictions / f"{self.split.ids[index]}.{kind}.png"

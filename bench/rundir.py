@@ -1,8 +1,8 @@
 """What a run leaves on disk: the truth, of which the store is a mirror.
 
 ``<root>/runs/<run_id>/`` holds spec.json, state.json, metrics.jsonl, checkpoint.pt,
-weights.safetensors, result.json, confusion.npz, predictions/, env.json and log.txt. Every file is
-written whole (temporary file, fsync, rename) or appended by line. No torch here.
+weights.safetensors, result.json, confusion.npz, boundaries.npz, predictions/, env.json and log.txt.
+Every file is written whole (temporary file, fsync, rename) or appended by line. No torch here.
 """
 
 from __future__ import annotations
@@ -70,6 +70,15 @@ class RunDir:
     def confusion(self) -> Path:
         """Per-image confusion matrices: ``ids`` [n], ``matrices`` int32 [n, truth, prediction]."""
         return self.path / "confusion.npz"
+
+    @property
+    def boundaries(self) -> Path:
+        """Per-image pixel counts near borders, int32, of the images ``ids`` [n].
+
+        ``trimap`` [n, width, truth, prediction] within ``widths`` pixels of a border;
+        ``intersection`` and ``union`` [n, object] of Boundary IoU's bands.
+        """
+        return self.path / "boundaries.npz"
 
     @property
     def predictions(self) -> Path:

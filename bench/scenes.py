@@ -15,9 +15,17 @@ from jaxtyping import Int64
 
 from bench.drawing.canvas import CLASSES
 from bench.drawing.scene import draw_scene
-from bench.errors import DataError, SpecError
-from bench.samples import Entry, Sample, SegmentationDataset, class_iou, mean_known, pixel_accuracy
-from bench.spec import DataSpec, unknown
+from bench.errors import DataError
+from bench.samples import (
+    Entry,
+    Sample,
+    SegmentationDataset,
+    camvid_only,
+    class_iou,
+    mean_known,
+    pixel_accuracy,
+)
+from bench.spec import DataSpec
 
 SPLITS = {"train": 400, "val": 100, "test": 150}
 
@@ -36,12 +44,12 @@ COLOURS = {
 
 
 def open_scenes(spec: DataSpec, data_root: Path | None) -> Scenes:
-    """The drawn scenes; ``data_root`` is not used. Raises SpecError where void is to be a class."""
-    if spec.void != "ignore":
-        raise SpecError(f"data.void = {spec.void!r}: scenes have no void class; leave it out")
+    """The drawn scenes, whatever ``data_root``; raises SpecError for CamVid's options."""
+    camvid_only(spec)
     return Scenes(
         name="scenes",
         class_names=CLASSES,
+        thin_classes=("pole", "sign", "pedestrian"),  # what is a few pixels wide, as in CamVid
         palette=np.array([COLOURS[name] for name in CLASSES], np.uint8),
         mean=(121.6, 121.9, 122.6),  # of 100 training scenes, measured
         std=(45.4, 45.5, 54.1),
@@ -60,7 +68,7 @@ class Scenes(SegmentationDataset):
     def entries(self, split: str) -> list[Entry]:
         """The scenes of a split; raises DataError where there is no such split."""
         if split not in SPLITS:
-            raise DataError(f"scenes: {unknown('split', split, SPLITS)}")
+            raise DataError(f"scenes: {self.no_split(split)}")
         ids = [f"{split}-{index:03d}" for index in range(SPLITS[split])]
         return [Entry(id, partial(_draw, id, split, index)) for index, id in enumerate(ids)]
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import operator
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import to_json
 
 from bench.errors import SpecError
@@ -39,6 +41,8 @@ class DataSpec(Strict):
     train: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
     evaluate: str = "test"
     void: Literal["ignore", "class"] = "ignore"
+    class_map: Literal["usual", "strict"] = "usual"
+    """How CamVid's 32 classes become 11, where a copy has 32: docs/data.md."""
     image_size: Size | None = None
     """Size at which the network sees an image; labels are scored at their stored size."""
     train_images: Positive | None = None
@@ -65,13 +69,39 @@ class ModelSpec(Strict):
     backbone: str
     head: Literal["deeplabv3", "deeplabv3plus"] = "deeplabv3plus"
     pretrained: bool = True
+    """Start from ImageNet weights."""
+    weights: str | None = None
+    """SHA-256 of the file they come from, its first 12 digits; None: timm's weights by name."""
     output_stride: Literal[8, 16, 32] = 16
+    dilated: bool = True
+    """Dilate the stages past the output stride; the paper's published code does not."""
     head_channels: Positive = 256
     atrous_rates: tuple[Positive, Positive, Positive] = (6, 12, 18)
     separable: bool = False
     """Depthwise separable convolutions in the head (as DeepLabv3+ on mobile backbones)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    decoder_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Before DeepLabv3+'s classifier; DeepLabv3 has no decoder."""
+    head_init: Literal["kaiming_uniform", "kaiming_normal"] = "kaiming_uniform"
+    """torch's default (a = √5, random biases), or He et al. 2015 (gain √2, biases 0)."""
+    align_corners: bool = False
+    """Bilinear upsampling maps corner pixels on corner pixels, not corners on corners."""
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    batch_norm_eps: Annotated[float, Field(gt=0)] | None = None
+    """None: what the backbone was trained with, and 1e-5 in the head."""
+
+    @field_validator("weights")
+    @classmethod
+    def _is_a_digest(cls, weights: str | None) -> str | None:
+        if weights is not None and not re.fullmatch("[0-9a-f]{12}", weights):
+            raise ValueError("must be the first 12 hexadecimal digits of the file's SHA-256")
+        return weights
+
+    @model_validator(mode="after")
+    def _weights_are_used(self) -> ModelSpec:
+        if self.weights is not None and not self.pretrained:
+            raise ValueError("weights names a file, and pretrained = false does not read it")
+        return self
 
 
 class RecipeSpec(Strict):
@@ -83,11 +113,23 @@ class RecipeSpec(Strict):
     lr: Annotated[float, Field(gt=0)]
     head_lr_multiplier: Annotated[float, Field(gt=0)] = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_start_lr: Annotated[float, Field(ge=0)] = 0.0
+    """Rate that the warm-up starts from, at step 0."""
     poly_power: Annotated[float, Field(gt=0)] = 0.9
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.75, 1.25)
+    scale_step: Annotated[float, Field(gt=0)] | None = None
+    """Between two factors of the range ``scale``; None draws from all of it."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """How a scaled training image is made; labels take the nearest pixel."""
     flip: bool = True
+    accumulate: Positive = 1
+    """Parts in which a batch goes through the network: less memory, batch norm sees one part."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's convolutions while it trains; weights, upsampling and loss are float32."""
+    compile: bool = False
+    """Whether torch.compile makes the training step's network."""
 
 
 class LossSpec(Strict):
@@ -110,8 +152,43 @@ class CRFSpec(Strict):
     gaussian_weight: Annotated[float, Field(ge=0)] = 3.0
 
 
+class EvaluationSpec(Strict):
+    """How a trained network is scored; by default as in the paper, whole images at one scale."""
+
+    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0,)
+    """Factors at which the network sees an image; probabilities are averaged."""
+    flip: bool = False
+    """Average with the mirrored image, at each scale."""
+    window: Size | None = None
+    """Size of a window that slides over the image; logits are averaged. None: whole images."""
+    stride: Size | None = None
+    """How far the window slides at a time."""
+
+    @model_validator(mode="after")
+    def _windows_touch(self) -> EvaluationSpec:
+        if (self.window is None) != (self.stride is None):
+            raise ValueError("window and stride need each other; give both or none")
+        if self.window and self.stride and any(map(operator.gt, self.stride, self.window)):
+            raise ValueError("stride is above window: pixels between two windows are not seen")
+        if len(set(self.scales)) < len(self.scales):
+            raise ValueError("scales names a factor twice")
+        return self
+
+    @property
+    def words(self) -> str:
+        """For titles, such as "multi-scale (0.5, 1, 1.5) + flip"; empty for the default."""
+        said = []
+        if self.scales != (1.0,):
+            scales = ", ".join(f"{scale:g}" for scale in self.scales)
+            said.append(f"multi-scale ({scales})" if len(self.scales) > 1 else f"scale {scales}")
+        said += ["flip"] * self.flip
+        if self.window:
+            said.append("sliding window {} x {}".format(*self.window))
+        return " + ".join(said)
+
+
 class RunSpec(Strict):
-    """One training, or (with ``crf``) one evaluation of a finished training."""
+    """One training, or (with ``crf`` or another ``evaluation``) one evaluation of a training."""
 
     data: DataSpec
     model: ModelSpec
@@ -119,6 +196,7 @@ class RunSpec(Strict):
     loss: LossSpec
     seed: Annotated[int, Field(ge=0)] = 0
     crf: CRFSpec | None = None
+    evaluation: EvaluationSpec = EvaluationSpec()
 
     def __hash__(self) -> int:
         return hash(self.run_id)
@@ -140,13 +218,19 @@ class RunSpec(Strict):
     @property
     def source(self) -> RunSpec:
         """The training whose weights this run uses: itself, unless it is an evaluation."""
-        return self if self.crf is None else self.model_copy(update={"crf": None})
+        plain = {"crf": None, "evaluation": EvaluationSpec()}
+        return self if self.trains else self.model_copy(update=plain)
+
+    @property
+    def trains(self) -> bool:
+        """Whether this run is a training, which is scored in the default way."""
+        return self.crf is None and self.evaluation == EvaluationSpec()
 
     @property
     def comparison_key(self) -> str:
         """Digest of what two runs must share to stand in one table: all but loss, CRF and seed."""
         held = self.model_dump(
-            mode="json", exclude_defaults=True, include={"data", "model", "recipe"}
+            mode="json", exclude_defaults=True, include={"data", "model", "recipe", "evaluation"}
         )
         return digest({"schema": SCHEMA_VERSION, **held})
 

@@ -9,10 +9,11 @@ import functools
 import logging
 import os
 import re
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,9 +21,18 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import SeglossError
 from bench.manifest import Manifest
-from bench.mlflow_view import VIEW_KEY
 from bench.rundir import read_json
+from bench.saved_view import VIEW_KEY
 from bench.spec import parse
+from bench.store_rows import (
+    RunRow,
+    artifact_uri,
+    experiment_id,
+    experiment_names,
+    histories,
+    local_file,
+    run_rows,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,6 +79,8 @@ class RunRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+    """Those of settings and of MLflow's pages may be left out."""
+    artifact_uri: str = ""
 
 
 def default_uri(root: Path) -> str:
@@ -81,46 +93,151 @@ def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
     file = database(uri)
     if file and not file.exists():
         return None  # opening it would create it
+    name = f"{study}/{profile}"
+    found = _quick_study(file, name) if file else None
+    if found is None:
+        found = _study_by_mlflow(uri, name)
+    if found is None:
+        return None
+    experiment, run, path = found
+    manifest = parse(Manifest, read_json(path), where=f"{uri}: manifest.json")
+    return StudyRecord(manifest, experiment, run)
+
+
+def _quick_study(file: Path, name: str) -> tuple[str, str, Path] | None:
+    """Experiment, run and manifest of a study, where tables and file can be read from here."""
+    try:
+        experiment = experiment_id(file, name)
+        studies = run_rows(file, experiment, "study") if experiment else []
+    except sqlite3.Error:
+        return None
+    for run in studies:
+        if path := local_file(run.artifact_uri, "manifest.json"):
+            return str(experiment), run.run_id, path
+    return None
+
+
+def _study_by_mlflow(uri: str, name: str) -> tuple[str, str, Path] | None:
     with connect(uri) as client:
-        experiment = client.get_experiment_by_name(f"{study}/{profile}")
+        experiment = client.get_experiment_by_name(name)
         if experiment is None or experiment.lifecycle_stage == "deleted":
             return None
         for run in search(client, experiment.experiment_id, "tags.`segloss.role` = 'study'"):
             path = fetch_artifact(uri, run.info.run_id, "manifest.json")
             if path is not None:
-                manifest = parse(Manifest, read_json(path), where=f"{uri}: manifest.json")
-                return StudyRecord(manifest, experiment.experiment_id, run.info.run_id)
+                return experiment.experiment_id, run.info.run_id, path
     return None
+
+
+def study_names(uri: str) -> list[str]:
+    """Every "study/profile" in the store."""
+    file = database(uri)
+    if file and not file.exists():
+        return []  # opening it would create it
+    if file:
+        try:
+            return experiment_names(file)
+        except sqlite3.Error:
+            pass
+    with connect(uri) as client:
+        names = [experiment.name for experiment in client.search_experiments()]
+    return [name for name in names if "/" in name]
 
 
 def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
     """All trainings and evaluations of a study that ever started."""
-    with connect(uri) as client:
-        runs = fullest(search(client, record.experiment_id, "tags.`segloss.role` != 'study'"))
+    fullest: dict[str, RunRow] = {}
+    for run in _rows(uri, record.experiment_id):
+        run_id = run.tags.get("segloss.run_id", "")
+        if run.tags.get("segloss.role") == "study" or not run_id:
+            continue
+        if run_id not in fullest or _size(run) > _size(fullest[run_id]):
+            fullest[run_id] = run
     return [
         RunRecord(
-            run_id=tags["segloss.run_id"],
-            mlflow_run_id=run.info.run_id,
-            role=tags["segloss.role"],
-            status=tags.get("segloss.status", "running"),
-            reason=tags.get("segloss.reason") or None,
-            params=run.data.params,
-            metrics=run.data.metrics,
-            tags=tags,
+            run_id=run_id,
+            mlflow_run_id=run.run_id,
+            role=run.tags.get("segloss.role", "train"),
+            status=run.tags.get("segloss.status", "running"),
+            reason=run.tags.get("segloss.reason") or None,
+            params=run.params,
+            metrics=run.metrics,
+            tags=run.tags,
+            artifact_uri=run.artifact_uri,
         )
-        for run in runs.values()
-        for tags in [run.data.tags]
+        for run_id, run in fullest.items()
     ]
+
+
+def study_stamp(uri: str, record: StudyRecord) -> str:
+    """A text that changes whenever a run of the study starts or ends; cheap to ask for."""
+    experiment, runs = [record.experiment_id], "tags.`segloss.role` != 'study'"
+    with connect(uri) as client:
+        running = client.search_runs(experiment, f"{runs} and attributes.status = 'RUNNING'")
+        over = client.search_runs(
+            experiment,
+            f"{runs} and attributes.status != 'RUNNING'",
+            order_by=["tags.`segloss.updated` DESC"],
+            max_results=1,
+        )
+    latest = [run.data.tags.get("segloss.updated", "") for run in over]
+    return " ".join(latest + sorted(run.info.run_id for run in running))
+
+
+def _rows(uri: str, experiment: str) -> list[RunRow]:
+    """Every run of an experiment, from the tables themselves where they can be read."""
+    if file := database(uri):
+        try:
+            return run_rows(file, experiment)
+        except sqlite3.Error:
+            pass  # MLflow may know better, or says what is wrong
+    with connect(uri) as client:
+        return [
+            RunRow(
+                run.info.run_id,
+                run.info.artifact_uri or "",
+                run.data.params,
+                run.data.metrics,
+                run.data.tags,
+            )
+            for run in search(client, experiment)
+        ]
+
+
+def _size(run: RunRow) -> tuple[int, int, int]:
+    return len(run.tags), len(run.metrics), len(run.params)
+
+
+def read_histories(
+    uri: str, mlflow_run_ids: Sequence[str], keys: Sequence[str]
+) -> dict[tuple[str, str], list[tuple[int, float]]]:
+    """(step, value) by step of each (run, metric); what was never logged is not there."""
+    if file := database(uri):
+        try:
+            return histories(file, mlflow_run_ids, keys)
+        except sqlite3.Error:
+            pass
+    with connect(uri) as client:
+        found = {
+            (run, key): sorted((m.step, m.value) for m in client.get_metric_history(run, key))
+            for run in mlflow_run_ids
+            for key in keys
+        }
+    return {pair: points for pair, points in found.items() if points}
 
 
 def read_history(uri: str, mlflow_run_id: str, key: str) -> list[tuple[int, float]]:
     """(step, value) of one metric of one run, by step; empty where it was never logged."""
-    with connect(uri) as client:
-        return sorted((m.step, m.value) for m in client.get_metric_history(mlflow_run_id, key))
+    return read_histories(uri, [mlflow_run_id], [key]).get((mlflow_run_id, key), [])
 
 
 def fetch_artifact(uri: str, mlflow_run_id: str, path: str) -> Path | None:
     """A local copy of a run's file or folder (for a local store the file itself), or None."""
+    if file := database(uri):
+        with suppress(sqlite3.Error):
+            place = artifact_uri(file, mlflow_run_id)
+            if place is None or place.startswith("file:"):
+                return local_file(place or "", path)
     with connect(uri) as client:
         from mlflow.exceptions import MlflowException
 
@@ -140,10 +257,10 @@ def log_report(uri: str, record: StudyRecord, files: Iterable[Path], note: str) 
         client.set_experiment_tag(record.experiment_id, "mlflow.note.content", _cut(note, 20_000))
 
 
-def view_url(base: str, record: StudyRecord) -> str:
-    """Address of the study's saved view in the MLflow pages served at ``base``."""
+def view_url(base: str, record: StudyRecord, key: str = VIEW_KEY) -> str:
+    """Address of one of the study's saved views in the MLflow pages served at ``base``."""
     # Without the workflow type MLflow opens its pages for language models, which stay empty here.
-    query = f"workflowType=machine_learning&viewStateShareKey={VIEW_KEY}"
+    query = f"workflowType=machine_learning&viewStateShareKey={key}"
     return f"{base.rstrip('/')}/#/experiments/{record.experiment_id}/runs?{query}"
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from bench.samples import IGNORED, SegmentationDataset, Split
+from bench.samples import IGNORED, Split
 from bench.seeding import generator
 from bench.spec import RecipeSpec
 
@@ -38,11 +39,18 @@ def draw_augmentation(
     crop_size: tuple[int, int],
     scale: tuple[float, float],
     flip: bool,
+    scale_step: float | None = None,
 ) -> Augmentation:
-    """One draw for an image of ``size`` (height, width), its factor even in the range ``scale``."""
+    """One draw for an image of ``size`` (height, width), its factor even in the range ``scale``.
+
+    With ``scale_step`` it is one of the factors from the one end to the other in such steps.
+    """
     # Always four draws, so that one option does not change what another one gets.
     zoom, down, right, turn = rng.random(4).tolist()
-    factor = scale[0] + (scale[1] - scale[0]) * zoom
+    if scale_step is None:
+        factor = scale[0] + (scale[1] - scale[0]) * zoom
+    else:
+        factor = scale[0] + scale_step * int(zoom * scale_count(scale, scale_step))
     height, width = (max(1, round(length * factor)) for length in size)
     return Augmentation(
         height=height,
@@ -51,6 +59,11 @@ def draw_augmentation(
         left=int(right * (max(0, width - crop_size[1]) + 1)),
         flip=flip and turn < 0.5,
     )
+
+
+def scale_count(scale: tuple[float, float], scale_step: float) -> int:
+    """The number of factors from one end of ``scale`` to the other."""
+    return round((scale[1] - scale[0]) / scale_step) + 1
 
 
 def sample_augmentation(
@@ -64,6 +77,7 @@ def sample_augmentation(
         crop_size=recipe.crop_size,
         scale=recipe.scale,
         flip=recipe.flip,
+        scale_step=recipe.scale_step,
     )
 
 
@@ -74,8 +88,9 @@ def apply_augmentation(
     crop_size: tuple[int, int],
     mean: Sequence[float],
     ignore_index: int = IGNORED,
-) -> tuple[UInt8[Tensor, "3 crop_h crop_w"], Int64[Tensor, "crop_h crop_w"]]:
-    """The crop of image (antialiased bilinear) and label (nearest), not normalised yet.
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+) -> tuple[UInt8[Tensor, "3 crop_h crop_w"], UInt8[Tensor, "crop_h crop_w"]]:
+    """The crop of image (antialiased) and label (nearest pixel), not normalised yet.
 
     Where the scaled image is smaller than the crop, it is continued to the right and below with
     the mean colour and ``ignore_index``.
@@ -84,7 +99,7 @@ def apply_augmentation(
     pixels = torch.from_numpy(image).permute(2, 0, 1)
     classes = torch.from_numpy(label)[None]
     if list(label.shape) != scaled:
-        pixels = F.resize(pixels, scaled, InterpolationMode.BILINEAR, antialias=True)
+        pixels = F.resize(pixels, scaled, InterpolationMode(interpolation), antialias=True)
         classes = F.resize(classes, scaled, InterpolationMode.NEAREST_EXACT)
     height, width = crop_size
     corner = (augmentation.top, augmentation.left, min(height, scaled[0]), min(width, scaled[1]))
@@ -96,7 +111,7 @@ def apply_augmentation(
         classes = F.pad(classes, padding, fill=ignore_index)
     if augmentation.flip:
         pixels, classes = F.horizontal_flip(pixels), F.horizontal_flip(classes)
-    return pixels, classes[0].long()
+    return pixels, classes[0]
 
 
 def normalise(
@@ -110,15 +125,20 @@ def training_batch(
     split: Split,
     indices: Sequence[int],
     augmentations: Sequence[Augmentation],
-    crop_size: tuple[int, int],
-    dataset: SegmentationDataset,
-) -> tuple[Float[Tensor, "b 3 crop_h crop_w"], Int64[Tensor, "b crop_h crop_w"]]:
-    """Normalised images and labels of the samples ``indices``, each under its augmentation."""
+    recipe: RecipeSpec,
+    mean: Sequence[float],
+) -> tuple[UInt8[Tensor, "b 3 crop_h crop_w"], UInt8[Tensor, "b crop_h crop_w"]]:
+    """Images and labels of the samples ``indices``, each under its augmentation."""
     crops = [
         apply_augmentation(
-            split.images[index], split.labels[index], augmentation, crop_size, dataset.mean
+            split.images[index],
+            split.labels[index],
+            augmentation,
+            recipe.crop_size,
+            mean,
+            interpolation=recipe.interpolation,
         )
         for index, augmentation in zip(indices, augmentations, strict=True)
     ]
     images, labels = zip(*crops, strict=True)
-    return normalise(torch.stack(images), dataset.mean, dataset.std), torch.stack(labels)
+    return torch.stack(images), torch.stack(labels)

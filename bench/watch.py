@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -17,7 +17,8 @@ from bench.rundir import RunDir, write_json
 from bench.spec import RunSpec
 
 HEARTBEAT_SECONDS = 2.0
-# So many images are predicted alone on the machine; their median is what the tables show.
+# So many images are predicted alone on the machine, once to warm up and once for the clock; the
+# median of their times is what the tables show.
 TIMED_IMAGES = 10
 
 T = TypeVar("T")
@@ -68,9 +69,16 @@ class Watch:
         if self.asked_to_stop and step is None:
             raise StoppedError
 
-    def timed(self, items: Iterator[T]) -> Iterator[T]:
-        """The items, of which the first few are made and used while no other worker is at work."""
+    def timed(self, make: Callable[[], Iterator[T]]) -> Iterator[T]:
+        """The items, of which the first few are made and used while no other worker is at work.
+
+        Those are made twice, and the first time is for nothing but what only happens once: kernels
+        are chosen and memory is reserved for each size.
+        """
         with self.quiet.alone():
+            for _ in islice(make(), TIMED_IMAGES):
+                self.beat()
+            items = make()
             for item in islice(items, TIMED_IMAGES):
                 self.beat()
                 yield item

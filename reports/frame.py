@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.manifest import Manifest
-from bench.tracking import RunRecord, StoreError, StudyRecord, read_runs, read_study
+from bench.rundir import read_json
+from bench.store_rows import local_file
+from bench.tracking import RunRecord, StoreError, StudyRecord, read_runs, read_study, study_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,19 +32,34 @@ class Check:
     """The digest that most runs have; None where no run has one."""
     odd: tuple[tuple[str, int], ...]
     """(label, seed) of the runs that differ from it."""
+    values: tuple[str, ...] = ()
+    """What those runs have instead."""
+    details: tuple[str, ...] = ()
+    """The same in words, where it is known: "torch 2.11.0 against 2.15.0"."""
 
 
 def read_frame(uri: str, study: str, profile: str) -> tuple[StudyRecord, pd.DataFrame]:
     """The study's record in the store and its runs frame; raises StoreError where it is not there.
 
     Lines follow the manifest (a run that never started is there too, as "queued"). Columns: label,
-    method, seed, run_id, mlflow_run_id, role, status, reason; each setting under its own name
-    ("loss.pooling"); final/<metric> and iou/<class> in 0..1; cost/<cost>; digest/<name>.
+    method, seed, run_id, mlflow_run_id, artifact_uri, result (its digest), role, status, reason,
+    updated (seconds since the epoch); each setting under its own name ("loss.pooling");
+    final/<metric> and iou/<class> in 0..1; cost/<cost>; digest/<name>.
     """
     record = read_study(uri, study, profile)
     if record is None:
-        raise StoreError(f"no study {study!r} on profile {profile!r} in {uri}; run it first")
+        raise StoreError(_no_study(uri, study, profile))
     return record, frame_of(record.manifest, read_runs(uri, record))
+
+
+def _no_study(uri: str, study: str, profile: str) -> str:
+    known = study_names(uri)
+    near = difflib.get_close_matches(f"{study}/{profile}", known, n=1, cutoff=0.5)
+    hint = "run it first"
+    if near:
+        other, _, held = near[0].rpartition("/")
+        hint = f"did you mean {other!r} on {held!r}?"
+    return f"no study {study!r} on profile {profile!r} in {uri}; {hint}"
 
 
 def runs_frame(uri: str, study: str, profile: str) -> tuple[Manifest, pd.DataFrame]:
@@ -72,7 +90,8 @@ def _class_order(runs: list[RunRecord]) -> list[str]:
 
 def _outcome(run: RunRecord | None) -> dict[str, object]:
     if run is None:
-        return {"mlflow_run_id": None, "role": None, "status": "queued", "reason": None}
+        unknown = ("mlflow_run_id", "artifact_uri", "result", "role", "reason", "updated")
+        return {**dict.fromkeys(unknown), "status": "queued"}
     digests = {
         f"digest/{key.removeprefix('segloss.digest.')}": value
         for key, value in run.tags.items()
@@ -81,9 +100,12 @@ def _outcome(run: RunRecord | None) -> dict[str, object]:
     metrics = {key: value for key, value in run.metrics.items() if key.startswith(GROUPS)}
     return {
         "mlflow_run_id": run.mlflow_run_id,
+        "artifact_uri": run.artifact_uri,
+        "result": run.tags.get("segloss.result"),
         "role": run.role,
         "status": run.status,
         "reason": run.reason,
+        "updated": float(run.tags.get("segloss.updated", "nan")),
         **metrics,
         **digests,
     }
@@ -115,6 +137,23 @@ def checks(frame: pd.DataFrame) -> list[Check]:
     return [check for check in found if check.name not in PER_LOSS or check.value]
 
 
+def environments_differ(place: str | None, other: str | None) -> str:
+    """What two runs' environments differ in, by their artifact URIs; "" where that is not known."""
+    ours, theirs = _environment(place), _environment(other)
+    keys = [key for key in dict.fromkeys([*ours, *theirs]) if ours.get(key) != theirs.get(key)]
+    return ", ".join(f"{key} {ours.get(key)} against {theirs.get(key)}" for key in keys)
+
+
+def _environment(place: str | None) -> dict[str, object]:
+    file = local_file(place or "", "env.json")
+    facts = read_json(file) if file else None
+    if not isinstance(facts, dict):
+        return {}
+    packages = facts.get("packages")
+    named = ("python", "machine", "device", "threads")
+    return {key: facts.get(key) for key in named} | (packages if isinstance(packages, dict) else {})
+
+
 def _check(rows: pd.DataFrame, name: str, seed: int | None) -> Check:
     column = f"digest/{name}"
     known = rows.loc[rows[column].notna(), :] if column in rows else rows.iloc[:0, :]
@@ -123,5 +162,16 @@ def _check(rows: pd.DataFrame, name: str, seed: int | None) -> Check:
     # Each run counts once, however many rows show it.
     value = known.drop_duplicates(["run_id"])[column].mode().iloc[0]
     odd = known.loc[known[column] != value, :]
-    pairs = zip(odd["label"], odd["seed"], strict=True)
-    return Check(name, seed, str(value), tuple((label, int(s)) for label, s in pairs))
+    pairs = tuple((label, int(s)) for label, s in zip(odd["label"], odd["seed"], strict=True))
+    details: tuple[str, ...] = ()
+    if name == "env" and len(odd) and "artifact_uri" in known:
+        usual = known.loc[known[column] == value, "artifact_uri"].iloc[0]
+        details = tuple(environments_differ(place, usual) for place in odd["artifact_uri"])
+    return Check(
+        name,
+        seed,
+        str(value),
+        pairs,
+        tuple(map(str, odd[column])),
+        details if all(details) else (),
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reports.stats import Estimate
+from reports.stats import Comparison, Estimate
 
+Verdict = Literal["agrees", "differs", "cannot tell"]
 Kind = Literal["setting", "score", "class", "cost", "gain", "paper", "seeds"]
 
 
@@ -28,8 +29,19 @@ class Cell:
     missing: bool = False
     """A number was due here and no run gave it; the row's ``reasons`` say why."""
     best: bool = False
+    """The highest mean, and above every other row by its paired interval."""
+    tied: bool = False
+    """One of those that cannot be told from the highest mean, itself included."""
     doubtful: bool = False
     """A run behind it was made under other conditions than its neighbours."""
+    comparison: Comparison | None = None
+    """Of a gain: how sure it is."""
+    verdict: Verdict | None = None
+    """Of a score that the paper prints: whether its interval holds the printed number."""
+    links: tuple[str, ...] = ()
+    """MLflow's ids of the runs behind it, by seed."""
+    reason: str | None = None
+    """Why it is missing."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class PublishedTable(Strict):
     data: str
     model: str
     head: str
+    held: dict[str, Scalar]
+    """What a study of ours must hold equal to be the same experiment, by setting."""
     note: str = ""
     classes: tuple[str, ...] = ()
     rows: tuple[PublishedRow, ...]
@@ -45,6 +47,18 @@ class PublishedTable(Strict):
     def row(self, settings: Mapping[str, Scalar]) -> PublishedRow | None:
         """The printed row that a row with these settings repeats, or None."""
         return next((row for row in self.rows if row.repeated_by(settings)), None)
+
+    def other_than(self, settings: Mapping[str, Scalar | None]) -> str | None:
+        """What sets a study apart from the paper's, in words for a title; None where nothing does.
+
+        A backbone is the paper's whatever weights it starts from ("resnet101.a1_in1k").
+        """
+        found = {**settings, "model.backbone": str(settings.get("model.backbone")).split(".")[0]}
+        if found.get("data.name") != self.held["data.name"]:
+            return "on other data than the paper's"
+        if any(found.get(key) != value for key, value in self.held.items()):
+            return "at another scale than the paper's"
+        return None
 
 
 class Published(Strict):
@@ -63,3 +77,9 @@ def find_published(key: str, head: str) -> PublishedTable | None:
     """The table called ``key``; of several ("1" means 1a and 1b) the one that uses ``head``."""
     tables = [table for table in published_tables() if key in (table.key, table.key.rstrip("ab"))]
     return next((table for table in tables if table.head == head), next(iter(tables), None))
+
+
+def published_keys() -> list[str]:
+    """What ``find_published`` knows."""
+    keys = [key for t in published_tables() for key in (t.key, t.key.rstrip("ab"))]
+    return sorted(set(keys) - {"3"})  # 3a and 3b are different tables

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bench.manifest import Manifest, Row
 from bench.manifest import Table as Wanted
 from bench.mlflow_view import ABSENT
-from reports.frame import checks, classes, values
-from reports.model import Cell, Column, Table, TableRow
+from reports.frame import Check, checks, classes
+from reports.images import Images
+from reports.marks import direction, mark_best, with_holm
+from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
-from reports.stats import Estimate, difference, estimate
+from reports.scores import Scores
+from reports.stats import Estimate, estimate
 from reports.wording import UNITS, about, header, notes, reason, seeds, unit
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Where the paper prints a data set's IoU by class.
-CLASS_TABLES = {"camvid": "4"}
+CLASS_TABLES = {"camvid": "4", "voc": "2"}
 # What the paper prints for a column of ours.
 PRINTED = {"miou": ("miou", "miou_12"), "infer_ms": ("infer_s",)}
 
 
-def build_tables(manifest: Manifest, frame: pd.DataFrame) -> list[Table]:
-    """The study's tables in the manifest's order; a quoted per-class table follows its own."""
-    return [table for wanted in manifest.tables for table in _built(manifest, frame, wanted)]
+def build_tables(
+    manifest: Manifest, frame: pd.DataFrame, images: Images | None = None
+) -> list[Table]:
+    """The study's tables in the manifest's order; a quoted per-class table follows its own.
+
+    With ``images`` the intervals of gains speak of other images too.
+    """
+    scores = Scores(manifest, frame, images or Images())
+    return [table for wanted in manifest.tables for table in _built(scores, wanted)]
 
 
 def class_tables(manifest: Manifest, frame: pd.DataFrame) -> list[Table]:
@@ -41,13 +51,14 @@ def class_tables(manifest: Manifest, frame: pd.DataFrame) -> list[Table]:
         "paper": CLASS_TABLES.get(str(manifest.settings.get("data.name"))),
         "x": None,
     }
-    return _built(manifest, frame, manifest.tables[0].model_copy(update=changes))
+    wanted = manifest.tables[0].model_copy(update=changes)
+    return _built(Scores(manifest, frame), wanted)
 
 
-def _built(manifest: Manifest, frame: pd.DataFrame, wanted: Wanted) -> list[Table]:
-    head = str(manifest.settings.get("model.head"))
+def _built(scores: Scores, wanted: Wanted) -> list[Table]:
+    head = str(scores.manifest.settings.get("model.head"))
     paper = find_published(wanted.paper, head) if wanted.paper else None
-    table = _Builder(manifest, frame, wanted, paper).table()
+    table = _Builder(scores, wanted, paper).table()
     by_class = any(column.kind == "class" for column in table.columns)
     return [table, quoted(paper)] if paper and paper.classes and by_class else [table]
 
@@ -62,7 +73,7 @@ def quoted(paper: PublishedTable) -> Table:
             label=row.method,
             name=row.method,
             cells=tuple(
-                Cell(value=Estimate(v, None, 0))
+                Cell(value=Estimate(v, None, None, 0))
                 for v in (*row.iou, *(row.values[n] for n in names))
             ),
             reference=True,
@@ -75,6 +86,14 @@ def quoted(paper: PublishedTable) -> Table:
     return Table(key, title, scale, tuple(columns), rows, seeds=0, notes=(about(paper),))
 
 
+def titled(title: str, manifest: Manifest) -> str:
+    """The title with what sets the study apart from the paper whose tables it repeats."""
+    head = str(manifest.settings.get("model.head"))
+    papers = [find_published(table.paper, head) for table in manifest.tables if table.paper]
+    found = (paper.other_than(manifest.settings) for paper in papers if paper)
+    return ", ".join(filter(None, [title.rstrip("."), next(found, None)]))
+
+
 def base_row(rows: Sequence[Row]) -> Row:
     """The row that gains are measured against: plain cross entropy, else the first row."""
     plain = (r for r in rows if r.settings["loss.name"] == "ce" and "crf.steps" not in r.settings)
@@ -83,29 +102,40 @@ def base_row(rows: Sequence[Row]) -> Row:
 
 @dataclass(frozen=True)
 class _Builder:
-    manifest: Manifest
-    frame: pd.DataFrame
+    scores: Scores
     wanted: Wanted
     paper: PublishedTable | None
 
     def table(self) -> Table:
         columns = self._columns()
         rows = [self._row(row, columns) for row in self.wanted.rows]
-        rows = _mark_best(rows, columns, self._scores)
+        rows = with_holm(mark_best(rows, columns, self.scores))
         table = Table(
             key=self.wanted.key,
-            title=self.wanted.title.rstrip("."),
+            title=titled(self.wanted.title, self.manifest),
             scale=f"{self.manifest.scale.rstrip('.')}; {seeds(len(self.manifest.seeds))}.",
             columns=tuple(columns),
             rows=(*rows, *self._references(columns)),
             seeds=len(self.manifest.seeds),
             complete=self._complete(),
         )
-        return replace(table, notes=notes(table, self.manifest, self.base.label, self.paper))
+        found = notes(table, self.scores, self.base.label, self.paper, self._odd)
+        return replace(table, notes=found)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.scores.manifest
+
+    @cached_property
+    def _odd(self) -> tuple[Check, ...]:
+        labels = {row.label for row in self.wanted.rows}
+        found = [check for check in checks(self.scores.frame) if check.odd]
+        return tuple(c for c in found if any(label in labels for label, _ in c.odd))
 
     def _complete(self) -> int:
+        frame = self.scores.frame
         labels = [row.label for row in self.wanted.rows]
-        mine = self.frame.loc[self.frame["label"].isin(labels), :]
+        mine = frame.loc[frame["label"].isin(labels), :]
         missing = mine.loc[mine["status"] != "finished", "seed"]
         return len(set(self.manifest.seeds) - set(missing))
 
@@ -127,14 +157,19 @@ class _Builder:
         if key.startswith(("loss.", "crf.")):
             return [Column(key, key.removeprefix("loss."), "setting")]
         if key == "class_iou":
-            return [Column(f"iou/{name}", name, "class") for name in classes(self.frame)]
+            return [Column(f"iou/{name}", name, "class") for name in classes(self.scores.frame)]
         if key.startswith("iou/"):
             return [Column(key, key.removeprefix("iou/"), "class")]
-        cost = f"cost/{key}" in self.frame or key.rpartition("_")[2] in UNITS
+        cost = f"cost/{key}" in self.scores.frame or key.rpartition("_")[2] in UNITS
         column = Column(key, header(key), "cost" if cost else "score")
         found = [column]
         if printed := self._printed(key):
-            found.append(Column(printed, f"paper{unit(printed)}", "paper"))
+            # Their mean over 12 classes must not be taken for the mean that stands beside it.
+            same = printed in ("infer_s", self.scores.metric(key))
+            name = "paper" if same or printed == "miou" else f"paper, {header(printed)}"
+            found.append(
+                Column(printed, f"paper{unit(printed)}" if name == "paper" else name, "paper")
+            )
         if key in ("miou", self.manifest.metric) and len(self.wanted.rows) > 1:
             found.insert(1, Column(f"gain:{key}", f"gain over {self._base_name}", "gain"))
         return found
@@ -151,17 +186,24 @@ class _Builder:
         return next((name for name in names if any(name in row.values for row in rows)), None)
 
     def _row(self, row: Row, columns: Sequence[Column]) -> TableRow:
-        mine = self.frame.loc[self.frame["label"] == row.label, :]
-        odd = {label for check in checks(self.frame) for label, _ in check.odd}
+        frame = self.scores.frame
+        mine = frame.loc[frame["label"] == row.label, :]
+        odd = any(label == row.label for check in self._odd for label, _ in check.odd)
         finished = int((mine["status"] == "finished").sum())
-        cells = []
-        for column in columns:
-            cell = self._cell(row, column, finished)
-            doubtful = row.label in odd and cell.value is not None and column.kind != "paper"
-            cells.append(replace(cell, doubtful=doubtful and column.kind != "seeds"))
         reasons = tuple(
             reason(run) for run in mine.to_dict("records") if run["status"] != "finished"
         )
+        links = self.scores.links(row.label)
+        cells = []
+        for column in columns:
+            cell = self._cell(row, column, finished)
+            ours = column.kind not in ("paper", "seeds", "setting")
+            if ours and cell.missing:
+                why = "; ".join(reasons) or f"its runs have no {column.key.removeprefix('gain:')}"
+                cell = replace(cell, reason=why)
+            elif ours and cell.value is not None:
+                cell = replace(cell, doubtful=odd, links=links)
+            cells.append(cell)
         return TableRow(row.label, self._name(row), tuple(cells), finished, reasons)
 
     def _name(self, row: Row) -> str:
@@ -186,20 +228,40 @@ class _Builder:
                 if row.label == self.base.label:
                     return Cell(text="")
                 key = column.key.removeprefix("gain:")
-                ours, base = self._scores(row.label, key), self._scores(self.base.label, key)
-                value = difference(ours, base)
-                return Cell(value=value, missing=value is None)
+                found = self.scores.compare(row.label, self.base.label, key)
+                if found is None:
+                    return Cell(missing=True)
+                printed = self._printed_gain(row, key)
+                return Cell(value=found.gain, comparison=found, verdict=direction(found, printed))
             case _:
-                value = estimate(self._scores(row.label, column.key).values())
-                return Cell(value=value, missing=value is None)
+                value = estimate(self.scores.of(row.label, column.key).values())
+                return Cell(
+                    value=value, missing=value is None, verdict=self._verdict(row, column, value)
+                )
 
-    def _scores(self, label: str, key: str) -> dict[int, float]:
-        """Finished values of a row by seed: scores in percent, costs in their own unit."""
-        if f"cost/{key}" in self.frame:
-            return values(self.frame, label, f"cost/{key}")
-        name = self.manifest.metric if key == "miou" else key
-        column = name if name.startswith("iou/") else f"final/{name}"
-        return {seed: 100 * v for seed, v in values(self.frame, label, column).items()}
+    def _verdict(self, row: Row, column: Column, value: Estimate | None) -> Verdict | None:
+        """Whether our interval holds the printed score; only where it is the same experiment."""
+        printed = self.paper.row(row.settings) if self.paper else None
+        name = self._printed(column.key)
+        if column.kind != "score" or value is None or printed is None or name is None:
+            return None
+        if name not in printed.values:
+            return None
+        another = self.paper is None or self.paper.other_than(self.manifest.settings)
+        another = another or self.scores.metric(column.key) != name
+        if another or value.low is None or value.high is None:
+            return "cannot tell"
+        return "agrees" if value.low <= printed.values[name] <= value.high else "differs"
+
+    def _printed_gain(self, row: Row, key: str) -> float | None:
+        """The gain of a row over the base that the paper's numbers give, or None."""
+        name = self._printed(key)
+        if self.paper is None or name is None:
+            return None
+        ours, base = self.paper.row(row.settings), self.paper.row(self.base.settings)
+        if ours is None or base is None or not (name in ours.values and name in base.values):
+            return None
+        return ours.values[name] - base.values[name]
 
     def _references(self, columns: Sequence[Column]) -> list[TableRow]:
         """The printed rows that no row of ours repeats: quoted, with the paper's value only."""
@@ -228,28 +290,4 @@ class _Builder:
 def _printed_cell(row: PublishedRow | None, name: str) -> Cell:
     if row is None or name not in row.values:
         return Cell(text="")
-    return Cell(value=Estimate(row.values[name], None, 0))
-
-
-def _mark_best(rows: list[TableRow], columns: Sequence[Column], scores: Any) -> list[TableRow]:
-    """Mark each score's highest mean and the rows whose paired interval against it holds zero."""
-    for i, column in enumerate(columns):
-        found = {r.label: r.cells[i].value for r in rows if column.kind == "score"}
-        means = {label: value.mean for label, value in found.items() if value}
-        if len(means) < 2:
-            continue
-        top = max(means, key=lambda label: means[label])
-        leader = scores(top, column.key)
-        best = {top}
-        for label in means:
-            gap = difference(scores(label, column.key), leader)
-            if gap and gap.half_width is not None and gap.above_zero is None:
-                best.add(label)
-        rows = [_with_best(row, i) if row.label in best else row for row in rows]
-    return rows
-
-
-def _with_best(row: TableRow, index: int) -> TableRow:
-    cells = list(row.cells)
-    cells[index] = replace(cells[index], best=True)
-    return replace(row, cells=tuple(cells))
+    return Cell(value=Estimate(row.values[name], None, None, 0))

@@ -1,17 +1,14 @@
-"""The answer of a tuning: the curve behind its trials, with its band; first data, then ink."""
+"""The answer of a tuning: the curve behind its trials, with its band."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from bench.manifest import Manifest, Row, Table
-from bench.mlflow_view import COLOURS
 from bench.space import Searched
 from bench.spec import Scalar
-from reports.figures import inked
 from reports.frame import values
 from reports.smoother import Best, Curve, Observation
 from reports.stats import Estimate, difference
@@ -19,11 +16,9 @@ from reports.wording import MINUS, number, seeds
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 ENOUGH = 4
 """Trials below which no curve is drawn through them."""
-POINTS = 101
 
 
 @dataclass(frozen=True)
@@ -61,16 +56,6 @@ class Refined:
     given_up: int
 
 
-class Drawn(NamedTuple):
-    """A figure, its words, and the table that it stands under."""
-
-    key: str
-    svg: str
-    caption: str
-    alt: str
-    table: str
-
-
 def answers(manifest: Manifest, frame: pd.DataFrame) -> list[Answer]:
     """One for each method of a tuning; of a study's manifest none."""
     pairs = zip(manifest.search, manifest.tables, strict=False)
@@ -80,7 +65,7 @@ def answers(manifest: Manifest, frame: pd.DataFrame) -> list[Answer]:
 def tuning_summary(manifest: Manifest, frame: pd.DataFrame) -> str:
     """The answers in words, with the budget that each method had."""
     found = answers(manifest, frame)
-    said = [_sentence(answer) for answer in found]
+    said = [sentence(answer) for answer in found]
     hours = sum(answer.hours for answer in found)
     each = sorted({len(table.rows) for table in manifest.tables})
     equal = f"{each[0]} each" if len(each) == 1 else "not equal yet: "
@@ -93,31 +78,6 @@ def tuning_summary(manifest: Manifest, frame: pd.DataFrame) -> str:
         f"Budget in trials ({methods}): {equal}, of {number}; {spent} of training and scoring."
     )
     return " ".join(said)
-
-
-def tuning_figures(manifest: Manifest, frame: pd.DataFrame) -> list[Drawn]:
-    """The curve of each method, by every setting that was searched and is a number."""
-    score = f"{manifest.metric.replace('miou', 'mIoU')} (%)"
-    drawn = []
-    for answer, table in zip(answers(manifest, frame), manifest.tables, strict=False):
-        if answer.curve is None:
-            continue
-        numeric = [name for name, space in answer.search.spaces.items() if not space.choices]
-        for name in numeric:
-            data = curve_data(answer, name)
-            caption = (
-                f"{score} of {answer.search.method} over {name}: the curve behind the trials with "
-                "its 95 % band. A dot is one training; "
-                "the line is its top, the dashed one the study's own value "
-                f"({answer.search.own[name]:g})."
-            )
-            if len(answer.search.spaces) > 1:
-                caption += " The other settings are at the top of the curve."
-            key = _slug(f"tuning-{table.key}-{name}")
-            svg = draw(answer, data, name, score)
-            alt = f"{caption} {_sentence(answer)}"
-            drawn.append(Drawn(key, svg, caption, alt, table.key))
-    return drawn
 
 
 def origin(manifest: Manifest, answer: Answer) -> str:
@@ -136,48 +96,6 @@ def origin(manifest: Manifest, answer: Answer) -> str:
         f"{_signed(best.gain)} points ({_signed(best.gain_low)} to {_signed(best.gain_high)}) "
         f"over {_own(answer)}"
     )
-
-
-def curve_data(answer: Answer, name: str) -> pd.DataFrame:
-    """The curve over one setting, the others at its top: x, mean, low, high (percent)."""
-    import pandas as pd
-
-    assert answer.curve is not None
-    assert answer.best is not None
-    space = answer.search.spaces[name]
-    line = dict.fromkeys(space.value(i / (POINTS - 1)) for i in range(POINTS))
-    wanted = [{**answer.best.values, name: value} for value in line]
-    mean, low, high = answer.curve.at(wanted)
-    return pd.DataFrame({"x": [float(v) for v in line], "mean": mean, "low": low, "high": high})
-
-
-def draw(answer: Answer, data: pd.DataFrame, name: str, score: str) -> str:
-    """The curve of ``curve_data`` as SVG: band, trials, own value and top."""
-    assert answer.best is not None
-    with inked(f"tuning-{answer.search.method}-{name}", 3.0) as (figure, ink):
-        axes = figure.add_subplot()
-        x = _axis(axes, answer.search, name, data["x"])
-        colour = COLOURS[0]
-        axes.fill_between(x, data["low"], data["high"], color=colour, alpha=0.15, linewidth=0)
-        axes.plot(x, data["mean"], color=colour)
-        for seed, points in _by_seed(answer.observations).items():
-            at = _axis(axes, answer.search, name, [float(o.values[name]) for o in points])
-            marks = [o.score for o in points]
-            axes.plot(at, marks, "osD^vPX"[seed % 7], color=COLOURS[1], linestyle="none")
-        for value, style in ((answer.search.own[name], "--"), (answer.best.values[name], "-")):
-            (at,) = _axis(axes, answer.search, name, [float(value)])
-            axes.axvline(at, color="#010101", linewidth=0.8, linestyle=style)
-        axes.set_ylabel(score)
-    return ink[0]
-
-
-def _axis(axes: Axes, search: Searched, name: str, found: Sequence[float] | Any) -> list[float]:
-    """The values as they lie on the axis, which is labelled and scaled on the way."""
-    scale = search.spaces[name].scale
-    flipped = scale == "log10(1 - x)"
-    axes.set_xlabel(f"1 {MINUS} {name}" if flipped else name)
-    axes.set_xscale("linear" if scale == "linear" else "log")
-    return [1 - value if flipped else value for value in found]
 
 
 def _answer(manifest: Manifest, frame: pd.DataFrame, search: Searched, table: Table) -> Answer:
@@ -223,7 +141,8 @@ def _percent(manifest: Manifest, frame: pd.DataFrame, row: Row) -> dict[int, flo
     return {seed: 100 * score for seed, score in found.items()}
 
 
-def _sentence(answer: Answer) -> str:
+def sentence(answer: Answer) -> str:
+    """One answer in words."""
     method, best, refined = answer.search.method, answer.best, answer.refined
     if refined is not None:
         gain = " ".join(number(refined.gain, signed=True)).strip()
@@ -259,20 +178,9 @@ def _own(answer: Answer) -> str:
     return ", ".join(_shown(value) for value in answer.search.own.values())
 
 
-def _by_seed(observations: Sequence[Observation]) -> dict[int, list[Observation]]:
-    found: dict[int, list[Observation]] = {}
-    for observation in observations:
-        found.setdefault(observation.seed, []).append(observation)
-    return found
-
-
 def _shown(value: Scalar) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", MINUS)
-
-
-def _slug(value: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.samples import BORDER_METRICS
 from reports.stats import Estimate
 
 if TYPE_CHECKING:
-    from bench.manifest import Manifest
+    from reports.frame import Check
     from reports.model import Table
     from reports.published import PublishedTable
+    from reports.scores import Scores
+
+LEVEL = 0.05
 
 UNITS = {"ms": "ms", "s": "s", "mb": "MB"}
 DASH = "\N{EN DASH}"
@@ -26,6 +31,8 @@ def unit(key: str) -> str:
 
 def header(key: str) -> str:
     """A column's heading, such as "mIoU (%)", "infer (ms)" or "pixel_accuracy (%)"."""
+    if key == "miou_image":
+        return "mIoU per image (%)"
     name, _, last = key.rpartition("_")
     return f"{name if last in UNITS else key.replace('miou', 'mIoU')}{unit(key)}"
 
@@ -55,49 +62,162 @@ def about(paper: PublishedTable) -> str:
 
 
 def notes(
-    table: Table, manifest: Manifest, base: str, paper: PublishedTable | None
+    table: Table,
+    scores: Scores,
+    base: str,
+    paper: PublishedTable | None,
+    odd: Sequence[Check] = (),
 ) -> tuple[str, ...]:
     """Everything that must be read with the table, one sentence or two each."""
-    found = []
+    manifest, found = scores.manifest, []
     if manifest.metric != "miou" and any(column.key == "miou" for column in table.columns):
         found.append(f"mIoU is {manifest.metric}, in percent.")
     found.append(_interval(table))
+    found += _marks(table)
     if any(column.kind == "gain" for column in table.columns):
         found.append(
             f"Gain over {base}: percentage points, paired by seed (a seed fixes initial weights, "
-            "order and augmentation)."
+            f"order and augmentation). {population(scores.imaged)}"
         )
+        found += certainty(table)
+    found += _absent(table)
+    found += scores.images.notes
     if any(column.kind == "cost" for column in table.columns):
         found.append(
-            "Times per image: median of the first images, while no other run of this root worked; "
-            "training time and memory as they were beside other runs."
+            "Times per image: median of the first images after a warm-up, while no other run of "
+            "this root worked; training time and memory as they were beside other runs."
+        )
+    if any(column.key in BORDER_METRICS for column in table.columns):
+        found.append(
+            "boundary_mIoU: Boundary IoU, in bands inside each mask, 2 % of the diagonal wide; "
+            "trimap_mIoU_w: at pixels with another label at most w away."
         )
     if any(cell.doubtful for row in table.rows for cell in row.cells):
+        what = "; ".join(difference_named(check) for check in odd)
         found.append(
-            f"{DAGGER} A run of this row was made under other conditions than its neighbours; "
-            "see Conditions."
+            f"{DAGGER} A run of this row was made under other conditions than its neighbours: "
+            f"{what}; see Conditions."
         )
-    gaps = dict.fromkeys(f"{row.label}, {why}" for row in table.rows for why in row.reasons)
-    if gaps:
+    if any(row.reasons for row in table.rows):
         found.append(f"Every row is complete for {table.complete} of {seeds(table.seeds)}.")
-        found.append(f"Missing runs ({DASH}): " + "; ".join(gaps) + ".")
+        found.append(f"Missing runs ({DASH}): {missing(table)}.")
     if paper:
-        found.append(
-            f"Ours: {manifest.scale.rstrip('.')}. The paper's numbers: {paper.model} on "
-            f"{paper.data}. These are different experiments: compare directions, not values."
-        )
+        if paper.other_than(manifest.settings):
+            found.append(
+                f"Ours: {manifest.scale.rstrip('.')}. The paper's numbers: {paper.model} on "
+                f"{paper.data}. These are different experiments: compare directions, not values."
+            )
         found.append(about(paper))
     return tuple(found)
 
 
+def population(imaged: bool) -> str:
+    """Which other experiments the intervals of gains speak of."""
+    if imaged:
+        return "95 % intervals of gains in mIoU speak of other seeds and other images of this kind."
+    return "95 % intervals of gains speak of other seeds on these images."
+
+
+def certainty(table: Table) -> list[str]:
+    """What the exact test of a table's gains can say and cannot."""
+    found = [c.comparison for row in table.rows for c in row.cells if c.comparison]
+    known = [comparison for comparison in found if comparison.floor is not None]
+    if not known:
+        return []
+    seeds, floor = max((c.gain.n, c.floor or 1.0) for c in known)
+    text = f"Exact sign-flip test over {seeds} seeds: its p cannot fall below {floor:.2g}"
+    if floor > LEVEL:
+        text += ", so no gain here can be significant by it; that takes six seeds"
+    family = len(
+        {
+            (row.label, i)
+            for row in table.rows
+            for i, c in enumerate(row.cells)
+            if c.comparison and c.comparison.p is not None
+        }
+    )
+    if family > 1:
+        text += f". p is adjusted by Holm for {family} comparisons"
+        if floor <= LEVEL < floor * family:
+            text += ", which these seeds are too few to pass"
+    return [f"{text}."]
+
+
+def difference_named(check: Check) -> str:
+    """What differs and where, such as "code abc against def (RMI, seed 1)"."""
+    groups: dict[str, list[str]] = {}
+    details = check.details or check.values
+    for (label, seed), what in zip(check.odd, details, strict=True):
+        groups.setdefault(what, []).append(f"{label}, seed {seed}")
+    return "; ".join(
+        f"{check.name} {what}{'' if check.details else f' against {check.value}'} "
+        f"({_listed(places)})"
+        for what, places in groups.items()
+    )
+
+
+def missing(table: Table) -> str:
+    """The runs that gave no number, by reason: "queued: RMI (seeds 1, 2), CE (seed 2)"."""
+    groups: dict[str, dict[str, list[str]]] = {}
+    for row in {row.label: row for row in table.rows}.values():
+        for text in row.reasons:
+            seed, _, why = text.removeprefix("seed ").partition(": ")
+            groups.setdefault(why, {}).setdefault(row.label, []).append(seed)
+    return "; ".join(
+        f"{why}: "
+        + _listed([f"{label} (seed{'s' * (len(s) > 1)} {', '.join(s)})" for label, s in by.items()])
+        for why, by in groups.items()
+    )
+
+
+def _absent(table: Table) -> list[str]:
+    """Columns that no finished run has a number for, and rows of which only some runs have."""
+    ours = [row for row in table.rows if not row.reference and row.seeds]
+    keys = [
+        column.key
+        for i, column in enumerate(table.columns)
+        if column.kind in ("score", "cost", "class") and all(row.cells[i].missing for row in ours)
+    ]
+    found = [f"No run has {_and(keys)}."] if ours and keys else []
+    fewer = [
+        f"{row.label}: {column.key} of {cell.value.n if cell.value else 0} of {row.seeds}"
+        for row in {row.label: row for row in ours}.values()
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if column.kind in ("score", "cost", "class") and column.key not in keys
+        if (cell.value.n if cell.value else 0) < row.seeds
+    ]
+    return [*found, f"Finished runs without a number: {_listed(fewer)}."] if fewer else found
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def _interval(table: Table) -> str:
-    bold = any(cell.best for row in table.rows for cell in row.cells)
     if table.seeds < 2:
-        marked = " Bold: the highest value, which one seed does not prove."
-        return f"n = 1, no interval.{marked if bold else ''}"
-    marked = " Bold: the highest mean, and each row whose paired interval against it holds zero."
-    interval = f"Mean over n seeds {PLUS_MINUS} half the width of Student's 95 % interval."
-    return f"{interval}{marked if bold else ''}"
+        return "n = 1, no interval: one seed proves no difference."
+    return (
+        f"Mean over n seeds {PLUS_MINUS} half the width of Student's 95 % interval: other seeds, "
+        "these images."
+    )
+
+
+def _marks(table: Table) -> list[str]:
+    """What bold means, or between whom a tie is."""
+    found = []
+    if any(cell.best for row in table.rows for cell in row.cells):
+        found.append("Bold: the highest mean, where its paired interval is above every other row.")
+    for i, column in enumerate(table.columns):
+        tied = dict.fromkeys(row.label for row in table.rows if row.cells[i].tied)
+        if tied:
+            found.append(f"Tie in {column.header}: no difference is shown between {_and(tied)}.")
+    return found
+
+
+def _and(names: Iterable[str]) -> str:
+    *rest, last = names
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def summary(table: Table) -> str:
@@ -115,16 +235,14 @@ def summary(table: Table) -> str:
     text = f"{leaders} {verb} the highest {table.columns[index].header}: {mean} (n = {value.n})"
     gains = [c.value for c, k in zip(row.cells, table.columns, strict=True) if k.kind == "gain"]
     if gains and gains[0]:
-        gain = gains[0]
         over = next(c.header for c in table.columns if c.kind == "gain")
-        text += f", a {over} of {' '.join(number(gain, signed=True)).strip()} points"
-        if gain.half_width is None:
-            text += "; one seed cannot tell that from chance"
-        elif gain.above_zero is None:
-            text += "; the interval of that gain holds zero, so no difference is shown"
-    missing = sum({row.label: table.seeds - row.seeds for row in ours}.values())
-    return (
-        f"{text}. {missing} run{'s are' if missing > 1 else ' is'} missing."
-        if missing
-        else f"{text}."
+        text += f", a {over} of {' '.join(number(gains[0], signed=True)).strip()} points"
+    others = dict.fromkeys(
+        r.label for r, _ in scored if r.cells[index].tied and r.label != row.label
     )
+    if others and value.n < 2:
+        text += "; one seed cannot tell that from chance"
+    elif others:
+        text += f"; no difference is shown from {_and(others)}"
+    gone = sum({row.label: table.seeds - row.seeds for row in ours}.values())
+    return f"{text}. {gone} run{'s are' if gone > 1 else ' is'} missing." if gone else f"{text}."

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.rundir import RunDir, run_dir
-from bench.spec import LossSpec, RunSpec
+from bench.spec import EvaluationSpec, LossSpec, RunSpec
 from studies.plan import Job, Plan, ResolveLoss
 
 STEPS = 3
@@ -91,6 +91,7 @@ def _cut_short(spec: RunSpec, loss: LossSpec) -> RunSpec:
             "recipe": recipe.model_copy(update=short),
             "loss": loss,
             "crf": None,
+            "evaluation": EvaluationSpec(),
             "seed": 0,
         }
     )

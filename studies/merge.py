@@ -112,9 +112,11 @@ def _state(directory: RunDir) -> State:
 
 
 def _compare(ours: RunDir, theirs: RunDir, merged: Merged) -> None:
-    differ = _outcome(ours).items() ^ _outcome(theirs).items()
+    mine, other = _outcome(ours), _outcome(theirs)
+    # What one version scores and another did not is no contradiction.
+    differ = sorted(key for key in mine.keys() & other.keys() if mine[key] != other[key])
     if differ:
-        what = ", ".join(sorted({key for key, _ in differ}))
+        what = ", ".join(differ)
         merged.notes.append(
             f"{ours.run_id}: finished here and in {theirs.path.parent.parent} with another result "
             f"({what}); kept the one here"
@@ -148,7 +150,7 @@ def _check_whole(directory: RunDir) -> None:
         raise RootError(f"its result.json is of run {result['run_id']}")
     if not zipfile.is_zipfile(directory.confusion):
         raise RootError(f"its {directory.confusion.name} is missing or torn")
-    if spec.crf is None and not _is_safetensors(directory.weights):
+    if spec.trains and not _is_safetensors(directory.weights):
         raise RootError(f"its {directory.weights.name} is missing or torn")
 
 

@@ -30,7 +30,7 @@ class Cell(Strict):
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker does: one training, or all CRF evaluations of one training in one pass."""
+    """What one worker does: one training, or evaluations of one training in one pass."""
 
     specs: tuple[RunSpec, ...]
 
@@ -42,7 +42,7 @@ class Job:
     @cached_property
     def after(self) -> str | None:
         """The training that must be finished first."""
-        return self.specs[0].source.run_id if self.specs[0].crf else None
+        return None if self.specs[0].trains else self.specs[0].source.run_id
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def plan(
         )
         for key, table in study.tables.items()
     )
-    held = {(spec.data, spec.model, spec.recipe): spec for spec in specs.values()}
+    shown = (specs[run_id] for table in tables for row in table.rows for run_id in row.run_ids)
+    held = {(spec.data, spec.model, spec.recipe, spec.evaluation): spec for spec in shown}
     if len(held) > 1:
         raise SpecError("runs of one study must share everything but loss, CRF and seed")
     (one,) = held.values()
@@ -111,12 +112,12 @@ def plan(
 def jobs(plans: Iterable[Plan]) -> list[Job]:
     """Distinct jobs of all plans, seed by seed: every table is complete at k seeds early."""
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
-    trainings = [Job((spec,)) for spec in specs.values() if spec.crf is None]
-    passes: dict[tuple[str, CRFSpec], list[RunSpec]] = {}
+    trainings = [Job((spec,)) for spec in specs.values() if spec.trains]
+    passes: dict[RunSpec, list[RunSpec]] = {}
     for spec in specs.values():
-        if spec.crf is not None:
-            one_pass = (spec.source.run_id, spec.crf.model_copy(update={"steps": 0}))
-            passes.setdefault(one_pass, []).append(spec)
+        if not spec.trains:
+            crf = spec.crf and spec.crf.model_copy(update={"steps": 0})
+            passes.setdefault(spec.model_copy(update={"crf": crf}), []).append(spec)
     evaluations = [
         Job(tuple(sorted(group, key=lambda spec: spec.crf.steps if spec.crf else 0)))
         for group in passes.values()
@@ -190,6 +191,7 @@ def _run_spec(profile: Profile, cell: Cell, seed: int) -> RunSpec:
         data=profile.data,
         model=profile.model,
         recipe=profile.recipe,
+        evaluation=profile.evaluation,
         loss=cell.loss,
         crf=cell.crf,
         seed=seed,

@@ -22,12 +22,18 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from bench.errors import SpecError
-from bench.profile import read_toml
+from bench.profile import read_toml, split_name
+from bench.samples import BORDER_METRICS
 from bench.space import Space
 from bench.spec import Scalar, Strict, parse, unknown
 
 Values = Scalar | tuple[Scalar, ...]
-METRIC_COLUMNS = ("miou", "infer_ms", "train_s", "peak_mem_mb", "pixel_accuracy")
+METRIC_COLUMNS = (
+    *("miou", "miou_11", "miou_12", "miou_image", "pixel_accuracy", "class_iou"),
+    "thin_miou",
+    *BORDER_METRICS,
+    *("infer_ms", "train_s", "evaluate_s", "peak_mem_mb"),
+)
 
 
 class MethodDefinition(Strict):
@@ -68,7 +74,7 @@ class TableDefinition(Strict):
     @classmethod
     def _known_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
         for column in columns:
-            if column not in METRIC_COLUMNS and not column.startswith(("loss.", "crf.")):
+            if column not in METRIC_COLUMNS and not column.startswith(("loss.", "crf.", "iou/")):
                 raise ValueError(unknown("column", column, METRIC_COLUMNS))
         return columns
 
@@ -137,6 +143,12 @@ def _written_out(raw: dict[str, Any]) -> dict[str, Any]:
 def _records(raw: Any) -> list[dict[str, Any]]:
     values = raw.values() if isinstance(raw, dict) else ()
     return [value for value in values if isinstance(value, dict)]
+
+
+def profile_name(name: str) -> str:
+    """The word a profile goes by beside a study's: its file's stem, "@STEPS" where shortened."""
+    base, steps = split_name(name)
+    return study_name(base) if steps is None else f"{study_name(base)}@{steps}"
 
 
 def study_name(name: str) -> str:

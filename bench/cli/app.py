@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli import night_verbs, perf_verbs
+from bench.cli import data_verbs, export_verbs, night_verbs, perf_verbs
 from bench.cli.options import (
     DEFAULT_PROFILE,
     DEFAULT_ROOT,
@@ -17,13 +17,17 @@ from bench.cli.options import (
     DataRootOption,
     ExecutorOption,
     PerGpuOption,
+    PerRunOption,
     ProfileOption,
     RootOption,
+    ScaleOption,
     SeedsOption,
+    StepsOption,
     StoreOption,
     Studies,
     Study,
     UntilOption,
+    WeightsOption,
     WorkersOption,
 )
 
@@ -37,20 +41,27 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_verbs.data, name="data")
 app.add_typer(perf_verbs.perf, name="perf")
+app.add_typer(export_verbs.export, name="export")
 
 
 @app.command()
 def validate(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     data_root: DataRootOption = None,
     seeds: SeedsOption = None,
+    weights: WeightsOption = None,
 ) -> None:
-    """Check studies, profile, losses and every file of the data set; train nothing."""
+    """Check studies, profile, losses and every file that the runs read; train nothing."""
     from bench.build import check_data
+    from bench.profile import shortened_name
 
-    plans = _plans(studies, profile, seeds)
+    profile = shortened_name(profile, steps, scale)
+    plans = _plans(studies, profile, seeds, weights)
     _check(plans)
     spec = next(iter(plans[0].specs.values()))
     typer.echo(f"data ok: {check_data(spec, data_root)}")
@@ -62,13 +73,17 @@ def validate(
 def plan(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     seeds: SeedsOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Show the rows, the distinct trainings and evaluations, and what is already there."""
     from bench.cli.view import print_plan
+    from bench.profile import shortened_name
 
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, shortened_name(profile, steps, scale), seeds, weights)
     _check(plans)
     print_plan(plans, root)
 
@@ -77,10 +92,14 @@ def plan(
 def run(
     studies: Studies,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     data_root: DataRootOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
+    gpus_per_run: PerRunOption = 1,
     seeds: SeedsOption = None,
     until: UntilOption = None,
     budget: BudgetOption = None,
@@ -92,27 +111,34 @@ def run(
     ] = False,
 ) -> None:
     """Train and evaluate what is missing, mirror it into MLflow and write the reports."""
+    from studies.executors.nursery import Nursery
+
+    # First of all: it imports what workers need while this process imports what planning needs.
+    nursery = None if detach or executor == "ray" else Nursery()
     from bench.build import resolve_loss
     from bench.cli.night import Night, Resources, ray_options, slots
     from bench.cli.store import report_all
+    from bench.profile import shortened_name
     from studies.deadline import deadline
     from studies.ledger import lock_root
 
-    ray = ray_options(executor, address, workers, per_gpu)
+    ray = ray_options(executor, address, workers, per_gpu, gpus_per_run)
     resources = Resources(
-        [] if ray else slots(workers, per_gpu),
+        [] if ray else slots(workers, per_gpu, gpus_per_run),
         data_root=data_root,
         store=store,
         end=deadline(until, budget),
+        weights=weights,
         ray=ray,
+        nursery=nursery,
     )
-    plans = _plans(studies, profile, seeds)
+    plans = _plans(studies, shortened_name(profile, steps, scale), seeds, weights)
     _check(plans)
     root = root.resolve()
     if detach:
         from bench.cli.detach import check_start, start_detached
 
-        check_start(root, plans, data_root)
+        check_start(root, plans, data_root, weights)
         sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
         code = Night(root, resources, resolve_loss).run(plans)
@@ -135,10 +161,14 @@ def tune(
         int, typer.Option(min=1, help="Of each method, those done before included.")
     ] = 12,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
     data_root: DataRootOption = None,
+    weights: WeightsOption = None,
     root: RootOption = DEFAULT_ROOT,
     workers: WorkersOption = None,
     per_gpu: PerGpuOption = 1,
+    gpus_per_run: PerRunOption = 1,
     seeds: SeedsOption = None,
     until: UntilOption = None,
     budget: BudgetOption = None,
@@ -158,21 +188,27 @@ def tune(
     ] = None,
 ) -> None:
     """Search a study's options on images that the tables never see."""
+    from studies.executors.nursery import Nursery
+
+    nursery = None if executor == "ray" else Nursery()  # first of all, as in `run`
     from bench.cli.night import Resources, ray_options, slots
     from bench.cli.tune import Asked, tune_study
+    from bench.profile import shortened_name
     from studies.deadline import deadline
 
-    ray = ray_options(executor, address, workers, per_gpu)
+    ray = ray_options(executor, address, workers, per_gpu, gpus_per_run)
     resources = Resources(
-        [] if ray else slots(workers, per_gpu),
+        [] if ray else slots(workers, per_gpu, gpus_per_run),
         data_root=data_root,
         store=store,
         end=deadline(until, budget),
+        weights=weights,
         ray=ray,
+        nursery=nursery,
     )
     asked = Asked(
         study=study,
-        profile=profile,
+        profile=shortened_name(profile, steps, scale),
         methods=tuple(name for name in methods or () if name != "all"),
         parameters=tuple(parameters or ()),
         trials=trials,
@@ -210,14 +246,39 @@ for verb in (night_verbs.logs, night_verbs.retry, night_verbs.cancel):
 def report(
     study: Study,
     profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Build it anew while runs start and end.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Mark what is new: yesterday, 8h, 2026-05-01.")
+    ] = None,
+) -> None:
+    """Build tables, figures and index.html from the store."""
+    from bench.cli.store import watch_report, write_report
+    from bench.profile import shortened_name
+    from studies.schema import profile_name, study_name
+
+    make = watch_report if watch else write_report
+    profile = shortened_name(profile, steps, scale)
+    make(root.resolve(), store, study_name(study), profile_name(profile), since=since)
+
+
+@app.command()
+def compare(
+    ours: Annotated[str, typer.Argument(metavar="A", help="[ROOT/]STUDY[@PROFILE]")],
+    theirs: Annotated[str, typer.Argument(metavar="B", help="The same of what it is held against")],
+    profile: ProfileOption = DEFAULT_PROFILE,
     root: RootOption = DEFAULT_ROOT,
     store: StoreOption = None,
 ) -> None:
-    """Build tables, figures and index.html from the store."""
-    from bench.cli.store import write_report
-    from studies.schema import study_name
+    """Compare two studies, profiles or roots row by row; say what else differs."""
+    from bench.cli.comparing import print_comparison
 
-    write_report(root.resolve(), store, study_name(study), study_name(profile))
+    print_comparison(ours, theirs, profile=profile, root=root, store=store)
 
 
 @app.command()
@@ -247,39 +308,27 @@ def ui(
     serve_ui(root.resolve(), store, port)
 
 
-@app.command()
-def data(
-    name: Annotated[
-        str | None, typer.Argument(help="The data set to check; none lists all.")
-    ] = None,
-    data_root: DataRootOption = None,
-) -> None:
-    """List the data sets, or read every file of one and say what is there."""
-    from bench.cli.view import print_dataset
-    from bench.datasets import DATASETS
-
-    for entry in [name] if name else DATASETS:
-        print_dataset(entry, data_root, checked=name is not None)
-
-
-def _plans(names: list[str], profile_name: str, seeds: int | None) -> list[Plan]:
+def _plans(names: list[str], profile: str, seeds: int | None, weights: Path | None) -> list[Plan]:
     from bench.build import check_profile, resolve_loss
+    from bench.cli.comparing import check_papers
     from bench.errors import SpecError
+    from bench.pretrained import with_weights
     from bench.profile import load_profile
     from studies.plan import plan
-    from studies.schema import load_study, study_name
+    from studies.schema import load_study, profile_name, study_name
 
-    profile = load_profile(profile_name)
-    check_profile(profile)
+    held = with_weights(load_profile(profile), weights)
+    check_profile(held)
     studies = {study_name(name): load_study(name) for name in names}
+    check_papers(studies)
     if len(studies) < len(names):
         raise SpecError(f"two studies go by one name: {', '.join(names)}; rename a file")
     return [
         plan(
             study,
-            profile,
-            names=(name, study_name(profile_name)),
-            seeds=profile.seeds if seeds is None else seeds,
+            held,
+            names=(name, profile_name(profile)),
+            seeds=held.seeds if seeds is None else seeds,
             resolve=resolve_loss,
         )
         for name, study in studies.items()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from bench.cache import Cache
 from bench.cli.logs import tail
 from bench.errors import RootError
 from bench.rundir import all_run_dirs
@@ -24,16 +25,21 @@ FLAG = "--detach"
 START_SECONDS = 180.0
 
 
-def check_start(root: Path, plans: list[Plan], data_root: Path | None) -> None:
+def check_start(
+    root: Path, plans: list[Plan], data_root: Path | None, weights: Path | None
+) -> None:
     """Raise now what would end the night at its start: the root is held, data are missing."""
     from bench.build import check_data
+    from bench.pretrained import place_weights
 
+    data_root = data_root.resolve() if data_root else None
     with lock_root(root):
         done = {d.run_id for d in all_run_dirs(root) if current_state(d).status in DONE}
         for plan in plans:
             missing = [spec for run_id, spec in plan.specs.items() if run_id not in done]
             if missing:
-                check_data(missing[0], data_root)
+                check_data(missing[0], data_root, Cache(root / "cache", typer.echo))
+                place_weights(root, missing[0].model, weights)
 
 
 def start_detached(root: Path, arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from bench.cache import Cache
 from bench.cli.view import NightView
 from bench.errors import SeglossError, SpecError
 from bench.manifest import Manifest, remember
@@ -22,6 +23,7 @@ from bench.snapshot import take_snapshot
 from bench.tracking import StoreError, default_uri
 from studies.canaries import Canary, broken, canaries, jobs_of
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
+from studies.executors.nursery import Nursery
 from studies.executors.ray import RayExecutor, RayOptions
 from studies.ledger import DONE, states
 from studies.plan import Job, Plan, ResolveLoss, jobs
@@ -44,35 +46,43 @@ class Resources:
     store: str | None = None
     end: float | None = None
     """When it has to end, in seconds since the epoch."""
+    weights: Path | None = None
+    """File of the backbone's weights that the user named."""
     ray: RayOptions | None = None
     """A cluster to use instead of ``slots``."""
+    nursery: Nursery | None = None
+    """Started already, so that its imports go on beside ours; the first night takes it over."""
 
 
-def slots(workers: int | None, per_gpu: int) -> list[Slot]:
+def slots(workers: int | None, per_gpu: int, per_run: int = 1) -> list[Slot]:
     """Places for jobs: ``per_gpu`` on each GPU, else ``workers`` (2 if not given) on the cores.
 
-    Raises SpecError for more workers than the GPUs have places.
+    Or places of ``per_run`` GPUs each. Raises SpecError for more workers than there are places.
     """
     import torch
 
     gpus = [str(index) for index in range(torch.cuda.device_count())]
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
         gpus = visible.split(",")[: len(gpus)]
+    if per_run > 1 and per_gpu > 1:
+        raise SpecError("--gpus-per-run or --per-gpu: a training has several GPUs or a part of one")
+    if 1 < per_run > len(gpus):
+        raise SpecError(f"--gpus-per-run {per_run}: this machine has {len(gpus)} GPUs")
     if not gpus:
         return cpu_slots(workers or 2)
-    found = gpu_slots(gpus, per_gpu)
+    found = gpu_slots(gpus, per_gpu, per_run)
     if workers is not None and workers > len(found):
-        raise SpecError(
-            f"--workers {workers}: {len(gpus)} GPUs have {len(found)} places; use --per-gpu "
-            f"{-(-workers // len(gpus))}"
-        )
+        more = f"; use --per-gpu {-(-workers // len(gpus))}" if per_run == 1 else ""
+        raise SpecError(f"--workers {workers}: {len(gpus)} GPUs have {len(found)} places{more}")
     return found[:workers]
 
 
 def ray_options(
-    executor: str, address: str | None, workers: int | None, per_gpu: int
+    executor: str, address: str | None, workers: int | None, per_gpu: int, per_run: int = 1
 ) -> RayOptions | None:
     """The cluster to use, None for this machine; raises SpecError for one without the other."""
+    if executor == "ray" and per_run > 1:
+        raise SpecError("--gpus-per-run: on a Ray cluster each training has one GPU")
     if (executor == "ray") != (address is not None):
         raise SpecError("--executor ray and --address HOST:PORT go together")
     return None if address is None else RayOptions(address, workers, per_gpu)
@@ -85,6 +95,7 @@ class Night:
         self.root = root
         self.resources = resources
         self.resolve = resolve
+        self.nursery = resources.nursery
         self.data_root = resources.data_root.resolve() if resources.data_root else None
         self.mirror = Mirror(resources.store or default_uri(root), root / "artifacts")
 
@@ -94,6 +105,7 @@ class Night:
         ``more`` gives, whenever there is room, a larger plan in place of the only one, or None.
         """
         from bench.build import check_data
+        from bench.pretrained import place_weights
 
         snapshot = take_snapshot(self.root)
         executor = self._executor(snapshot)
@@ -128,9 +140,11 @@ class Night:
             )
             try:
                 if schedule.pending:
-                    executor.warm_up()
                     # Every file is read once before the first training, not in the night.
-                    check_data(schedule.pending[0].specs[0], self.data_root)
+                    first = schedule.pending[0].specs[0]
+                    cache = Cache(self.root / "cache", typer.echo, verify=True)
+                    check_data(first, self.data_root, cache)
+                    place_weights(self.root, first.model, self.resources.weights)
                 for plan in plans:
                     remember(self.root, plan.manifest)
                 mirror.start()
@@ -149,7 +163,14 @@ class Night:
     def _executor(self, snapshot: Path) -> LocalExecutor | RayExecutor:
         slots, ray = self.resources.slots, self.resources.ray
         if ray is None:
-            return LocalExecutor(slots, root=self.root, snapshot=snapshot, data_root=self.data_root)
+            nursery, self.nursery = self.nursery, None
+            return LocalExecutor(
+                slots,
+                root=self.root,
+                snapshot=snapshot,
+                data_root=self.data_root,
+                nursery=nursery,
+            )
         return RayExecutor(
             ray, root=self.root, snapshot=snapshot, data_root=self.data_root, say=typer.echo
         )

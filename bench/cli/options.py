@@ -10,7 +10,19 @@ import typer
 Study = Annotated[str, typer.Argument(help="A study by name, or the path of its .toml file.")]
 Studies = Annotated[list[str], typer.Argument(help="Studies by name, or paths of .toml files.")]
 ProfileOption = Annotated[
-    str, typer.Option("--profile", help="What is held equal: a profile by name or .toml path.")
+    str,
+    typer.Option(
+        "--profile",
+        help="What is held equal: a profile by name or .toml path; NAME@600 in 600 steps only.",
+    ),
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option("--steps", min=1, help="Shorten every training to so many steps; titles say so."),
+]
+ScaleOption = Annotated[
+    float | None,
+    typer.Option("--scale", help="Shorten to this share of the steps, such as 0.1."),
 ]
 RootOption = Annotated[
     Path, typer.Option("--root", envvar="SEGLOSS_ROOT", help="Where runs, store and reports go.")
@@ -19,6 +31,12 @@ DataRootOption = Annotated[
     Path | None,
     typer.Option(
         "--data-root", envvar="SEGLOSS_DATA_ROOT", help="Folder that holds the data sets."
+    ),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--backbone-weights", help="File of the backbone's ImageNet weights, .pth or .safetensors."
     ),
 ]
 SeedsOption = Annotated[
@@ -30,6 +48,9 @@ WorkersOption = Annotated[
 ]
 PerGpuOption = Annotated[
     int, typer.Option("--per-gpu", min=1, help="Trainings at once on each GPU, memory divided.")
+]
+PerRunOption = Annotated[
+    int, typer.Option("--gpus-per-run", min=1, help="GPUs that share each training's batches.")
 ]
 UntilOption = Annotated[
     str | None,

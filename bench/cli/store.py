@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from bench.manifest import Manifest, manifests
 from bench.mirror import Mirror
+from bench.mlflow_view import pages_at
 from bench.rundir import run_dir
-from bench.tracking import StoreError, default_uri, log_report, read_study, serve, view_url
+from bench.saved_view import table_view
+from bench.tracking import (
+    StoreError,
+    default_uri,
+    log_report,
+    read_study,
+    serve,
+    study_stamp,
+    view_url,
+)
 from studies.ledger import DONE, lock_root
 from studies.merge import Merged, check_other, merge
+
+if TYPE_CHECKING:
+    from reports.report import ReportFiles
+
+WATCH_SECONDS = 5.0
 
 
 def report_all(root: Path, store: str | None, written: list[Manifest]) -> None:
@@ -28,18 +46,59 @@ def report_all(root: Path, store: str | None, written: list[Manifest]) -> None:
             typer.echo(f"no report of {manifest.name} yet: {error}", err=True)
 
 
-def write_report(root: Path, store: str | None, study: str, profile: str) -> None:
-    """Build the report of one study and say where it is."""
-    from reports.report import build_report, comparison_text
+def write_report(
+    root: Path, store: str | None, study: str, profile: str, *, since: str | None = None
+) -> None:
+    """Build the report of one study, keep it with the study in the store and say where it is."""
+    _publish(root, store, _build(root, store, study, profile, since))
 
+
+def watch_report(
+    root: Path, store: str | None, study: str, profile: str, *, since: str | None = None
+) -> None:
+    """Build the report anew whenever a run of the study starts or ends, until all have ended."""
     uri = store or default_uri(root)
-    files = build_report(uri, study, profile, root / "reports" / f"{study}-{profile}")
-    if record := read_study(uri, study, profile):
-        log_report(uri, record, files.all, files.note)
-    typer.echo(comparison_text(uri, study, profile))
+    while True:
+        record = read_study(uri, study, profile)
+        # Asked before the report is built, so that nothing which happens meanwhile is missed.
+        before = record and study_stamp(uri, record)
+        files = _build(root, store, study, profile, since)
+        if not files.unfinished:
+            break
+        count = f"{files.unfinished} run{'s' * (files.unfinished > 1)} to come"
+        typer.echo(f"{datetime.now():%H:%M:%S}  {count}: {files.index}")
+        while study_stamp(uri, files.record) == before:
+            time.sleep(WATCH_SECONDS)
+    _publish(root, store, files)
+
+
+def _build(
+    root: Path, store: str | None, study: str, profile: str, since: str | None
+) -> ReportFiles:
+    from reports.news import moment
+    from reports.report import build_report
+
+    return build_report(
+        store or default_uri(root),
+        study,
+        profile,
+        root / "reports" / f"{study}-{profile}",
+        command=f"segloss report {study} --profile {profile}{_options(root, store)}",
+        since=None if since is None else moment(since),
+    )
+
+
+def _publish(root: Path, store: str | None, files: ReportFiles) -> None:
+    log_report(store or default_uri(root), files.record, files.all, files.note)
+    typer.echo(files.summary)
     typer.echo(f"report: {files.index}")
-    option = "" if store is None or store == default_uri(root) else f" --store {store}"
-    typer.echo(f"runs in MLflow: segloss ui --root {root}{option}")
+    typer.echo(f"runs in MLflow: segloss ui{_options(root, store)}")
+
+
+def _options(root: Path, store: str | None) -> str:
+    """What a command needs to find this root and this store again."""
+    place = "" if store is None or store == default_uri(root) else f" --store {pages_at(store)}"
+    return f" --root {root}{place}"
 
 
 def sync_all(
@@ -76,8 +135,11 @@ def serve_ui(root: Path, store: str | None, port: int) -> None:
     _check_port(port)
     process = serve(uri, root / "artifacts", port)
     for record in filter(None, records):
-        link = view_url(f"http://127.0.0.1:{port}", record)
-        typer.echo(f"{record.manifest.study} on {record.manifest.profile}: {link}")
+        base, manifest = f"http://127.0.0.1:{port}", record.manifest
+        typer.echo(f"{manifest.study} on {manifest.profile}: {view_url(base, record)}")
+        for table in manifest.tables:
+            link = view_url(base, record, table_view(table.key))
+            typer.echo(f"  table {table.key}: {link}")
     typer.echo("Ctrl-C ends it.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -11,10 +11,12 @@ from pathlib import Path
 import typer
 
 from bench.build import check_profile, check_runs, resolve_loss
+from bench.cache import Cache
 from bench.cli.night import FAILED, INCOMPLETE, INTERRUPTED, Night, Resources
 from bench.cli.store import report_all
 from bench.errors import RootError
 from bench.manifest import Manifest, remember
+from bench.pretrained import with_weights
 from bench.profile import load_profile
 from bench.tracking import StoreError, default_uri
 from reports.frame import read_frame
@@ -22,7 +24,7 @@ from reports.tuning import answers, origin
 from studies.ledger import lock_root
 from studies.plan import Plan
 from studies.schedule import Interrupts
-from studies.schema import load_study, study_name
+from studies.schema import load_study, profile_name, study_name
 from studies.tuning.refinement import Refinement
 from studies.tuning.search import searches
 from studies.tuning.tuner import Tuner
@@ -47,12 +49,13 @@ class Asked:
 
 def tune_study(asked: Asked, root: Path, resources: Resources) -> int:
     """Run the trials that are missing, say what they show; returns the exit code of a night."""
-    profile, study = load_profile(asked.profile), load_study(asked.study)
+    profile = with_weights(load_profile(asked.profile), resources.weights)
+    study = load_study(asked.study)
     check_profile(profile)
     tuner = Tuner(
         study,
         profile.for_tuning(),
-        names=(_name(asked), study_name(asked.profile)),
+        names=(_name(asked), profile_name(asked.profile)),
         searches=tuple(
             searches(
                 study,
@@ -120,13 +123,18 @@ class _Search:
         from bench.refine import Refinery, finished_source
 
         row = plan.manifest.tables[0].rows[0]
-        specs = [plan.specs[run_id].source for run_id in row.run_ids]
-        missing = {s.run_id: s for s in specs if finished_source(self.root, s) is None}
+        specs = [plan.specs[run_id] for run_id in row.run_ids]
+        trainings = [spec.source for spec in specs]
+        missing = {s.run_id: s for s in trainings if finished_source(self.root, s) is None}
         if missing and (code := self.night.run([replace(plan, specs=missing)])):
             return code, plan
         sources = [found for spec in specs if (found := finished_source(self.root, spec))]
         refinery = Refinery(
-            tuple(specs), tuple(sources), self.night.data_root, max(1, len(self.resources.slots))
+            tuple(specs),
+            tuple(sources),
+            data_root=self.night.data_root,
+            workers=max(1, len(self.resources.slots)),
+            cache=Cache(self.root / "cache", typer.echo),
         )
         refinement = Refinement(self.root, refinery, self.tuner.profile.metric, len(specs))
         end, started = self.resources.end, time.monotonic()

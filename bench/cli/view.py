@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from bench.cli.unfinished import unfinished, why
 from bench.manifest import Manifest, manifests
 from bench.rundir import State, run_dir
-from bench.spec import DataSpec, RunSpec
+from bench.spec import RunSpec
 from studies.ledger import DONE, current_state, states, summary
 from studies.plan import Plan, jobs
 
@@ -133,7 +133,7 @@ class NightView:
         done = self._steps_done() - self.steps_before
         if done <= 0:
             return ""
-        total = sum(spec.recipe.steps for spec in self.specs.values() if spec.crf is None)
+        total = sum(spec.recipe.steps for spec in self.specs.values() if spec.trains)
         if done + self.steps_before == total:
             return ""
         seconds = (time.monotonic() - self.started) / done * (total - self._steps_done())
@@ -143,7 +143,7 @@ class NightView:
         return sum(
             spec.recipe.steps if self.states[run_id].status in DONE else self.states[run_id].step
             for run_id, spec in self.specs.items()
-            if spec.crf is None
+            if spec.trains
         )
 
 
@@ -158,7 +158,7 @@ def print_plan(plans: list[Plan], root: Path) -> None:
     manifest = plans[0].manifest
     rows = sum(len(table.rows) for plan in plans for table in plan.manifest.tables)
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
-    trainings = sum(spec.crf is None for spec in specs.values())
+    trainings = sum(spec.trains for spec in specs.values())
     evaluations = len(specs) - trainings
     count = len(manifest.seeds)
     passes = sum(job.after is not None for job in jobs(plans))
@@ -176,10 +176,10 @@ def print_plan(plans: list[Plan], root: Path) -> None:
         soft_wrap=True,
     )
     seconds = [
-        r["cost"]["train_s"] for i in done if not specs[i].crf and (r := run_dir(root, i).result())
+        r["cost"]["train_s"] for i in done if specs[i].trains and (r := run_dir(root, i).result())
     ]
     if seconds and len(done) < len(specs):
-        left = trainings - sum(specs[i].crf is None for i in done)
+        left = trainings - sum(specs[i].trains for i in done)
         hours = timedelta(seconds=round(left * sum(seconds) / len(seconds)))
         console.print(
             f"About {hours} of training left on one worker, judged by the {len(seconds)} done."
@@ -198,21 +198,6 @@ def print_status(root: Path) -> None:
         console.print(f"{manifest.study} on {manifest.profile}: {summary(found.values())}")
         for line in unfinished(cells, found):
             console.print(line, markup=False, soft_wrap=True)
-
-
-def print_dataset(name: str, data_root: Path | None, *, checked: bool) -> None:
-    """One data set: its classes and splits, and with ``checked`` what reading every file found."""
-    from bench.datasets import open_dataset
-
-    probe = DataSpec(name=name)
-    dataset = open_dataset(probe, data_root)
-    console.print(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
-    if not checked:
-        console.print(f"  splits {', '.join(dataset.splits())}")
-        return
-    for split, found in dataset.check(dataset.splits()).items():
-        size = "different sizes" if found.size is None else f"{found.size[0]} x {found.size[1]}"
-        console.print(f"  {split}: {found.count} images, {size}, digest {found.digest}")
 
 
 def _rows(manifest: Manifest, key: str) -> list[str]:

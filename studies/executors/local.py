@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import STOPPED
 from bench.lease import pid_exists
-from bench.snapshot import environment_of
-
-# Freed memory stays with the process: large buffers are not mapped anew at every step (glibc only).
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+from studies.executors.nursery import Nursery, Worker
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one job: a GPU or a share of one, or (None) cores only."""
+    """A place for one job: a GPU, several ("0,1") or a share of one, or (None) cores only."""
 
     gpu: str | None = None
     memory_share: float = 1.0
@@ -33,8 +27,14 @@ def cpu_slots(workers: int) -> list[Slot]:
     return [Slot()] * workers
 
 
-def gpu_slots(gpus: list[str], per_gpu: int) -> list[Slot]:
-    """So many places on each GPU, each with its share of the memory; GPU by GPU, not stacked."""
+def gpu_slots(gpus: list[str], per_gpu: int, per_run: int = 1) -> list[Slot]:
+    """So many places on each GPU, each with its share of the memory; GPU by GPU, not stacked.
+
+    A place of ``per_run`` GPUs has them to itself; GPUs that fill no place stay idle.
+    """
+    if per_run > 1:
+        groups = range(0, len(gpus) - per_run + 1, per_run)
+        return [Slot(",".join(gpus[first : first + per_run])) for first in groups]
     return [Slot(gpu, 1 / per_gpu) for _ in range(per_gpu) for gpu in gpus]
 
 
@@ -42,28 +42,33 @@ class LocalExecutor:
     """Forks workers out of a nursery that runs the code in ``snapshot``."""
 
     def __init__(
-        self, slots: list[Slot], *, root: Path, snapshot: Path, data_root: Path | None = None
+        self,
+        slots: list[Slot],
+        *,
+        root: Path,
+        snapshot: Path,
+        data_root: Path | None = None,
+        nursery: Nursery | None = None,
     ) -> None:
+        """Take over the ``nursery``, if one has been started already."""
         self.free = list(slots)
         self.threads = max(1, len(os.sched_getaffinity(0)) // len(slots))
         self.root = root
         self.snapshot = snapshot
         self.data_root = data_root
-        self.nurseries: list[_Nursery] = []
+        self.nurseries: list[Nursery] = []
+        if nursery is not None:
+            self._take(nursery)
 
     @property
     def has_room(self) -> bool:
         """Whether a job can be started."""
         return bool(self.free)
 
-    def warm_up(self) -> None:
-        """Start importing what workers need."""
-        if not self.nurseries or self.nurseries[-1].ended:
-            self.nurseries.append(_Nursery(self.root / "nursery.log", self._environment()))
-
     def start(self, run_dirs: list[Path]) -> Handle:
         """Start one worker on these run directories; its output goes to the first one's log.txt."""
-        self.warm_up()
+        if not self.nurseries or self.nurseries[-1].ended:
+            self._take(Nursery())
         nursery = self.nurseries[-1]
         slot = self.free[0]
         arguments = [*map(str, run_dirs), "--threads", str(self.threads)]
@@ -80,23 +85,16 @@ class LocalExecutor:
         for nursery in self.nurseries:
             nursery.close()
 
-    def _environment(self) -> dict[str, str]:
-        threads = {"OMP_NUM_THREADS": str(self.threads)}
-        return {**KEEP_MEMORY, **os.environ, **threads, **environment_of(self.snapshot)}
-
-
-@dataclass
-class _Worker:
-    """What the nursery has said of a worker so far."""
-
-    pid: int | None = None
-    code: int | None = None
+    def _take(self, nursery: Nursery) -> None:
+        self.nurseries.append(nursery)
+        with contextlib.suppress(OSError):  # it is gone; who asks it for a worker will hear that
+            nursery.settle(self.snapshot, self.root / "nursery.log", self.threads)
 
 
 class Handle:
     """A worker process."""
 
-    def __init__(self, worker: _Worker, nursery: _Nursery, release: Any) -> None:
+    def __init__(self, worker: Worker, nursery: Nursery, release: Any) -> None:
         self.worker, self.nursery, self.release = worker, nursery, release
         self.unsent: signal.Signals | None = None
         self.over: int | None = None
@@ -136,68 +134,3 @@ class Handle:
         if self.worker.code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.worker.pid, number)
-
-
-class _Nursery:
-    """This side of `python -m bench.nursery`."""
-
-    def __init__(self, log: Path, environment: dict[str, str]) -> None:
-        with log.open("wb") as errors:
-            self.process = subprocess.Popen(
-                # -P: what lies in the current folder must not stand in for the snapshot.
-                [sys.executable, "-P", "-m", "bench.nursery"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment,
-                start_new_session=True,
-            )
-        assert self.process.stdout is not None
-        os.set_blocking(self.process.stdout.fileno(), False)
-        self.workers: list[_Worker] = []
-        self.rest = b""
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is gone."""
-        return self.process.poll() is not None
-
-    def fork(self, arguments: list[str], log: Path, environment: dict[str, str]) -> _Worker:
-        """Ask for a worker; raises OSError where nobody listens."""
-        request = {
-            "id": len(self.workers),
-            "arguments": arguments,
-            "log": str(log),
-            "environment": environment,
-        }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        self.process.stdin.flush()
-        self.workers.append(_Worker())
-        return self.workers[-1]
-
-    def listen(self) -> None:
-        """Take in what it has said since."""
-        assert self.process.stdout is not None
-        while received := _read(self.process.stdout.fileno()):
-            *lines, self.rest = (self.rest + received).split(b"\n")
-            for answer in map(json.loads, lines):
-                worker = self.workers[answer["id"]]
-                worker.pid = answer.get("pid", worker.pid)
-                worker.code = answer.get("code")
-
-    def close(self) -> None:
-        """End it."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-def _read(stream: int) -> bytes:
-    try:
-        return os.read(stream, 2**16)
-    except BlockingIOError:
-        return b""

@@ -20,7 +20,7 @@ from bench.errors import InstallError, RootError, SpecError
 from bench.rundir import RunDir
 from bench.snapshot import environment_of
 from studies.executors import ray_place as places
-from studies.executors.local import KEEP_MEMORY
+from studies.executors.nursery import KEEP_MEMORY
 from studies.executors.ray_handle import Handle, one_line
 
 CONNECT_SECONDS = 5.0
@@ -105,9 +105,6 @@ class RayExecutor:
         )
         self.busy.add(handle)
         return handle
-
-    def warm_up(self) -> None:
-        """Nothing: places are asked for already."""
 
     def close(self) -> None:
         """Leave the cluster; workers that still run end by themselves."""

@@ -29,30 +29,30 @@ class Scorer(Protocol):
         """How many there are: every image of the first seed, then of the next."""
         ...
 
-    def matrices(self, crf: CRFSpec, pairs: Sequence[int]) -> list[Any]:
-        """Confusion matrices."""
+    def counts(self, crf: CRFSpec, pairs: Sequence[int]) -> list[Any]:
+        """Pixel counts of each."""
         ...
 
-    def image_score(self, matrix: Any) -> float:
+    def image_score(self, counts: Any) -> float:
         """Mean IoU of an image."""
         ...
 
-    def score(self, matrices: Sequence[Any], metric: str) -> float:
+    def score(self, counts: Sequence[Any], metric: str) -> float:
         """The headline metric of images."""
         ...
 
-    def finish(self, directory: RunDir, spec: RunSpec, matrices: Sequence[Any], s: float) -> None:
+    def finish(self, directory: RunDir, spec: RunSpec, counts: Sequence[Any], s: float) -> None:
         """Leave a finished run."""
         ...
 
     def give_up(
-        self, directory: RunDir, spec: RunSpec, images: Sequence[int], matrices: Sequence[Any]
+        self, directory: RunDir, spec: RunSpec, images: Sequence[int], counts: Sequence[Any]
     ) -> None:
         """Leave what was scored of a run."""
         ...
 
     def kept(self, directory: RunDir) -> dict[int, Any]:
-        """Matrices of a run by image."""
+        """Pixel counts of a run by image."""
         ...
 
 
@@ -109,7 +109,7 @@ class Refinement:
         self.scored += 1
         for start in range(0, len(self.order), BLOCK):
             block = self.order[start : start + BLOCK]
-            found |= dict(zip(block, self.scorer.matrices(crf, block), strict=True))
+            found |= dict(zip(block, self.scorer.counts(crf, block), strict=True))
             self.images += len(block)
             hopeless = self.pruner.hopeless(self._by_pair({pair: found[pair] for pair in block}))
             if hopeless and len(found) < len(self.order):
@@ -144,23 +144,23 @@ class Refinement:
         self.pruner.end(sum(scores) / len(scores))
 
     def _by_pair(self, found: dict[int, Any]) -> dict[int, float]:
-        return {pair: self.scorer.image_score(matrix) for pair, matrix in found.items()}
+        return {pair: self.scorer.image_score(counts) for pair, counts in found.items()}
 
     def _kept(self, directories: list[RunDir]) -> dict[int, Any]:
         images = self.scorer.pairs // self.seeds
         return {
-            seed * images + image: matrix
+            seed * images + image: counts
             for seed, directory in enumerate(directories)
-            for image, matrix in self.scorer.kept(directory).items()
+            for image, counts in self.scorer.kept(directory).items()
         }
 
     def _of_seed(self, found: dict[int, Any], seed: int) -> dict[int, Any]:
-        """Matrices of one seed by image."""
+        """Pixel counts of one seed by image."""
         images = self.scorer.pairs // self.seeds
-        return {pair % images: m for pair, m in found.items() if pair // images == seed}
+        return {pair % images: counts for pair, counts in found.items() if pair // images == seed}
 
-    def _metric(self, matrices: list[Any]) -> float:
-        return self.scorer.score(matrices, self.metric)
+    def _metric(self, counts: list[Any]) -> float:
+        return self.scorer.score(counts, self.metric)
 
 
 def given_up(directory: RunDir) -> dict[str, Any] | None:

@@ -37,7 +37,10 @@ def test_help_loads_nothing_heavy():
         ("cancel --root nowhere", set()),
         ("sync --root nowhere", set()),
         ("ui --root nowhere", set()),
-        ("data camvid", set()),
+        ("data list", set()),
+        ("data check camvid", set()),
+        ("data convert camvid --to nowhere", set()),
+        ("data download camvid", set()),
     ],
 )
 def test_verbs_load_no_more_than_they_need(verb, allowed):

@@ -7,8 +7,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from voc_tree import AUG, listed, own
 
 from bench.build import resolve_loss
+from bench.camvid_split import segnet_stems
 from bench.profile import load_profile
 from bench.rundir import all_run_dirs, write_json
 from studies.plan import plan
@@ -53,6 +55,12 @@ def test_unknown_key_in_a_study(segloss, tiny_study, tiny_profile, edit, tmp_pat
     refused(done, tmp_path, "tiny-study.toml", "unknown key 'colour'")
 
 
+def test_a_published_table_that_is_none(segloss, tiny_study, tiny_profile, edit, tmp_path):
+    edit(tiny_study, "[tables.1]", '[tables.1]\npaper = "9z"')
+    done = segloss("plan", tiny_study, "--profile", tiny_profile, "--root", "out")
+    refused(done, tmp_path, "tables.1.paper: unknown published table '9z'")
+
+
 def test_region_larger_than_the_downsampled_map(segloss, tiny_study, tiny_profile, edit, tmp_path):
     edit(tiny_study, "downsample_factor = 4", "downsample_factor = 16\nloss.region_size = 7")
     done = segloss("run", tiny_study, "--profile", tiny_profile, "--root", "out")
@@ -94,6 +102,44 @@ def test_image_without_annotation(segloss, tiny_study, camvid_profile, camvid, t
     refused(done, tmp_path, "a.png", "annotation")
 
 
+def test_a_colour_that_camvid_does_not_have(segloss, tiny_study, camvid_profile, tmp_path):
+    images, masks = tmp_path / "701_StillsRaw_full", tmp_path / "LabeledApproved_full"
+    for folder, ending in ((images, ""), (masks, "_L")):
+        folder.mkdir()
+        Image.new("RGB", (48, 36), (128, 128, 128)).save(folder / "one.png")
+        for split in ("train", "val", "test"):
+            for stem in segnet_stems(split):
+                (folder / f"{stem}{ending}.png").hardlink_to(folder / "one.png")
+    (tmp_path / "label_colors.txt").write_text("128 128 128\t\tSky\n")
+    spoilt = masks / "Seq05VD_f00000_L.png"
+    spoilt.unlink()
+    Image.new("RGB", (48, 36), (1, 2, 3)).save(spoilt)
+    done = segloss(
+        "run", tiny_study, "--profile", camvid_profile, "--root", "out", "--data-root", tmp_path
+    )
+    refused(done, tmp_path, spoilt.name, "colour (1, 2, 3)", "1728 pixels", "label_colors.txt")
+
+
+@pytest.fixture
+def voc_profile(tiny_profile, edit):
+    """The tiny profile on VOC's trainaug."""
+    edit(tiny_profile, 'train = ["train"]\nevaluate = "val"', 'train = ["aug"]\nevaluate = "train"')
+    edit(tiny_profile, 'name = "scenes"', 'name = "voc"\ntrain = ["trainaug"]\nevaluate = "val"')
+    edit(tiny_profile, "train_images = 12\nevaluate_images = 5", "")
+    return edit(tiny_profile, 'metric = "miou"', 'metric = "miou_21"')
+
+
+def test_a_truncated_photograph(segloss, tiny_study, voc_profile, tmp_path):
+    own(tmp_path)
+    listed(tmp_path)
+    path = tmp_path / "JPEGImages" / f"{AUG[1]}.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+    done = segloss(
+        "run", tiny_study, "--profile", voc_profile, "--root", "out", "--data-root", tmp_path
+    )
+    refused(done, tmp_path, path.name, "cannot be decoded", "fetch the file again")
+
+
 def test_unwritable_root(segloss, tiny_study, tiny_profile, tmp_path):
     (tmp_path / "file").write_text("")
     done = segloss("run", tiny_study, "--profile", tiny_profile, "--root", "file/out")
@@ -125,7 +171,7 @@ def test_two_runs_on_one_root_at_once(segloss, tiny_study, tiny_profile, tmp_pat
         (("report", "losses", "--root", "empty"), "losses"),
         (("tune", "region-size"), "no [search] section"),
         (("tune", "lambda", "--param", "loss.lambda"), "did you mean 'loss.lambda_'"),
-        (("data", "cityscapes"), "cityscapes"),
+        (("data", "check", "cityscapes"), "cityscapes"),
     ],
 )
 def test_verbs_refuse_what_is_not_there(segloss, tmp_path, arguments, part):

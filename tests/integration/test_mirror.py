@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 import bench.mirror
-from bench.mlflow_view import VIEW_TAG, decode_view
+from bench.saved_view import VIEW_KEY, decode_view, view_tag
 from bench.tracking import (
     RunRecord,
     StoreError,
@@ -65,8 +65,10 @@ def test_a_run_carries_all_that_a_reader_needs(fresh):
     assert run.params["label"] == "RMI"
     assert run.params["loss.name"] == "rmi"
     assert run.params["seed"] == "1"
-    assert run.tags["segloss.setting.loss.pooling"] == "avg"
-    assert run.tags["segloss.setting.recipe.steps"] == "40"
+    with connect(fresh.uri) as client:
+        tags = client.get_run(run.mlflow_run_id).data.tags
+    assert tags["segloss.setting.loss.pooling"] == "avg"
+    assert tags["segloss.setting.recipe.steps"] == "40"
     assert run.tags["segloss.digest.init"] == "init1"
     assert run.metrics["iou/sign symbol"] == pytest.approx(
         result["class_iou"]["sign symbol"], abs=1e-5
@@ -210,7 +212,12 @@ def test_saved_view_is_written_and_its_loss_is_no_loss(fresh, monkeypatch):
     record = record_of(fresh)
     with connect(fresh.uri) as client:
         tags = client.get_experiment(record.experiment_id).tags
-    assert decode_view(tags[VIEW_TAG])["groupBy"]["groupByKeys"][0]["groupByData"] == "label"
+    view = decode_view(tags[view_tag(VIEW_KEY)])
+    assert view.state["groupBy"]["groupByKeys"][0]["groupByData"] == "label"
+    with connect(fresh.uri) as client:
+        own = decode_view(tags[view_tag("segloss-1")]).state["searchFilter"]
+        found = client.search_runs([record.experiment_id], own)
+    assert [run.data.tags["segloss.run_id"] for run in found] == [fresh.directory("CE", 0).run_id]
     url = view_url("http://127.0.0.1:5000/", record)
     assert url.startswith(f"http://127.0.0.1:5000/#/experiments/{record.experiment_id}/runs?")
     assert "workflowType=machine_learning" in url
@@ -219,7 +226,7 @@ def test_saved_view_is_written_and_its_loss_is_no_loss(fresh, monkeypatch):
     def refuse(*_):
         raise ValueError("MLflow changed its format")
 
-    monkeypatch.setattr(bench.mirror, "saved_view", refuse)
+    monkeypatch.setattr(bench.mirror, "saved_views", refuse)
     fresh.finish("CE", 1)
     assert fresh.sync() == 1
 

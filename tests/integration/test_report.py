@@ -1,12 +1,21 @@
 """A whole report from a store: complete, self-contained, and safe with names from outside."""
 
+import base64
+import hashlib
+import json
 import re
+import shutil
+import subprocess
+from datetime import datetime
 from html.parser import HTMLParser
 
 import pytest
 
-from bench.tracking import StoreError, default_uri
-from reports.report import build_report, comparison_text
+from bench.cli.store import watch_report
+from bench.rundir import run_dir, write_json
+from bench.spec import digest
+from bench.tracking import StoreError, default_uri, fetch_artifact, read_study
+from reports.report import build_report
 
 # MLflow's own use of SQLAlchemy.
 
@@ -44,40 +53,69 @@ def page(files) -> Page:
 def test_page_needs_nothing_from_outside(files, page):
     html = files.index.read_text()
     assert len(html) < 5_000_000
-    assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
+    assert not {"link", "iframe"} & {tag for tag, _ in page.tags}
     for tag, attributes in page.tags:
-        for name in ("src", "href", "xlink:href"):
+        assert (attributes.get("src") or "data:image/").startswith("data:image/"), tag
+        for name in ("href", "xlink:href"):
             value = attributes.get(name) or "#"
-            assert value.startswith(("#", "data:image/png;base64,")), (tag, value)
+            local = value.startswith(("#", "data:image/"))
+            assert local or (tag == "a" and value.startswith("http://127.0.0.1:5000/#/")), value
     assert "@import" not in html
+
+
+def test_only_the_pages_own_script_may_run(files, page):
+    html = files.index.read_text()
+    kinds = [attributes.get("type") for tag, attributes in page.tags if tag == "script"]
+    assert kinds == ["application/json", None]
+    script = html[html.rindex("<script>") + 8 : html.rindex("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = (a["content"] for _, a in page.tags if a.get("http-equiv"))
+    assert policy == (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'"
+    )
+
+
+def test_copies_on_the_page_are_the_files_text(files):
+    html = files.index.read_text()
+    start = html.index(">", html.index('id="copies"')) + 1
+    copies = json.loads(html[start : html.index("</script>", start)])
+    whole = files.named("tables.csv").read_text()
+    for table in copies.values():
+        header, _, rows = table["csv"].partition("\n")
+        assert header in whole
+        assert rows in whole
+        assert table["latex"] in files.named("tables.tex").read_text()
 
 
 def test_page_is_sound(page):
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(set(ids)) == len(ids)
-    links = {(a.get("href") or "")[1:] for tag, a in page.tags if tag == "a"}
-    assert links <= set(ids)
+    links = {a.get("href") or "" for tag, a in page.tags if tag == "a"}
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
     assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
     drawings = [a for _, a in page.tags if a.get("role") == "img"]
-    assert len(drawings) == 3
+    assert len(drawings) == 5  # curve, gains, cost, seeds, training
     assert all(attributes["aria-label"] for attributes in drawings)
 
 
 def test_hostile_name_is_shown_as_text_everywhere(files, page, store):
     hostile = next(label for label in store.manifest.rows if "script" in label)
     assert hostile in page.text
-    for file in (files.index, files.markdown, *files.figures):
-        assert "<script" not in file.read_text()
-    tex = files.latex.read_text()
+    for file in files.all:
+        if file.suffix in (".md", ".svg"):
+            assert "<script" not in file.read_text()
+    assert "<script>alert" not in files.index.read_text()
+    tex = files.named("tables.tex").read_text()
     assert r"\textless{}script\textgreater{}" in tex
     assert r"100\% \$x\_1\$ \{\#\}" in tex
 
 
 def test_nothing_that_is_missing_is_silent(page, files):
-    for text in (page.text, files.markdown.read_text()):
-        assert "Affinity, seed 0: diverged: loss is nan at step 10" in text
-        assert "Affinity, seed 1: failed: oom: 3 GB wanted" in text
-        assert "Affinity, seed 2: queued" in text
+    for text in (page.text, files.named("tables.md").read_text()):
+        assert "diverged: loss is nan at step 10: Affinity (seed 0)" in text
+        assert "failed: oom: 3 GB wanted: Affinity (seed 1)" in text
+        assert "queued: Affinity (seed 2)" in text
 
 
 def test_conditions_are_stated_and_the_foreign_run_named(page):
@@ -90,15 +128,16 @@ def test_conditions_are_stated_and_the_foreign_run_named(page):
 def test_paper_is_quoted_and_kept_apart(page, files):
     assert "77.21" in page.text
     assert "compare directions, not values" in page.text
-    assert re.search(r"^1,CE\* \(paper\),miou,paper,,77.21,,,True$", files.csv.read_text(), re.M)
+    whole = files.named("tables.csv").read_text()
+    assert re.search(r"^1,CE\* \(paper\),miou,paper,,77.21,,,", whole, re.M)
 
 
-def test_predictions_show_image_truth_and_each_finished_method(page, store):
+def test_predictions_show_image_truth_and_each_finished_method_with_its_difference(page, store):
     pictures = [attributes["alt"] or "" for tag, attributes in page.tags if tag == "img"]
     first = [alt for alt in pictures if alt.endswith("Seq05VD_f0")]
-    labels = [label for label in store.manifest.tables[0].rows if label.label != "Affinity"]
-    assert len(first) == 2 + len(labels)
-    assert first[:2] == ["Image, Seq05VD_f0", "Truth, Seq05VD_f0"]
+    labels = [row.label for row in store.manifest.tables[0].rows if row.label != "Affinity"]
+    assert first[:4] == [f"{what}, Seq05VD_f0" for what in ("Image", "Truth", "CE", "Errors of CE")]
+    assert len(first) == 2 + 2 * len(labels)
 
 
 def test_report_is_the_same_every_time(files, store, tmp_path):
@@ -118,16 +157,120 @@ def test_report_of_a_study_that_has_not_begun(fresh, tmp_path):
     files = build_report(fresh.uri, fresh.manifest.study, "tiny", tmp_path)
     text = Page(files.index.read_text()).text
     assert "No run has finished yet." in text
-    assert "CE, seed 0: queued" in text
-    assert files.figures == ()
+    assert "queued: CE (seeds 0, 1, 2)" in text
+    assert not [file for file in files.all if file.suffix == ".svg"]
 
 
-def test_terminal_text_has_the_main_table(store):
-    text = comparison_text(store.uri, "losses", "tiny")
-    assert text.startswith("RMI has the highest mIoU")
-    assert "gain over CE" in text
+def test_terminal_text_has_the_main_table(files):
+    assert files.summary.startswith("RMI has the highest mIoU")
+    assert "gain over CE" in files.summary
+
+
+def test_footer_says_what_the_page_rests_on(page, store):
+    for value in (digest(store.manifest.model_dump(mode="json")), "code", "env"):
+        assert value in page.text
+    assert "segloss report losses --profile tiny" in page.text
+
+
+def test_numbers_link_to_their_runs(page, store):
+    links = [a.get("href") or "" for tag, a in page.tags if tag == "a"]
+    assert sum("/#/compare-runs?runs=" in link for link in links) > 20
+
+
+def test_news_are_the_runs_that_finished_later(store, tmp_path):
+    since = datetime.fromtimestamp(
+        run_dir(store.root, store.manifest.rows["RMI"].run_ids[1]).state().updated
+    )
+    files = build_report(store.uri, "losses", "tiny", tmp_path, since=since)
+    page = Page(files.index.read_text())
+    assert "RMI, seed 2: miou_11" in page.text
+    assert "CE, seed 0: miou_11" not in page.text
+    assert "RMI, seed 2: miou_11" in files.summary
+    shaded = [a for tag, a in page.tags if tag == "td" and "new" in (a.get("class") or "").split()]
+    assert shaded
+
+
+def test_a_store_with_every_fault_gives_a_report_that_names_them(store, fresh, tmp_path):
+    hostile = next(label for label in store.manifest.rows if "script" in label)
+    long = "x" * 300
+    row = fresh.manifest.rows["RMI"].model_copy(update={"label": long, "method": hostile})
+    table = fresh.manifest.tables[0]
+    table = table.model_copy(
+        update={"rows": (table.rows[0], row), "columns": ("unheard_of", "miou", "class_iou")}
+    )
+    fresh = fresh._replace(manifest=fresh.manifest.model_copy(update={"tables": (table,)}))
+    for seed in (0, 1):
+        fresh.finish("CE", seed)
+        other = fresh.finish(long, seed)
+    result = other.result()
+    assert result is not None
+    result["digests"]["code"] = "elsewhere"
+    write_json(other.path / "result.json", result)
+    (other.predictions / "Seq05VD_f0.prediction.png").write_bytes(b"torn")
+    fresh.sync()
+    folder = tmp_path / "artifacts" / fresh.manifest.name
+    shutil.rmtree(next(folder.glob("*/artifacts/predictions")))
+    (next(folder.glob("*/artifacts/result.json"))).unlink()
+    files = build_report(fresh.uri, fresh.manifest.study, "tiny", tmp_path / "out")
+    page = Page(files.index.read_text())
+    assert "code elsewhere against code" in page.text
+    assert "queued: CE (seed 2)" in page.text
+    assert "No per-image matrices of" in page.text
+    assert hostile in page.text
+    assert long in page.text
+    for name in ("tables.md", "tables.tex", "tables.csv", "tables.json"):
+        assert "unheard" in files.named(name).read_text(), name
+    assert "<script>alert" not in files.index.read_text()
+    _typeset(files.index.parent)
+
+
+def test_latex_becomes_a_pdf(files):
+    _typeset(files.index.parent)
+
+
+def _typeset(folder):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex on this machine")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper"],
+        cwd=folder,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (folder / "paper.pdf").stat().st_size > 10_000
 
 
 def test_report_of_an_unknown_study_is_refused(tmp_path):
     with pytest.raises(StoreError, match="run it first"):
         build_report(default_uri(tmp_path), "losses", "tiny", tmp_path)
+
+
+def test_watch_builds_anew_until_all_have_ended(fresh, monkeypatch, capsys):
+    cells = [(label, seed) for label in fresh.manifest.rows for seed in fresh.manifest.seeds]
+    fresh.sync()
+
+    def night(_seconds):
+        for _ in range(3):
+            fresh.finish(*cells.pop())
+        fresh.sync()
+
+    monkeypatch.setattr("bench.cli.store.time.sleep", night)
+    watch_report(fresh.root, fresh.uri, fresh.manifest.study, "tiny", since="8h")
+    said = capsys.readouterr().out
+    assert [line.split("  ")[1].split(":")[0] for line in said.splitlines()[:2]] == [
+        "6 runs to come",
+        "3 runs to come",
+    ]
+    assert "RMI has the highest mIoU" in said
+    assert "New since" in said
+    folder = fetch_artifact(fresh.uri, _study_run(fresh), "report")
+    assert folder is not None
+    assert {"index.html", "macros.tex", "cost.pdf"} <= {file.name for file in folder.iterdir()}
+
+
+def _study_run(fresh):
+    record = read_study(fresh.uri, fresh.manifest.study, "tiny")
+    assert record is not None
+    return record.mlflow_run_id

@@ -11,8 +11,8 @@ from bench import build
 from bench.build import check_profile, check_run
 from bench.environment import check_installation, code_digest, environment
 from bench.errors import InstallError, SpecError
-from bench.profile import load_profile
-from bench.spec import CRFSpec, LossSpec, RunSpec
+from bench.profile import TuningSplit, load_profile
+from bench.spec import CRFSpec, DataSpec, LossSpec, RunSpec
 from losses import CrossEntropyLoss, SegmentationLoss
 
 PROFILE = load_profile("scenes-demo")
@@ -26,11 +26,15 @@ def changed(group, **values):
     return SPEC.model_copy(update={group: record})
 
 
-@pytest.mark.parametrize("name", ["scenes-demo", "camvid-smoke", "camvid-cpu"])
+PAPER = ["camvid-paper", "camvid-paper-v3plus", "voc-paper", "voc-paper-v3plus"]
+
+
+@pytest.mark.parametrize("name", ["scenes-demo", "camvid-smoke", "camvid-cpu", *PAPER])
 def test_shipped_profiles_pass_every_check(name):
     """Also on their tuning splits."""
     profile = load_profile(name)
-    for held in (profile, profile.for_tuning()):
+    check_profile(profile)
+    for held in (profile, profile.for_tuning()) if profile.tuning else (profile,):
         spec = SPEC.model_copy(
             update={"data": held.data, "model": held.model, "recipe": held.recipe}
         )
@@ -42,7 +46,7 @@ def test_shipped_profiles_pass_every_check(name):
     [
         (changed("data", name="citiscapes"), r"unknown data set 'citiscapes'"),
         (changed("data", evaluate="tset"), r"data.evaluate: unknown split 'tset'; did you mean"),
-        (changed("model", backbone="resnet18"), r"no ImageNet weights are shipped for 'resnet18'"),
+        (changed("model", backbone="resnet50t"), r"no ImageNet weights for 'resnet50t'"),
         (
             changed("model", backbone="vit_tiny_patch16_224", pretrained=False),
             r"vit_tiny_patch16_224' gives no feature maps of stride 4 to 16",
@@ -50,6 +54,13 @@ def test_shipped_profiles_pass_every_check(name):
         (changed("data", train_images=3), r"train_images = 3 does not fill a batch of 4"),
         (changed("recipe", warmup_steps=200), r"warmup_steps = 200 must be below recipe.steps = 2"),
         (changed("recipe", scale=(2.0, 1.0)), r"recipe.scale: 2.0 is above 1.0"),
+        (
+            changed("recipe", scale=(0.5, 2.0), scale_step=0.4),
+            r"recipe.scale_step = 0.4 does not lead from 0.5 to 2.0",
+        ),
+        (changed("recipe", accumulate=3), r"accumulate = 3 must divide recipe.batch_size = 4"),
+        (changed("recipe", accumulate=4), r"into parts of at least 2: batch norm needs two"),
+        (changed("recipe", warmup_start_lr=0.2), r"warmup_start_lr = 0.2 is above recipe.lr = 0.1"),
     ],
 )
 def test_what_cannot_run_is_refused(spec, message):
@@ -110,6 +121,10 @@ def test_a_plug_in_loss_has_a_digest_of_its_own(tmp_path, monkeypatch):
     ("terms", "message"),
     [
         ("return logits.mean()", r"terms\(\) must return a dict of tensors by name, got Tensor"),
+        (
+            "return {'miou': logits.mean()}",
+            "calls a term 'miou', which is a curve of every training",
+        ),
         ("return {'own': logits.men()}", r"AttributeError: .*has no attribute 'men'"),
     ],
 )
@@ -144,3 +159,22 @@ def test_a_headline_metric_that_the_data_set_does_not_have_is_refused():
     check_profile(PROFILE)
     with pytest.raises(SpecError, match=r"unknown metric 'miou_12'; did you mean 'miou'"):
         check_profile(PROFILE.model_copy(update={"metric": "miou_12"}))
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluate", "message"),
+    [
+        (("aug",), "trainval", r"tuning: 'trainval' shares images with 'val', which the tables"),
+        (("trainval",), "aug", r"tuning: 'trainval' shares images with 'val', which the tables"),
+        (("trainaug",), "train", r"data\.evaluate = 'train' shares images with trainaug"),
+    ],
+)
+def test_tuning_on_images_of_the_tables_is_refused(train, evaluate, message):
+    """VOC's splits overlap, whatever their names."""
+    data = DataSpec(name="voc", train=("trainaug",), evaluate="val")
+    voc = PROFILE.model_copy(update={"data": data, "metric": "miou_21"})
+    sound = TuningSplit(train=("aug",), evaluate="train")
+    check_profile(voc.model_copy(update={"tuning": sound}))
+    leaking = TuningSplit(train=train, evaluate=evaluate)
+    with pytest.raises(SpecError, match=message):
+        check_profile(voc.model_copy(update={"tuning": leaking}))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import DATASETS, evaluation_split, open_dataset, training_split
+from bench.datasets import DATASETS, evaluation_split, look_at, open_dataset, training_split
 from bench.errors import SpecError
 from bench.samples import class_iou, mean_known, pixel_accuracy
 from bench.spec import DataSpec
@@ -94,7 +94,7 @@ def test_digest_sees_one_pixel_and_one_name(camvid):
         ({"name": "camvidd"}, r"data\.name: unknown data set 'camvidd'; did you mean 'camvid'"),
         ({"train": ("trian",)}, r"data\.train: unknown split 'trian'; did you mean 'train'"),
         ({"evaluate": "holdout"}, r"data\.evaluate: unknown split 'holdout'; known: test, train"),
-        ({"train": ("train", "train")}, r"data\.train names a split twice: train, train"),
+        ({"train": ("train", "train")}, r"data\.train holds images twice: train, train"),
     ],
 )
 def test_open_refuses(fields, message):
@@ -104,13 +104,15 @@ def test_open_refuses(fields, message):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_names_and_colours_fit_and_cost_no_file(name):
-    dataset = open_dataset(DataSpec(name=name), None)
+    dataset = look_at(name, None)
     count = len(dataset.class_names)
     assert dataset.name == name
     assert len(set(dataset.class_names)) == count
     assert dataset.palette.shape == (count, 3)
     assert dataset.palette.dtype == np.uint8
     assert len({tuple(colour) for colour in dataset.palette.tolist()}) == count
+    assert dataset.thin_classes
+    assert set(dataset.thin_classes) < set(dataset.class_names)
     matrix = np.random.default_rng(0).integers(0, 50, (count, count))
     scores = dataset.scores(matrix)
     assert tuple(scores) == dataset.metric_names

@@ -23,6 +23,7 @@ def test_places_on_gpus_go_round_and_share_their_memory():
     assert [place.gpu for place in places] == ["0", "1", "0", "1"]
     assert {place.memory_share for place in places} == {0.5}
     assert cpu_slots(3) == [Slot()] * 3
+    assert gpu_slots(list("01234"), 1, per_run=2) == [Slot("0,1"), Slot("2,3")]
 
 
 def test_workers_are_no_more_than_the_gpus_have_places(monkeypatch):
@@ -33,6 +34,13 @@ def test_workers_are_no_more_than_the_gpus_have_places(monkeypatch):
     assert len(slots(3, 2)) == 3
     with pytest.raises(SpecError, match="use --per-gpu 2"):
         slots(3, 1)
+    assert slots(None, 1, 2) == [Slot("4,7")]
+    with pytest.raises(SpecError, match=r"2 GPUs have 1 places$"):
+        slots(2, 1, 2)
+    with pytest.raises(SpecError, match="--gpus-per-run 3: this machine has 2 GPUs"):
+        slots(None, 1, 3)
+    with pytest.raises(SpecError, match="several GPUs or a part of one"):
+        slots(None, 2, 2)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert slots(None, 1) == cpu_slots(2)
 

@@ -7,6 +7,8 @@ import pytest
 from bench.build import resolve_loss
 from bench.errors import SpecError
 from bench.profile import load_profile
+from bench.spec import EvaluationSpec
+from studies.canaries import canaries
 from studies.plan import jobs, plan
 from studies.schema import RowDefinition, load_study
 
@@ -63,6 +65,29 @@ def test_all_crf_steps_of_a_training_are_one_pass():
     assert [[s.crf.steps for s in job.specs if s.crf] for job in evaluations] == [[1, 5, 10]]
 
 
+def test_another_evaluation_trains_nothing_anew():
+    """Every row is an evaluation, of the trainings that the default has, and titles say so."""
+    profile, study = load_profile("scenes-demo"), load_study("losses")
+    evaluation = EvaluationSpec(scales=(0.5, 1.0), flip=True)
+    other = profile.model_copy(update={"evaluation": evaluation})
+    names = ("losses", "scenes-demo")
+    found = plan(study, other, names=names, seeds=1, resolve=resolve_loss)
+    plain = made("losses")
+    rows = [run_id for row in found.manifest.rows.values() for run_id in row.run_ids]
+    assert {found.specs[run_id].evaluation for run_id in rows} == {evaluation}
+    trained = [{i for i, spec in p.specs.items() if spec.trains} for p in (found, plain)]
+    assert trained[0] == trained[1]
+    assert found.manifest.comparison_key != plain.manifest.comparison_key
+    assert {found.specs[i].comparison_key for i in rows} == {found.manifest.comparison_key}
+    assert found.manifest.scale.endswith("scored with multi-scale (0.5, 1) + flip")
+    passes = [job.run_ids for job in jobs([found, plain]) if job.after]
+    assert sorted(i for run_ids in passes for i in run_ids) == sorted(
+        {*rows, *(i for i, spec in plain.specs.items() if not spec.trains)}
+    )
+    assert max(map(len, passes)) == 3  # the steps of the CRF, for each evaluation apart
+    assert {c.first.evaluation for c in canaries([found], resolve_loss)} == {EvaluationSpec()}
+
+
 def test_the_order_of_rows_does_not_change_the_runs():
     """A study that is edited overnight finds its finished runs again."""
     study = load_study("downsampling")
@@ -88,7 +113,9 @@ def test_labels_tell_rows_apart_by_what_varies():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["losses", "downsampling", "region-size", "lambda"])
+@pytest.mark.parametrize(
+    "name", ["losses", "downsampling", "region-size", "camvid-classes", "lambda"]
+)
 def test_labels_name_every_option_that_differs_from_a_row_of_the_same_method(name):
     """Told by comparing each row with each other."""
     rows = list(made(name).manifest.rows.values())

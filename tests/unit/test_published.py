@@ -51,6 +51,23 @@ def test_mean_of_table_4_counts_a_twelfth_class(head):
         assert sum(row.iou) / 11 - row.values["miou_12"] > 1.5
 
 
+@pytest.mark.parametrize("head", ["deeplabv3", "deeplabv3plus"])
+def test_mean_of_table_2_is_that_of_its_21_classes(head):
+    (row,) = TABLES["2", head].rows
+    assert len(row.iou) == 21
+    assert sum(row.iou) / 21 == pytest.approx(row.values["miou"], abs=0.005)
+
+
+def test_rows_of_table_4_have_the_means_that_were_taken_from_the_page_by_another_hand():
+    means = [
+        sum(row.iou) / 11
+        for head in ("deeplabv3", "deeplabv3plus")
+        for row in TABLES["4", head].rows
+    ]
+    wanted = [61.02, 61.12, 62.23, 63.78, 65.63, 63.47, 67.30, 67.97]
+    assert means == pytest.approx(wanted, abs=0.006)
+
+
 def test_a_row_needs_its_crf_and_a_quoted_row_matches_nothing():
     table = TABLES["1a", "deeplabv3"]
     plain, refined = table.row({"loss.name": "ce"}), table.row({"loss.name": "ce", "crf.steps": 5})

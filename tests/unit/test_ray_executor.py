@@ -54,6 +54,8 @@ def test_executor_and_address_go_together(executor, address):
     """No cluster is guessed at."""
     with pytest.raises(SpecError, match="go together"):
         ray_options(executor, address, None, 1)
+    with pytest.raises(SpecError, match="each training has one GPU"):
+        ray_options("ray", "head:6379", None, 1, 2)
 
 
 def test_a_node_is_told_from_one_that_does_not_share_the_folders(tmp_path):

@@ -26,27 +26,27 @@ class FakeScorer:
     def __init__(self):
         self.asked = 0
 
-    def matrices(self, crf, pairs):
+    def counts(self, crf, pairs):
         self.asked += len(pairs)
         quality = 0.4 - 0.004 * abs(crf.theta_alpha - 21)
         noise = np.random.default_rng(round(crf.theta_alpha)).normal(0, 0.01, self.pairs)
         return [quality + 0.01 * (pair % IMAGES) + noise[pair] for pair in pairs]
 
-    def image_score(self, matrix):
-        return float(matrix)
+    def image_score(self, counts):
+        return float(counts)
 
-    def score(self, matrices, metric):
-        return float(np.mean(matrices))
+    def score(self, counts, metric):
+        return float(np.mean(counts))
 
-    def finish(self, directory, spec, matrices, s):
-        self.give_up(directory, spec, range(IMAGES), matrices)
-        metrics = {"miou": self.score(matrices, "miou")}
+    def finish(self, directory, spec, counts, s):
+        self.give_up(directory, spec, range(IMAGES), counts)
+        metrics = {"miou": self.score(counts, "miou")}
         write_json(directory.path / "result.json", {"metrics": metrics})
         directory.write_state(status="finished")
 
-    def give_up(self, directory, spec, images, matrices):
+    def give_up(self, directory, spec, images, counts):
         directory.create(spec)
-        kept = {"ids": np.array(list(images)), "matrices": np.array(matrices)}
+        kept = {"ids": np.array(list(images)), "matrices": np.array(counts)}
         write_whole(directory.confusion, lambda path: np.savez(path, **kept))
 
     def kept(self, directory):
@@ -106,7 +106,7 @@ def test_what_is_worse_image_by_image_is_given_up(search_on):
 
 
 def test_a_run_given_up_is_no_result(search_on):
-    """Its reason says after how many images; its matrices are kept."""
+    """Its reason says after how many images; its counts are kept."""
     tuner, plan, _ = search_on("out")
     runs = [run_dir(tuner.root, i) for row in plan.manifest.tables[0].rows for i in row.run_ids]
     early = [run for run in runs if given_up(run)]

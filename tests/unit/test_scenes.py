@@ -78,7 +78,7 @@ def test_colour_alone_does_not_tell_the_classes_apart(val):
 
 
 def test_refusals():
-    with pytest.raises(SpecError, match=r"data\.void = 'class': scenes have no void class"):
+    with pytest.raises(SpecError, match=r"data\.void = 'class' is for camvid, not scenes"):
         open_scenes(DataSpec(name="scenes", void="class"), None)
     with pytest.raises(DataError, match=r"unknown split 'tets'; did you mean 'test'"):
         SCENES.load("tets")

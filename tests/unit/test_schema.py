@@ -5,7 +5,7 @@ import pytest
 from bench.errors import SpecError
 from studies.schema import load_study, study_name
 
-SHIPPED = ["losses", "downsampling", "region-size", "lambda"]
+SHIPPED = ["losses", "downsampling", "region-size", "lambda", "camvid-classes", "voc-classes"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -22,8 +22,8 @@ def test_shipped_studies_load(name):
         ('of = "CE"', 'of = "RMI2"', r"methods.CE & CRF.of: unknown method 'RMI2'"),
         ('of = "CE"\n', "", r'needs either loss.name = "…", or of = "<method>" with crf.steps'),
         ('"infer_ms", "miou"', '"infer_mz", "miou"', r"unknown column 'infer_mz'; did you mean"),
-        ("low = 0.0", "low = 2.0", r"low = 2.0 must be below high = 1.0"),
-        ("first = [0.5", "first = [1.5", r"first holds 1.5, outside \[0.0, 1.0\]"),
+        ("low = 0.0", "low = 2.0", r"low = 2 must be below high = 1"),
+        ("high = 1.0", "high = 1.0, first = [1.5]", r"first holds 1.5, outside 0 to 1"),
         ("title =", "title", r"not valid TOML"),
     ],
 )
@@ -32,6 +32,11 @@ def test_a_fault_is_named(tiny_study, edit, old, new, message):
     edit(tiny_study, old, new)
     with pytest.raises(SpecError, match=message):
         load_study(str(tiny_study))
+
+
+def test_columns_by_class_can_be_asked_for(tiny_study, edit):
+    edit(tiny_study, '"infer_ms", "miou"', '"class_iou", "iou/sky", "miou_image"')
+    assert load_study(str(tiny_study)).tables["1"].columns == ("class_iou", "iou/sky", "miou_image")
 
 
 def test_an_unknown_study_names_the_nearest():

@@ -3,7 +3,16 @@
 import pytest
 
 from bench.errors import SpecError
-from bench.spec import CRFSpec, DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, parse
+from bench.spec import (
+    CRFSpec,
+    DataSpec,
+    EvaluationSpec,
+    LossSpec,
+    ModelSpec,
+    RecipeSpec,
+    RunSpec,
+    parse,
+)
 
 SPEC = RunSpec(
     data=DataSpec(name="scenes"),
@@ -102,3 +111,45 @@ def test_a_missing_key_is_named():
     """Not only that something is missing."""
     with pytest.raises(SpecError, match=r"here: recipe is missing"):
         parse(RunSpec, {"data": {"name": "scenes"}, "model": {"backbone": "x"}}, where="here")
+
+
+MULTI_SCALE = EvaluationSpec(scales=(0.5, 1.0, 1.5), flip=True)
+
+
+def test_another_evaluation_is_a_run_of_its_own_on_the_same_weights():
+    """It is held equal within a table; the default is part of no id."""
+    evaluated = SPEC.model_copy(update={"evaluation": MULTI_SCALE})
+    assert evaluated.source == SPEC
+    assert SPEC.trains
+    assert not evaluated.trains
+    assert evaluated.run_id != SPEC.run_id
+    assert evaluated.comparison_key != SPEC.comparison_key
+    refined = evaluated.model_copy(update={"crf": CRFSpec(steps=5)})
+    assert refined.source == SPEC
+    assert refined.comparison_key == evaluated.comparison_key
+    assert SPEC.model_copy(update={"evaluation": EvaluationSpec()}).run_id == SPEC.run_id
+
+
+def test_titles_say_how_it_is_scored():
+    """In words that the field uses; nothing where it is the default."""
+    assert MULTI_SCALE.words == "multi-scale (0.5, 1, 1.5) + flip"
+    windows = EvaluationSpec(window=(513, 513), stride=(342, 342))
+    assert windows.words == "sliding window 513 x 513"
+    assert EvaluationSpec().words == ""
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "message"),
+    [
+        ({"window": [64, 64]}, "evaluation: window and stride need each other"),
+        ({"window": [64, 64], "stride": [64, 65]}, "evaluation: stride is above window"),
+        ({"scales": [1.0, 1.0]}, "evaluation: scales names a factor twice"),
+        ({"scales": []}, r"evaluation.scales: .*at least 1"),
+        ({"scales": [0.0]}, r"evaluation.scales.0: .*greater than 0, got 0.0"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused(evaluation, message):
+    """Before anything runs."""
+    data = SPEC.model_dump(mode="json", exclude_defaults=True) | {"evaluation": evaluation}
+    with pytest.raises(SpecError, match="here: " + message):
+        parse(RunSpec, data, where="here")

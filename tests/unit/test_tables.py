@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from bench.manifest import Manifest, Row, Table
-from reports.figures import curve_data, gain_data
+from reports.figures.data import curve_data, gain_data
 from reports.frame import checks
 from reports.stats import difference, estimate
-from reports.tables import build_tables
+from reports.tables import build_tables, class_tables
 from reports.wording import summary
 
 SEEDS = (0, 1, 2)
@@ -103,10 +103,73 @@ def test_cells_are_means_in_percent_with_paired_gains():
     assert gain.half_width < value.half_width / 2
 
 
-def test_best_mark_spares_no_row_that_cannot_be_told_from_the_best():
+def test_a_tie_is_called_a_tie_and_nobody_is_best():
     (table,) = build_tables(manifest(), frame())
-    best = {label: cell(table, label, "miou").best for label in SCORES}
-    assert best == {"CE": False, "RMI df=2": True, "RMI df=4": True}
+    cells = {label: cell(table, label, "miou") for label in SCORES}
+    assert not any(found.best for found in cells.values())
+    assert [label for label, found in cells.items() if found.tied] == ["RMI df=2", "RMI df=4"]
+    assert "Tie in mIoU (%): no difference is shown between RMI df=2 and RMI df=4." in table.notes
+
+
+def test_best_is_who_lies_above_every_other():
+    ahead = {f"RMI df=2/{seed}": {"final/miou_11": 0.6 + seed / 100} for seed in SEEDS}
+    (table,) = build_tables(manifest(), frame(**ahead))
+    cells = {label: cell(table, label, "miou") for label in SCORES}
+    assert [label for label, found in cells.items() if found.best] == ["RMI df=2"]
+    assert not any(found.tied for found in cells.values())
+    assert any(note.startswith("Bold") for note in table.notes)
+
+
+def test_one_seed_marks_nobody():
+    study = manifest().model_copy(update={"seeds": (0,)})
+    (table,) = build_tables(study, frame().query("seed == 0"))
+    assert not any(found.best for row in table.rows for found in row.cells)
+    assert "one seed cannot tell" in summary(table)
+
+
+def test_gains_have_their_exact_p_by_holm_and_its_floor_is_said():
+    (table,) = build_tables(manifest(), frame())
+    found = [cell(table, label, "gain:miou").comparison for label in ("RMI df=2", "RMI df=4")]
+    assert [(c.p, c.floor, c.p_adjusted) for c in found] == [(0.25, 0.25, 0.5)] * 2
+    (note,) = [note for note in table.notes if note.startswith("Exact")]
+    assert "cannot fall below 0.25" in note
+    assert "six seeds" in note
+    assert "Holm for 2 comparisons" in note
+
+
+@pytest.mark.parametrize(
+    ("settings", "title", "verdicts"),
+    [
+        ({"data.name": "scenes"}, "T, on other data than the paper's", ["cannot tell"] * 2),
+        ({"recipe.steps": 800}, "T, at another scale than the paper's", ["cannot tell"] * 2),
+        ({}, "T", ["differs", "agrees"]),
+    ],
+)
+def test_a_score_is_judged_by_its_interval_and_only_in_the_same_experiment(
+    settings, title, verdicts
+):
+    held = {"data.name": "voc", "model.backbone": "resnet101.a1_in1k", "recipe.steps": 30_000}
+    study = manifest(paper="1a")
+    study = study.model_copy(
+        update={"settings": {**study.settings, **held, **settings}, "metric": "miou"}
+    )
+    bce = study.tables[0].rows[1].model_copy(update={"settings": {"loss.name": "bce"}})
+    table = study.tables[0].model_copy(update={"rows": (study.tables[0].rows[0], bce)})
+    runs = frame(**{f"RMI df=2/{seed}": {} for seed in SEEDS})
+    runs["final/miou"] = [0.4, 0.42, 0.44, 0.77, 0.78, 0.76, 0, 0, 0]
+    (built,) = build_tables(study.model_copy(update={"tables": (table,)}), runs)
+    assert built.title == title
+    (by_class,) = class_tables(study, runs)[:1]
+    assert by_class.title == title.replace("T", "IoU by class", 1)
+    assert [cell(built, label, "miou").verdict for label in ("CE", "RMI df=2")] == verdicts
+    # The paper has BCE below CE: gains are judged by their sign, at any scale.
+    assert cell(built, "RMI df=2", "gain:miou").verdict == "differs"
+
+
+def test_the_mean_over_twelve_classes_is_not_taken_for_that_over_eleven():
+    table, _ = build_tables(manifest(paper="4", columns=("miou", "class_iou")), frame())
+    assert [c.header for c in table.columns if c.kind == "paper"] == ["paper, mIoU_12 (%)"]
+    assert cell(table, "CE", "miou").verdict == "cannot tell"
 
 
 def test_missing_runs_keep_their_row_and_say_why():
@@ -118,8 +181,10 @@ def test_missing_runs_keep_their_row_and_say_why():
     assert cell(table, "RMI df=4", "miou").value.n == 2
     assert cell(table, "RMI df=4", "seeds").text == "2 of 3"
     (note,) = [note for note in table.notes if note.startswith("Missing")]
-    assert "CE, seed 0: failed: oom" in note
-    assert "RMI df=4, seed 2: queued" in note
+    assert note == ("Missing runs (–): failed: oom: CE (seeds 0, 1, 2); queued: RMI df=4 (seed 2).")
+    assert cell(table, "CE", "miou").reason == "; ".join(
+        f"seed {seed}: failed: oom" for seed in SEEDS
+    )
     assert "Every row is complete for 0 of 3 seeds." in table.notes
     (table,) = build_tables(manifest(), frame(**late))
     assert "Every row is complete for 2 of 3 seeds." in table.notes
@@ -130,6 +195,12 @@ def test_value_of_an_unfinished_run_does_not_count():
     assert cell(table, "CE", "miou").value.n == 2
 
 
+def test_a_finished_run_without_its_number_is_said():
+    (table,) = build_tables(manifest(), frame(**{"RMI df=4/1": {"final/miou_11": math.nan}}))
+    assert cell(table, "RMI df=4", "miou").value.n == 2
+    assert "Finished runs without a number: RMI df=4: miou of 2 of 3." in table.notes
+
+
 def test_other_digest_is_found_and_marks_its_row_only():
     odd = frame(**{"RMI df=2/1": {"digest/init": "other"}})
     (check,) = [check for check in checks(odd) if check.odd]
@@ -137,7 +208,8 @@ def test_other_digest_is_found_and_marks_its_row_only():
     assert check.odd == (("RMI df=2", 1),)
     (table,) = build_tables(manifest(), odd)
     assert [cell(table, label, "miou").doubtful for label in SCORES] == [False, True, False]
-    assert any("other conditions" in note for note in table.notes)
+    (note,) = [note for note in table.notes if "other conditions" in note]
+    assert "init other against i1 (RMI df=2, seed 1)" in note
 
 
 def test_a_loss_from_elsewhere_stands_beside_ours_unmarked_if_its_runs_agree():
@@ -210,5 +282,18 @@ def test_row_that_stands_twice_in_a_table_counts_once():
     (built,) = build_tables(study, runs)
     assert len(built.rows) == 4
     assert "1 run is missing" in summary(built)
-    assert sum("seed 2: queued" in note for note in built.notes) == 1
+    assert "Missing runs (–): queued: RMI df=2 (seed 2)." in built.notes
     assert list(curve_data(study, runs, table).dropna()["x"]) == [2.0, 4.0]
+
+
+def test_a_score_that_older_runs_lack_is_missing_from_theirs_alone():
+    """In percent where it is there, with a word on what it measures; no row is refused."""
+    new = {f"CE/{seed}": {"final/trimap_miou_3": 0.3} for seed in SEEDS}
+    columns = ("trimap_miou_3", "miou")
+    (table,) = build_tables(manifest(columns=columns), frame(**new))
+    assert cell(table, "CE", "trimap_miou_3").value.mean == pytest.approx(30)
+    assert cell(table, "RMI df=2", "trimap_miou_3").missing
+    assert cell(table, "RMI df=2", "miou").value is not None
+    assert any("trimap_mIoU_w: at pixels" in note for note in table.notes)
+    (table,) = build_tables(manifest(columns=columns), frame())
+    assert all(cell(table, label, "trimap_miou_3").missing for label in SCORES)

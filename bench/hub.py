@@ -1,0 +1,60 @@
+"""ImageNet weights that timm fetches from the hub."""
+
+from __future__ import annotations
+
+import contextlib
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import timm
+from huggingface_hub import constants, try_to_load_from_cache
+from timm.models import get_pretrained_cfg
+from torch import Tensor
+
+from bench.errors import SpecError
+
+PROBE_SECONDS = 10.0
+STORED_AS = ("model.safetensors", "pytorch_model.bin")
+
+
+def has_weights(backbone: str) -> bool:
+    """Whether timm knows pretrained weights of this name."""
+    found = get_pretrained_cfg(backbone)
+    return found is not None and bool(found.has_weights)
+
+
+def hub_weights(backbone: str) -> dict[str, Tensor]:
+    """The weights of the whole network, from timm's local cache or over the network.
+
+    Raises SpecError where they can be had from neither.
+    """
+    try:
+        if not _cached(backbone):
+            _probe()
+        network = timm.create_model(backbone, pretrained=True)
+    except OSError as error:
+        raise SpecError(
+            f"ImageNet weights of {backbone!r} are not in the local cache, and "
+            f"{constants.ENDPOINT} does not give them ({_reason(error)}); name a file with "
+            "--backbone-weights, or train from random weights with pretrained = false"
+        ) from None
+    return network.state_dict()
+
+
+def _cached(backbone: str) -> bool:
+    found = get_pretrained_cfg(backbone)
+    assert found is not None
+    name = str(found.hf_hub_id)
+    return any(isinstance(try_to_load_from_cache(name, file), str) for file in STORED_AS)
+
+
+def _probe() -> None:
+    """Raise OSError where the hub does not answer, of which timm makes sure for a minute."""
+    if constants.HF_HUB_OFFLINE:
+        raise OSError("HF_HUB_OFFLINE is set")
+    with contextlib.suppress(HTTPError):  # an answer, if no friendly one
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=PROBE_SECONDS).close()
+
+
+def _reason(error: OSError) -> str:
+    return str(error).strip().partition("\n")[0]

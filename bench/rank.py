@@ -1,0 +1,55 @@
+"""Another rank of a training: `python -m bench.rank`, started by the worker, which is rank 0."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from bench.build import loss_of
+from bench.cache import Cache
+from bench.datasets import open_dataset, training_split
+from bench.engine import Training
+from bench.errors import DivergedError
+from bench.feed import TrainingData
+from bench.models import build_model
+from bench.ranks import Ranks, follow
+from bench.rundir import RunDir
+from bench.watch import say
+
+
+def main() -> None:
+    """Train along with rank 0, from its state to the end."""
+    parser = argparse.ArgumentParser(prog="bench.rank", description=__doc__)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rank", type=int, required=True)
+    parser.add_argument("--ranks", type=int, required=True)
+    parser.add_argument("--meeting", type=Path, required=True)
+    parser.add_argument("--leader", type=int, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    device = torch.device(*(("cuda", options.rank) if torch.cuda.is_available() else ("cpu",)))
+    ranks = Ranks(options.rank, options.ranks)
+    follow(ranks, options.meeting, options.leader, device)
+
+    run = RunDir(options.run_dir)
+    spec = run.spec()
+    dataset = open_dataset(spec.data, options.data_root)
+    split = training_split(dataset, spec.data, Cache(run.path.parent.parent / "cache", say))
+    data = TrainingData(split, dataset, spec.recipe, spec.seed, ranks)
+    # Which weights it starts from does not matter: rank 0 sends its own.
+    model = build_model(spec.model, len(dataset.class_names), seed=0)
+    try:
+        for _ in Training(model, loss_of(spec.loss), data, device=device).run(lambda _: None):
+            pass
+    except DivergedError:
+        return  # as rank 0 has seen too, and says
+
+
+if __name__ == "__main__":
+    sys.exit(main())

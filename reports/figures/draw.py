@@ -1,0 +1,237 @@
+"""Ink for each frame of reports.figures.data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from reports.figures.ink import (
+    INK,
+    MARKERS,
+    WIDTH,
+    Drawing,
+    Look,
+    band,
+    canvas,
+    legend,
+    line,
+    looks,
+    short,
+)
+from reports.gallery import Gallery, Strip, Tile
+from reports.tuning import Answer
+from reports.wording import MINUS, header
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Looks = dict[str, Look]
+COLUMNS = 10
+"""Pictures beside each other at most; what is more goes on below, in lines of equal length."""
+
+
+def draw_gallery(name: str, shown: Gallery) -> Drawing:
+    """The strips of a gallery: image, truth and predictions in a line, differences under them."""
+    height, width = shown.strips[0].given[0].pixels.shape[:2]
+    pictures = len(shown.strips[0].given) + len(shown.strips[0].rows)
+    columns = math.ceil(pictures / math.ceil(pictures / COLUMNS))
+    lines = [line for strip in shown.strips for line in _lines(strip, columns)]
+    inches = len(lines) * (WIDTH / columns * height / width + 0.16)
+    with canvas(name, inches) as made:
+        panels = made.figure.subplots(len(lines), columns, squeeze=False)
+        for axes in panels.flat:
+            axes.set_axis_off()
+        for y, line in enumerate(lines):
+            for x, tile in enumerate(line):
+                if tile:
+                    panels[y][x].imshow(tile.pixels, interpolation="none")
+                    panels[y][x].set_title(short(tile.caption, 20), fontsize=5, pad=1.5)
+    return made.drawing
+
+
+def _lines(strip: Strip, columns: int) -> Iterator[list[Tile | None]]:
+    """Two lines for every ``columns`` pictures: what is shown, and the differences below."""
+    above: list[Tile | None] = [*strip.given, *(tile for tile, _ in strip.rows)]
+    below = [None] * len(strip.given) + [tile for _, tile in strip.rows]
+    for start in range(0, len(above), columns):
+        yield above[start : start + columns]
+        yield below[start : start + columns]
+
+
+def draw_curve(name: str, data: pd.DataFrame, x: str, score: str) -> Drawing:
+    """The curves of ``curve_data`` in their bands; levels to compare with run across."""
+    series = [str(key) for key in dict.fromkeys(data["series"])]
+    handles: dict[str, Any] = {}
+    with canvas(name, 2.9) as made:
+        axes = made.figure.add_subplot()
+        for key, look in looks(series).items():
+            points = data.loc[data["series"] == key, :]
+            if points["x"].isna().to_numpy().all():
+                level = points["mean"].iloc[0]
+                handles[key] = axes.axhline(level, color=look.colour, linestyle=look.dashes)
+            else:
+                band(axes, points["x"], points, look)
+                ends = points["low"], points["high"]
+                axes.vlines(points["x"], *ends, color=look.colour, linewidth=0.9, alpha=0.6)
+                handles[key] = line(axes, points["x"], points["mean"], look)
+        axes.set_xticks(sorted(data["x"].dropna().unique()))
+        axes.set_xlabel(x)
+        axes.set_ylabel(score)
+        legend(made.figure, handles)
+    return made.drawing
+
+
+def draw_gains(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
+    """The gains of ``gain_data``: a line of marks per class, zero marked."""
+    names = list(dict.fromkeys(data["class"]))
+    labels = list(dict.fromkeys(data["label"]))
+    handles: dict[str, Any] = {}
+    with canvas(name, 0.9 + 0.085 * len(names) * (len(labels) + 1)) as made:
+        axes = made.figure.add_subplot()
+        axes.axvline(0, color=INK, linewidth=0.6)
+        for i, label in enumerate(labels):
+            rows, look = data[data["label"] == label], looks[label]
+            y = [names.index(name) + (i + 1) / (len(labels) + 1) - 0.5 for name in rows["class"]]
+            axes.hlines(y, rows["low"], rows["high"], color=look.colour, linewidth=0.9, alpha=0.6)
+            (handles[label],) = axes.plot(
+                rows["mean"], y, look.marker, color=look.colour, linestyle="none"
+            )
+        for i in range(1, len(names)):
+            axes.axhline(i - 0.5, color=INK, linewidth=0.4, alpha=0.15)
+        axes.set_yticks(range(len(names)), [short(name) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("gain in IoU, percentage points")
+        legend(made.figure, handles)
+    return made.drawing
+
+
+def draw_boundary(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
+    """The gains of ``boundary_data`` over the width of the band that is scored."""
+    widths = sorted(data["width"].unique())
+    handles: dict[str, Any] = {}
+    with canvas(name, 2.9) as made:
+        axes = made.figure.add_subplot()
+        axes.axhline(0, color=INK, linewidth=0.6)
+        for label, rows in data.groupby("label", sort=False):
+            look, x = looks[str(label)], [widths.index(width) for width in rows["width"]]
+            band(axes, x, rows, look)
+            handles[str(label)] = line(axes, x, rows["mean"], look)
+        axes.set_xticks(range(len(widths)), [str(width) for width in widths])
+        axes.set_xlabel("pixels on either side of a boundary")
+        axes.set_ylabel("gain in mIoU, points")
+        legend(made.figure, handles)
+    return made.drawing
+
+
+def draw_cost(name: str, data: pd.DataFrame, looks: Looks, score: str) -> Drawing:
+    """The points of ``cost_data``, a panel per cost, with the Pareto front as steps."""
+    costs = list(dict.fromkeys(data["cost"]))
+    handles: dict[str, Any] = {}
+    with canvas(name, 3.1) as made:
+        panels = made.figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+        for axes, cost in zip(panels, costs, strict=True):
+            points = data.loc[data["cost"] == cost, :]
+            front = points.loc[points["front"], :].sort_values("spent")
+            axes.step(
+                front["spent"], front["mean"], where="post", color=INK, linewidth=0.7, alpha=0.5
+            )
+            for point in points.to_dict("records"):
+                look = looks[point["label"]]
+                axes.vlines(
+                    point["spent"], point["low"], point["high"], color=look.colour, linewidth=0.9
+                )
+                face = look.colour if point["front"] else "none"
+                (handles[point["label"]],) = axes.plot(
+                    point["spent"],
+                    point["mean"],
+                    look.marker,
+                    color=look.colour,
+                    markerfacecolor=face,
+                    linestyle="none",
+                )
+            axes.set_xlabel(header(cost))
+            axes.margins(x=0.12)
+        panels[0].set_ylabel(score)
+        legend(made.figure, handles)
+    return made.drawing
+
+
+def draw_seeds(name: str, data: pd.DataFrame, score: str) -> Drawing:
+    """The scores of ``seed_data``: a line per row, a marker per seed, the mean as a bar."""
+    labels = list(dict.fromkeys(data["label"]))
+    seeds = sorted(data["seed"].unique())
+    handles: dict[str, Any] = {}
+    with canvas(name, 0.9 + 0.26 * len(labels)) as made:
+        axes = made.figure.add_subplot()
+        for y, label in enumerate(labels):
+            rows = data[data["label"] == label]
+            mean = rows["score"].mean()
+            axes.vlines(mean, y - 0.32, y + 0.32, color=INK, linewidth=1.2)
+            axes.axhline(y, color=INK, linewidth=0.4, alpha=0.15, zorder=0)
+        for i, (key, look) in enumerate(looks([f"seed {seed}" for seed in seeds]).items()):
+            rows = data[data["seed"] == seeds[i]]
+            y = [labels.index(label) for label in rows["label"]]
+            (handles[key],) = axes.plot(
+                rows["score"], y, look.marker, color=look.colour, linestyle="none", alpha=0.85
+            )
+        axes.set_yticks(range(len(labels)), [short(label) for label in labels])
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(score)
+        if len(seeds) <= len(MARKERS):
+            legend(made.figure, handles)
+    return made.drawing
+
+
+def draw_tuning(
+    key: str, curve: pd.DataFrame, trials: pd.DataFrame, answer: Answer, name: str, score: str
+) -> Drawing:
+    """``tuning_data`` in its band with the trials of ``trial_data``; lines at own value and top."""
+    assert answer.best is not None
+    scale = answer.search.spaces[name].scale
+    flipped = scale == "log10(1 - x)"
+    handles: dict[str, Any] = {}
+
+    def placed(x: Any) -> Any:
+        return 1 - x if flipped else x
+
+    with canvas(key, 3.0) as made:
+        axes = made.figure.add_subplot()
+        x, (look, dots) = placed(curve["x"]), looks(["curve", "trials"]).values()
+        axes.fill_between(
+            x, curve["low"], curve["high"], color=look.colour, alpha=0.15, linewidth=0
+        )
+        axes.plot(x, curve["mean"], color=look.colour)
+        for seed, rows in trials.groupby("seed"):
+            marker = MARKERS[int(str(seed)) % len(MARKERS)]
+            (handles[f"seed {seed}"],) = axes.plot(
+                placed(rows["x"]), rows["score"], marker, color=dots.colour, linestyle="none"
+            )
+        for values, style in ((answer.search.own, "--"), (answer.best.values, "-")):
+            axes.axvline(placed(float(values[name])), color=INK, linewidth=0.8, linestyle=style)
+        axes.set_xlabel(f"1 {MINUS} {name}" if flipped else name)
+        axes.set_xscale("linear" if scale == "linear" else "log")
+        axes.set_ylabel(score)
+        if len(handles) <= len(MARKERS):
+            legend(made.figure, handles)
+    return made.drawing
+
+
+def draw_training(name: str, panels: dict[str, pd.DataFrame], looks: Looks) -> Drawing:
+    """``training_data``, a panel per title: the mean of the seeds in their band."""
+    handles: dict[str, Any] = {}
+    with canvas(name, 3.0) as made:
+        for i, (title, data) in enumerate(panels.items()):
+            axes = made.figure.add_subplot(1, len(panels), i + 1)
+            for label, rows in data.groupby("label", sort=False):
+                look = looks[str(label)]
+                band(axes, rows["step"], rows, look)
+                handles[str(label)] = line(axes, rows["step"], rows["mean"], look, marked=False)
+            axes.set_title(title)
+            axes.set_xlabel("step")
+        legend(made.figure, handles)
+    return made.drawing

@@ -1,0 +1,137 @@
+"""Ink in one style: a drawing is an SVG that takes the page's text colour, and a PDF for print."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.manifest import Manifest, Table
+from bench.mlflow_view import COLOURS, method_colours
+from reports.figures.data import distinct
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLE = Path(__file__).parents[1] / "styles" / "segloss.mplstyle"
+WIDTH = 6.8
+"""Inches: the text width of the report's page."""
+INK = "#010101"
+"""Becomes the page's text colour."""
+MARKERS = "osD^vPX"
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.2)),
+    (0, (6, 2, 1, 2)),
+    (0, (2.5, 1)),
+    (0, (9, 2)),
+    (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure in both formats; the same data gives the same bytes."""
+
+    svg: str
+    pdf: bytes
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one row or series is told from the others, in grey as well."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+
+class Canvas:
+    """A figure being drawn; ``drawing`` is there once its block has ended."""
+
+    drawing: Drawing
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+
+
+@contextmanager
+def canvas(name: str, height: float) -> Iterator[Canvas]:
+    """A figure in our style, ``height`` inches high; ``name`` makes its SVG's ids unique."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(STYLE), matplotlib.rc_context({"svg.hashsalt": name}):
+        made = Canvas(Figure(figsize=(WIDTH, height)))
+        yield made
+        svg, pdf = io.StringIO(), io.BytesIO()
+        # Without dates and versions, which would change from day to day.
+        made.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        nothing = {"CreationDate": None, "Creator": None, "Producer": None}
+        made.figure.savefig(pdf, format="pdf", metadata=nothing)
+    made.drawing = Drawing(_themed(svg.getvalue(), name), pdf.getvalue())
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """A look for each name, by position."""
+    parts = zip(names, cycle(COLOURS), cycle(MARKERS), cycle(DASHES), strict=False)
+    return {name: Look(*look) for name, *look in parts}
+
+
+def row_looks(manifest: Manifest, table: Table) -> dict[str, Look]:
+    """A look for each row of the table, in its method's colour where no method comes twice."""
+    rows = distinct(table)
+    found = looks([row.label for row in rows])
+    if len({row.method for row in rows}) < len(rows):
+        return found
+    colours = method_colours(manifest)
+    return {
+        row.label: Look(colours[row.method], found[row.label].marker, found[row.label].dashes)
+        for row in rows
+    }
+
+
+def band(axes: Axes, x: Any, data: pd.DataFrame, look: Look) -> None:
+    """The area between low and high; open where one seed alone gives no interval."""
+    low, high = (data[end].where(data["n"] > 1) for end in ("low", "high"))
+    axes.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
+
+
+def line(axes: Axes, x: Any, y: Any, look: Look, *, marked: bool = True) -> Any:
+    """A line in its look; returns its handle for the legend."""
+    marker = look.marker if marked else ""
+    return axes.plot(x, y, marker=marker, color=look.colour, linestyle=look.dashes)[0]
+
+
+def legend(figure: Figure, handles: dict[str, Any]) -> None:
+    """Names above the figure; none where there is nothing to tell apart."""
+    if len(handles) > 1:
+        names = [short(name) for name in handles]
+        columns = min(4, len(names), max(1, 110 // (max(map(len, names)) + 8)))
+        figure.legend(list(handles.values()), names, loc="outside upper left", ncols=columns)
+
+
+def short(name: str, length: int = 42) -> str:
+    """A name that leaves room for the figure, cut in its middle; tables print it in full."""
+    name = " ".join(name.split())
+    if len(name) <= length:
+        return name
+    start = length // 3
+    return f"{name[:start]}…{name[start + 1 - length :]}"
+
+
+def _themed(svg: str, name: str) -> str:
+    """The SVG without its prologue, in the page's colour and font, its ids unique to ``name``."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"'DejaVu Sans'(, sans-serif)?", "var(--sans, sans-serif)", svg)
+    return svg.replace(INK, "currentColor")

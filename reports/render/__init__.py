@@ -1,0 +1,1 @@
+"""One table model, a file for each form it is printed in."""
