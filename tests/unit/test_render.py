@@ -45,7 +45,11 @@ def table() -> Table:
             (
                 Cell(text="max"),
                 Cell(value=Estimate(45.0, None, None, 1), best=True, verdict="cannot tell"),
-                Cell(value=gain, comparison=Comparison(gain, 0.03125, 0.03125, 0.0625), verdict="differs"),
+                Cell(
+                    value=gain,
+                    comparison=Comparison(gain, 0.03125, 0.03125, 0.0625),
+                    verdict="differs",
+                ),
             ),
             seeds=1,
         ),
