@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,22 @@ from reports.wording import summary
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# What takes a second to import, and is imported where it is used.
+LIBRARIES = (
+    "pandas",
+    "jinja2",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.backends.backend_pdf",
+)
+
+
+def warm_up() -> None:
+    """Import what building a report needs, while there is time."""
+    for library in LIBRARIES:
+        import_module(library)
 
 
 @dataclass(frozen=True)

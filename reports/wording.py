@@ -127,7 +127,7 @@ def certainty(table: Table) -> list[str]:
     seeds, floor = max((c.gain.n, c.floor or 1.0) for c in known)
     text = f"Exact sign-flip test over {seeds} seeds: its p cannot fall below {floor:.2g}"
     if floor > LEVEL:
-        text += ", so no gain here can be significant by it; that takes six seeds"
+        return [f"{text}, so no gain here can be significant by it; that takes six seeds."]
     family = len(
         {
             (row.label, i)

@@ -231,7 +231,10 @@ class _MirrorThread(threading.Thread):
 
     def run(self) -> None:
         with contextlib.suppress(Exception):  # the report itself will say what is wrong
-            import reports.report  # noqa: F401  (before an edit of the checkout can reach it)
+            # Before an edit of the checkout can reach it.
+            from reports.report import warm_up
+
+            warm_up()
 
         while not self.ending.is_set():
             self.changed.wait(MIRROR_SECONDS)

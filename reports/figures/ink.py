@@ -75,6 +75,7 @@ def canvas(name: str, height: float) -> Iterator[Canvas]:
         svg, pdf = io.StringIO(), io.BytesIO()
         # Without dates and versions, which would change from day to day.
         made.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        made.figure.set_layout_engine("none")  # everything has its place now
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         made.figure.savefig(pdf, format="pdf", metadata=nothing)
     made.drawing = Drawing(_themed(svg.getvalue(), name), pdf.getvalue())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.model import Cell, Column, Table, TableRow
-from reports.wording import DAGGER, DASH, number
+from reports.wording import DAGGER, DASH, LEVEL, number
 
 BEST = "*"
 VERDICTS = {"agrees": "=", "differs": "\N{NOT EQUAL TO}", "cannot tell": ""}
@@ -34,9 +34,14 @@ def plain(cell: Cell, column: Column) -> str:
 
 
 def chance(cell: Cell) -> str:
-    """How often chance alone gives such a gain, "p 0.25", by Holm over the table where known."""
+    """How often chance alone gives such a gain, "p 0.031", by Holm over the table where known.
+
+    Nothing where so few seeds can prove nothing; a note of the table says that.
+    """
     told = cell.comparison
-    p = told and (told.p if told.p_adjusted is None else told.p_adjusted)
+    if told is None or told.floor is None or told.floor > LEVEL:
+        return ""
+    p = told.p if told.p_adjusted is None else told.p_adjusted
     return "" if p is None else f"p {p:.2g}"
 
 

@@ -84,6 +84,8 @@ MOMENTS = {
     "ledger write": lambda root: _any(root, "runs/*/.state.*"),
     "mirror write": lambda root: _any(root, "mlflow.db-*") and _any(root, "mlflow.db"),
 }
+OWN = ("mlflow_run_id", "artifact_uri", "result", "updated")
+"""What two stores of the same runs do not share: names, times, and digests of measured times."""
 VICTIMS = ("worker", "nursery", "scheduler", "all")
 
 
@@ -162,7 +164,7 @@ def outcome(root: Path) -> dict[str, dict[str, Any]]:
         run["store"] = {
             key: value
             for key, value in row.to_dict().items()
-            if key != "mlflow_run_id" and not key.startswith("cost/")
+            if key not in OWN and not key.startswith("cost/")
         }
         run["store curve"] = len(read_history(uri, row["mlflow_run_id"], "train/loss"))
     return found
@@ -181,6 +183,7 @@ def _of_run(directory: RunDir) -> dict[str, Any]:
         **{f"{name} digest": value for name, value in result.get("digests", {}).items()},
         "metrics": result.get("metrics"),
         "confusion": np.load(directory.confusion)["matrices"].tolist(),
+        "borders": {name: a.tolist() for name, a in np.load(directory.boundaries).items()},
         "curve": curve,
     }
 

@@ -45,7 +45,11 @@ def table() -> Table:
             (
                 Cell(text="max"),
                 Cell(value=Estimate(45.0, None, None, 1), best=True, verdict="cannot tell"),
-                Cell(value=gain, comparison=Comparison(gain, 0.5, 0.5, 1.0), verdict="differs"),
+                Cell(
+                    value=gain,
+                    comparison=Comparison(gain, 0.03125, 0.03125, 0.0625),
+                    verdict="differs",
+                ),
             ),
             seeds=1,
         ),
@@ -66,7 +70,7 @@ def test_markdown_has_as_many_cells_in_every_line(table):
     assert cells == {5}
     assert "**45.00**" in markdown(table)
     assert "40.12 ± 1.50†" in markdown(table)
-    assert "−0.50 ± 0.25 ≠ p 1" in markdown(table)
+    assert "−0.50 ± 0.25 ≠ p 0.062" in markdown(table)
     assert "≠ differs" in markdown(table)
     assert "<script" not in markdown(table)
 
@@ -81,7 +85,7 @@ def test_latex_escapes_and_rules(table):
     assert r"40.12 $\pm$ 1.50$^{\dagger}$" in row
     assert r"\textbf{45.00}" in body
     assert body.count(r"\midrule") == 2  # before the quoted rows
-    assert r"$-$0.50 $\pm$ 0.25 $\neq$ p 1" in body
+    assert r"$-$0.50 $\pm$ 0.25 $\neq$ p 0.062" in body
 
 
 def test_wide_latex_puts_intervals_under_their_means(table):
@@ -141,7 +145,7 @@ def test_csv_has_full_numbers_and_their_source(table):
     assert (ours["low"], ours["high"], ours["runs"]) == ("38.623", "41.623", "a b")
     assert ours["same_conditions"] == "False"
     gain = next(line for line in lines if line["row"] == "RMI" and line["column"] == "gain:miou")
-    assert (gain["p"], gain["p_adjusted"], gain["verdict"]) == ("0.5", "1.0", "differs")
+    assert (gain["p"], gain["p_adjusted"], gain["verdict"]) == ("0.03125", "0.0625", "differs")
     gone = [line["missing"] for line in lines if line["row"] == "B"]
     assert gone == ["oom", "no run"]
     quoted = [line for line in lines if line["row"] == "CE* (paper)"]
@@ -154,7 +158,7 @@ def test_json_round_trips(table):
     (found,) = content["tables"]
     assert found["rows"][0]["name"] == EVIL
     assert found["rows"][1]["cells"][1]["value"]["mean"] == 45.0
-    assert found["rows"][1]["cells"][2]["comparison"]["p_floor"] == 0.5
+    assert found["rows"][1]["cells"][2]["comparison"]["p_floor"] == 0.03125
     assert found["rows"][2]["cells"][1]["reason"] == "oom"
 
 

@@ -134,7 +134,6 @@ def test_gains_have_their_exact_p_by_holm_and_its_floor_is_said():
     (note,) = [note for note in table.notes if note.startswith("Exact")]
     assert "cannot fall below 0.25" in note
     assert "six seeds" in note
-    assert "Holm for 2 comparisons" in note
 
 
 @pytest.mark.parametrize(
