@@ -182,6 +182,35 @@ def test_tuning_finds_its_trials_again(night, tmp_path, segloss):
     assert "Budget in trials (RMI): 6 each" in report
 
 
+def test_a_search_scores_a_crf_as_a_worker_does(tmp_path, tiny_study, tiny_profile, segloss, edit):
+    """The same counts and scores, border metrics too, with views of an image averaged."""
+    crf = '"CE & CRF"]\ncrf.theta_alpha = { low = 1.0, high = 81.0 }'
+    edit(tiny_study, "RMI]\nloss.lambda_ = { low = 0.0, high = 1.0 }", crf)
+    edit(tiny_profile, "[tuning]", "[evaluation]\nscales = [0.5, 1.0]\nflip = true\n\n[tuning]")
+    edit(tiny_profile, 'metric = "miou"', 'metric = "boundary_miou"')
+    arguments = ("tune", tiny_study, "--profile", tiny_profile, "--trials", 1, "--root", "out")
+    done = segloss(*arguments)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (directory,) = [d for d in all_run_dirs(tmp_path / "out") if d.spec().crf]
+    searched, files = directory.result(), (directory.confusion, directory.boundaries)
+    counted = [dict(np.load(file)) for file in files]
+    for file in (*files, directory.path / "result.json"):
+        file.unlink()
+    directory.write_state(status="queued")
+    command = [sys.executable, "-m", "bench.worker", str(directory.path)]
+    subprocess.run(command, check=True, timeout=120)
+    worked = directory.result()
+    assert searched is not None
+    assert worked is not None
+    assert searched["metrics"] == worked["metrics"]
+    same = ("init", "order", "augment", "weights", "train_data", "data")
+    assert [searched["digests"][n] for n in same] == [worked["digests"][n] for n in same]
+    for before, file in zip(counted, files, strict=True):
+        after = np.load(file)
+        assert set(before) == set(after.files)
+        assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
 def test_two_workers_never_work_on_one_run(night, tmp_path):
     """The second leaves without a word about a run that is another's."""
     folder, _, _ = night

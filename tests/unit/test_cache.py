@@ -78,7 +78,13 @@ def files_of(cache, suffix):
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"image_size": (6, 8)}, {"train_images": 2, "evaluate_images": 1}]
+    "fields",
+    [
+        {},
+        {"image_size": (6, 8)},
+        {"train_images": 2, "evaluate_images": 1},
+        {"evaluate": "held-out", "held_out": ("train1", "val0")},
+    ],
 )
 @pytest.mark.parametrize("split_of", [training_split, evaluation_split])
 def test_bit_for_bit_what_decoding_gives(data, cache, said, decoded, fields, split_of):

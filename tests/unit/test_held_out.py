@@ -7,8 +7,9 @@ import pytest
 
 from bench.datasets import evaluation_split, open_dataset, training_split
 from bench.errors import SpecError
+from bench.held_out import Divided
 from bench.profile import Profile, load_profile
-from bench.samples import Entry, Sample
+from bench.samples import Entry, Sample, SegmentationDataset
 from bench.spec import DataSpec, parse
 
 SCENES = DataSpec(name="scenes", evaluate="held-out", held_out_share=0.2)
@@ -33,6 +34,13 @@ def test_limits_thin_out_what_is_left():
     assert (len(trained), len(scored)) == (9, 4)
     assert not set(trained.ids) & set(scored.ids)
     assert dataset.scores(np.eye(9, dtype=np.int64))["miou"] == 1.0
+
+
+def test_it_speaks_for_the_whole():
+    """Of all that a data set may say for itself nothing falls back on the base's answer."""
+    own = {"load", "check"}  # by way of entries
+    said = {n for n, v in vars(SegmentationDataset).items() if callable(v) or type(v) is property}
+    assert {name for name in said if not name.startswith("_")} - own <= vars(Divided).keys()
 
 
 @pytest.fixture
