@@ -65,7 +65,7 @@ def _tunings(manifest: Manifest, frame: pd.DataFrame) -> Iterator[Figure]:
         spaces = answer.search.spaces
         numeric = [name for name, space in spaces.items() if not space.choices]
         for name in numeric if answer.curve else ():
-            key, score = f"tuning-{slug(table.key)}-{slug(name)}", _score(manifest)
+            key, score = slug(f"tuning-{table.key}-{name}"), _score(manifest)
             caption = (
                 f"{score} of {answer.search.method} over {name}: the curve behind the trials with "
                 "its 95 % band. A dot is one training; the line is its top, the dashed one the "

@@ -4,9 +4,12 @@ import pandas as pd
 import pytest
 
 from bench.manifest import Manifest, Row, Table
+from bench.space import Searched, Space
 from reports.figures import data as of
 from reports.figures import draw
+from reports.figures.collect import figures_of
 from reports.figures.ink import looks, short
+from reports.tuning import answers
 
 SCORES = {"CE": (0.40, 0.42), "RMI": (0.50, 0.54), "Slow": (0.45, 0.47)}
 COSTS = {"CE": 10.0, "RMI": 20.0, "Slow": 30.0}
@@ -109,3 +112,57 @@ def test_long_names_leave_room():
     assert short("RMI " + "x" * 300 + " pooling=max").startswith("RMI xxx")
     assert short("RMI " + "x" * 300 + " pooling=max").endswith("x pooling=max")
     assert len(short("x" * 300)) == 42
+
+
+TRIED = (0.9, 0.99, 0.999, 0.5)
+
+
+@pytest.fixture
+def tuning(manifest) -> Manifest:
+    """Four trials of RMI's lambda near 1."""
+    space = Space(low=0.5, high=0.999, scale="log10(1 - x)")
+    rows = tuple(
+        Row(
+            label=f"RMI {v}",
+            method="RMI",
+            settings={"loss.name": "rmi", "loss.lambda_": v},
+            run_ids=(f"{v}a",),
+        )
+        for v in TRIED
+    )
+    searched = Searched(
+        method="RMI", spaces={"loss.lambda_": space}, own={"loss.lambda_": 0.5}, trials=4
+    )
+    table = Table(key="RMI", title="RMI: trials", columns=("miou",), rows=rows)
+    changes = {"tables": (table,), "search": (searched,), "seeds": (0, 1), "role": "tune"}
+    return manifest.model_copy(update=changes)
+
+
+@pytest.fixture
+def trials() -> pd.DataFrame:
+    lines = [
+        {"label": f"RMI {v}", "seed": seed, "status": "finished", "role": "tune"}
+        | {"final/miou": 0.4 + 0.1 * v + 0.05 * seed, "mlflow_run_id": ""}
+        for v in TRIED
+        for seed in (0, 1)
+    ]
+    return pd.DataFrame(lines)
+
+
+def test_a_tuning_is_its_curve_and_every_trial(tuning, trials, monkeypatch):
+    """The curve over the whole range in its band; a line for each training, in percent."""
+    (answer,) = answers(tuning, trials)
+    curve, points = (of_what(answer, "loss.lambda_") for of_what in (of.tuning_data, of.trial_data))
+    assert (curve["x"].min(), curve["x"].max()) == (0.5, 0.999)
+    assert (curve["low"] < curve["mean"]).all()
+    assert (curve["mean"] < curve["high"]).all()
+    assert sorted(points["x"]) == sorted(TRIED * 2)
+    first = points[(points["x"] == 0.5) & (points["seed"] == 1)]
+    assert first["score"].tolist() == [pytest.approx(50.0)]
+    monkeypatch.setattr(of, "read_histories", lambda *arguments: {})
+    figure = next(f for f in figures_of("", tuning, trials) if f.table == "RMI")
+    assert figure.key.startswith("tuning-rmi-loss-lambda-")
+    assert "the dashed one the study's own value (0.5)" in figure.caption
+    assert "RMI: the curve through 4 trials is highest at" in figure.alt
+    assert "1 \N{MINUS SIGN} loss.lambda_" in figure.drawing.svg
+    assert figure.drawing.pdf.startswith(b"%PDF")
