@@ -191,6 +191,8 @@ def draw_tuning(
     key: str, curve: pd.DataFrame, trials: pd.DataFrame, answer: Answer, name: str, score: str
 ) -> Drawing:
     """``tuning_data`` in its band with the trials of ``trial_data``; lines at own value and top."""
+    from matplotlib.ticker import LogLocator
+
     assert answer.best is not None
     scale = answer.search.spaces[name].scale
     flipped = scale == "log10(1 - x)"
@@ -214,7 +216,11 @@ def draw_tuning(
         for values, style in ((answer.search.own, "--"), (answer.best.values, "-")):
             axes.axvline(placed(float(values[name])), color=INK, linewidth=0.8, linestyle=style)
         axes.set_xlabel(f"1 {MINUS} {name}" if flipped else name)
-        axes.set_xscale("linear" if scale == "linear" else "log")
+        if scale != "linear":
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("")
         axes.set_ylabel(score)
         if len(handles) <= len(MARKERS):
             legend(made.figure, handles)
