@@ -217,10 +217,10 @@ def test_three_keys_of_each_kind_are_shown(tmp_path):
     with pytest.raises(SpecError) as caught:
         network_weights(path, "resnet26")
     said = str(caught.value)
-    missing = len(wanted.keys() - given.keys())
-    assert f"{missing} missing (conv1.weight; layer1.0.downsample.0.weight; layer" in said
-    extra = len(given.keys() - wanted.keys())
-    assert f"{extra} not known (conv1.0.weight; conv1.1.weight; conv1.1.bias; …)" in said
+    missing = [key for key in wanted if key not in given and "num_batches" not in key]
+    extra = [key for key in given if key not in wanted]
+    assert f": {len(missing)} missing ({'; '.join(missing[:3])}; …), " in said
+    assert f", {len(extra)} not known ({'; '.join(extra[:3])}; …), " in said
 
 
 def test_the_digest_is_the_start_of_the_files_sha256(tmp_path):
