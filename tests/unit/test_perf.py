@@ -100,7 +100,7 @@ def test_streets_are_camvid_where_it_is(camvid, classes, void):
 
 def test_streets_are_drawn_where_camvid_is_not(tmp_path):
     labels, source = make_labels(SHAPES["camvid"], tmp_path)
-    assert source.startswith("drawn streets (camvid: no {train")
+    assert source.startswith("drawn streets (camvid: no folder of masks")
     assert torch.equal(labels, make_labels(SHAPES["camvid"], None)[0])
 
 
