@@ -95,7 +95,8 @@ def epochs(
         for batch in batches:
             found, indices = of(batch)
             drawn = [sample_augmentation(split, index, 0, 0, recipe) for index in batch]
-            training_batch(found, indices, drawn, recipe.crop_size, dataset)
+            images, _ = training_batch(found, indices, drawn, recipe, dataset.mean)
+            normalise(images, dataset.mean, dataset.std)
 
     ways: dict[str, Callable[[], object]] = {
         "cache, pixels": mapped_pixels,
