@@ -92,7 +92,7 @@ class Mirror:
 def _single(client: MlflowClient, runs: Iterable[Run]) -> dict[str, Run]:
     """One run for each id of ours; any other of the same id is deleted from the store."""
     found = list(runs)
-    kept = fullest(found)
+    kept = fullest(found, lambda run: run.data)
     for run in found:
         if run is not kept[run.data.tags.get("segloss.run_id", "")]:
             client.delete_run(run.info.run_id)

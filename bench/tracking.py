@@ -1,4 +1,4 @@
-"""The store: MLflow, read by reports and written by bench.mirror.
+"""The store: MLflow, read through bench.store_reading and written by bench.mirror.
 
 The only file that imports mlflow, and only when the store is used (that import costs seconds).
 """
@@ -12,31 +12,23 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import SeglossError
 from bench.manifest import Manifest
-from bench.rundir import read_json
 from bench.saved_view import VIEW_KEY
-from bench.spec import parse
-from bench.store_rows import (
-    RunRow,
-    artifact_uri,
-    experiment_id,
-    experiment_names,
-    histories,
-    local_file,
-    run_rows,
-)
+from bench.store_rows import artifact_uri, local_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+R = TypeVar("R")
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -67,168 +59,9 @@ class StudyRecord:
     mlflow_run_id: str
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """One training or evaluation as the store knows it; ``metrics`` holds latest values."""
-
-    run_id: str
-    mlflow_run_id: str
-    role: str
-    status: str
-    reason: str | None
-    params: dict[str, str]
-    metrics: dict[str, float]
-    tags: dict[str, str]
-    """Those of settings and of MLflow's pages may be left out."""
-    artifact_uri: str = ""
-
-
 def default_uri(root: Path) -> str:
     """The store beside the run directories of ``root``."""
     return f"sqlite:///{root.resolve()}/mlflow.db"
-
-
-def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
-    """The study ``study`` on ``profile`` as the store knows it, or None."""
-    file = database(uri)
-    if file and not file.exists():
-        return None  # opening it would create it
-    name = f"{study}/{profile}"
-    found = _quick_study(file, name) if file else None
-    if found is None:
-        found = _study_by_mlflow(uri, name)
-    if found is None:
-        return None
-    experiment, run, path = found
-    manifest = parse(Manifest, read_json(path), where=f"{uri}: manifest.json")
-    return StudyRecord(manifest, experiment, run)
-
-
-def _quick_study(file: Path, name: str) -> tuple[str, str, Path] | None:
-    """Experiment, run and manifest of a study, where tables and file can be read from here."""
-    try:
-        experiment = experiment_id(file, name)
-        studies = run_rows(file, experiment, "study") if experiment else []
-    except sqlite3.Error:
-        return None
-    for run in studies:
-        if path := local_file(run.artifact_uri, "manifest.json"):
-            return str(experiment), run.run_id, path
-    return None
-
-
-def _study_by_mlflow(uri: str, name: str) -> tuple[str, str, Path] | None:
-    with connect(uri) as client:
-        experiment = client.get_experiment_by_name(name)
-        if experiment is None or experiment.lifecycle_stage == "deleted":
-            return None
-        for run in search(client, experiment.experiment_id, "tags.`segloss.role` = 'study'"):
-            path = fetch_artifact(uri, run.info.run_id, "manifest.json")
-            if path is not None:
-                return experiment.experiment_id, run.info.run_id, path
-    return None
-
-
-def study_names(uri: str) -> list[str]:
-    """Every "study/profile" in the store."""
-    file = database(uri)
-    if file and not file.exists():
-        return []  # opening it would create it
-    if file:
-        try:
-            return experiment_names(file)
-        except sqlite3.Error:
-            pass
-    with connect(uri) as client:
-        names = [experiment.name for experiment in client.search_experiments()]
-    return [name for name in names if "/" in name]
-
-
-def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
-    """All trainings and evaluations of a study that ever started."""
-    fullest: dict[str, RunRow] = {}
-    for run in _rows(uri, record.experiment_id):
-        run_id = run.tags.get("segloss.run_id", "")
-        if run.tags.get("segloss.role") == "study" or not run_id:
-            continue
-        if run_id not in fullest or _size(run) > _size(fullest[run_id]):
-            fullest[run_id] = run
-    return [
-        RunRecord(
-            run_id=run_id,
-            mlflow_run_id=run.run_id,
-            role=run.tags.get("segloss.role", "train"),
-            status=run.tags.get("segloss.status", "running"),
-            reason=run.tags.get("segloss.reason") or None,
-            params=run.params,
-            metrics=run.metrics,
-            tags=run.tags,
-            artifact_uri=run.artifact_uri,
-        )
-        for run_id, run in fullest.items()
-    ]
-
-
-def study_stamp(uri: str, record: StudyRecord) -> str:
-    """A text that changes whenever a run of the study starts or ends; cheap to ask for."""
-    experiment, runs = [record.experiment_id], "tags.`segloss.role` != 'study'"
-    with connect(uri) as client:
-        running = client.search_runs(experiment, f"{runs} and attributes.status = 'RUNNING'")
-        over = client.search_runs(
-            experiment,
-            f"{runs} and attributes.status != 'RUNNING'",
-            order_by=["tags.`segloss.updated` DESC"],
-            max_results=1,
-        )
-    latest = [run.data.tags.get("segloss.updated", "") for run in over]
-    return " ".join(latest + sorted(run.info.run_id for run in running))
-
-
-def _rows(uri: str, experiment: str) -> list[RunRow]:
-    """Every run of an experiment, from the tables themselves where they can be read."""
-    if file := database(uri):
-        try:
-            return run_rows(file, experiment)
-        except sqlite3.Error:
-            pass  # MLflow may know better, or says what is wrong
-    with connect(uri) as client:
-        return [
-            RunRow(
-                run.info.run_id,
-                run.info.artifact_uri or "",
-                run.data.params,
-                run.data.metrics,
-                run.data.tags,
-            )
-            for run in search(client, experiment)
-        ]
-
-
-def _size(run: RunRow) -> tuple[int, int, int]:
-    return len(run.tags), len(run.metrics), len(run.params)
-
-
-def read_histories(
-    uri: str, mlflow_run_ids: Sequence[str], keys: Sequence[str]
-) -> dict[tuple[str, str], list[tuple[int, float]]]:
-    """(step, value) by step of each (run, metric); what was never logged is not there."""
-    if file := database(uri):
-        try:
-            return histories(file, mlflow_run_ids, keys)
-        except sqlite3.Error:
-            pass
-    with connect(uri) as client:
-        found = {
-            (run, key): sorted((m.step, m.value) for m in client.get_metric_history(run, key))
-            for run in mlflow_run_ids
-            for key in keys
-        }
-    return {pair: points for pair, points in found.items() if points}
-
-
-def read_history(uri: str, mlflow_run_id: str, key: str) -> list[tuple[int, float]]:
-    """(step, value) of one metric of one run, by step; empty where it was never logged."""
-    return read_histories(uri, [mlflow_run_id], [key]).get((mlflow_run_id, key), [])
 
 
 def fetch_artifact(uri: str, mlflow_run_id: str, path: str) -> Path | None:
@@ -333,21 +166,22 @@ def search(client: MlflowClient, experiment: str, query: str = "") -> Iterator[R
             return
 
 
-def fullest(runs: Iterable[Run]) -> dict[str, Run]:
-    """One run for each id of ours: the one that most was written to.
+def fullest(runs: Iterable[R], written: Callable[[R], Any]) -> dict[str, R]:
+    """One run for each id of ours: the one with the most tags, metrics and params ``written``.
 
     MLflow repeats a request whose answer came too late, which may create a run twice.
     """
-    found: dict[str, Run] = {}
+
+    def size(run: R) -> tuple[int, ...]:
+        data = written(run)
+        return len(data.tags), len(data.metrics), len(data.params)
+
+    found: dict[str, R] = {}
     for run in runs:
-        run_id = run.data.tags.get("segloss.run_id", "")
-        if run_id not in found or _fullness(run) > _fullness(found[run_id]):
+        run_id = written(run).tags.get("segloss.run_id", "")
+        if run_id not in found or size(run) > size(found[run_id]):
             found[run_id] = run
     return found
-
-
-def _fullness(run: Run) -> tuple[int, int, int]:
-    return len(run.data.tags), len(run.data.metrics), len(run.data.params)
 
 
 def _cause(error: Exception) -> str:

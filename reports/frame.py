@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from bench.manifest import Manifest
 from bench.rundir import read_json
+from bench.store_reading import RunRecord, read_runs, read_study, study_names
 from bench.store_rows import local_file
-from bench.tracking import RunRecord, StoreError, StudyRecord, read_runs, read_study, study_names
+from bench.tracking import StoreError, StudyRecord
 
 if TYPE_CHECKING:
     import pandas as pd

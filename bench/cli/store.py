@@ -16,15 +16,8 @@ from bench.mirror import Mirror
 from bench.mlflow_view import pages_at
 from bench.rundir import run_dir
 from bench.saved_view import table_view
-from bench.tracking import (
-    StoreError,
-    default_uri,
-    log_report,
-    read_study,
-    serve,
-    study_stamp,
-    view_url,
-)
+from bench.store_reading import read_study, study_stamp
+from bench.tracking import StoreError, default_uri, log_report, serve, view_url
 from studies.ledger import DONE, lock_root
 from studies.merge import Merged, check_other, merge
 

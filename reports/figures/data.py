@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.manifest import Manifest, Row, Table
 from bench.mlflow_view import varying
-from bench.tracking import read_histories
+from bench.store_reading import read_histories
 from reports.frame import classes, values
 from reports.stats import Estimate, difference, estimate
 from reports.tables import base_row

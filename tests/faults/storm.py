@@ -31,7 +31,8 @@ import psutil
 
 from bench.lease import pid_exists
 from bench.rundir import RunDir, all_run_dirs
-from bench.tracking import default_uri, read_history
+from bench.store_reading import read_history
+from bench.tracking import default_uri
 from reports.frame import runs_frame
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))

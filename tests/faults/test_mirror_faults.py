@@ -16,7 +16,8 @@ import bench.mirror
 from bench.mirror import Mirror
 from bench.mirror_run import RunWriter
 from bench.rundir import RunDir, write_json
-from bench.tracking import StoreError, connect, database, read_runs, read_study, search
+from bench.store_reading import read_runs, read_study
+from bench.tracking import StoreError, connect, database, search
 
 KILLS = 10
 AT_CREATION = ("segloss.role", "segloss.run_id", "segloss.study")

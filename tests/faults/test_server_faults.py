@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bench.mirror import Mirror
-from bench.tracking import StoreError, read_study
+from bench.store_reading import read_study
+from bench.tracking import StoreError
 
 # Two retries with their waits cost 6 to 9 s; what was asked to wait an hour would take longer.
 SOON = 60.0

@@ -9,18 +9,8 @@ import pytest
 
 import bench.mirror
 from bench.saved_view import VIEW_KEY, decode_view, view_tag
-from bench.tracking import (
-    RunRecord,
-    StoreError,
-    connect,
-    fetch_artifact,
-    log_report,
-    read_history,
-    read_runs,
-    read_study,
-    serve,
-    view_url,
-)
+from bench.store_reading import RunRecord, read_history, read_runs, read_study
+from bench.tracking import StoreError, connect, fetch_artifact, log_report, serve, view_url
 
 # MLflow's own use of SQLAlchemy.
 

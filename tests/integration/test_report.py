@@ -14,7 +14,8 @@ import pytest
 from bench.cli.store import watch_report
 from bench.rundir import run_dir, write_json
 from bench.spec import digest
-from bench.tracking import StoreError, default_uri, fetch_artifact, read_study
+from bench.store_reading import read_study
+from bench.tracking import StoreError, default_uri, fetch_artifact
 from reports.report import build_report
 
 # MLflow's own use of SQLAlchemy.

@@ -4,18 +4,9 @@ import sqlite3
 
 import pytest
 
+from bench.store_reading import read_histories, read_history, read_runs, read_study, study_names
 from bench.store_rows import experiment_id, run_rows
-from bench.tracking import (
-    StoreError,
-    connect,
-    database,
-    read_histories,
-    read_history,
-    read_runs,
-    read_study,
-    search,
-    study_names,
-)
+from bench.tracking import StoreError, connect, database, search
 from reports.frame import read_frame
 
 
@@ -47,7 +38,7 @@ def test_where_the_tables_cannot_be_read_mlflow_is_asked(store, monkeypatch):
         raise sqlite3.OperationalError("no such column")
 
     for name in ("run_rows", "experiment_id", "histories", "experiment_names"):
-        monkeypatch.setattr(f"bench.tracking.{name}", refuse)
+        monkeypatch.setattr(f"bench.store_reading.{name}", refuse)
     slow_record = read_study(store.uri, "losses", "tiny")
     assert slow_record == record
     slow = {run.run_id: run for run in read_runs(store.uri, record)}
