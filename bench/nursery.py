@@ -24,7 +24,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 # Where the seconds go.
 LIBRARIES = ("torch", "torchvision.transforms.v2", "timm")
@@ -123,8 +123,18 @@ def _be_worker(work: Callable[[list[str]], int], request: dict[str, Any]) -> Non
         os._exit(code)
 
 
-if __name__ == "__main__":
+def import_libraries() -> None:
+    """Import what takes seconds."""
     for library in LIBRARIES:
         importlib.import_module(library)
+
+
+def serve() -> NoReturn:
+    """Be a nursery until the input ends."""
     Nursery().serve()
     os._exit(0)  # nothing is left to tidy up, and the libraries would be noisy about it
+
+
+if __name__ == "__main__":
+    import_libraries()
+    serve()

@@ -14,6 +14,7 @@ from bench.datasets import open_dataset, training_split
 from bench.engine import Training
 from bench.errors import DivergedError
 from bench.feed import TrainingData
+from bench.memory import keep_freed_memory
 from bench.models import build_model
 from bench.ranks import Ranks, follow
 from bench.rundir import RunDir
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--meeting", type=Path, required=True)
     parser.add_argument("--leader", type=int, required=True)
     options = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = torch.device(*(("cuda", options.rank) if torch.cuda.is_available() else ("cpu",)))

@@ -30,6 +30,7 @@ from bench.errors import (
     StoppedError,
 )
 from bench.execute import Execution
+from bench.memory import keep_freed_memory
 from bench.rundir import ORPHANED, Failure, RunDir, Status
 from bench.watch import Watch, say
 from losses import find_loss
@@ -38,6 +39,7 @@ from losses import find_loss
 def main(arguments: list[str] | None = None) -> int:
     """Run the worker; returns its exit code."""
     options = _options(arguments)
+    keep_freed_memory()
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     # Filling fresh memory is for finding bugs; it costs a seventh of a step and changes no result.

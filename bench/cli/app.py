@@ -32,7 +32,9 @@ from bench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from bench.profile import Profile
     from studies.plan import Plan
+    from studies.schema import Study as StudyDefinition
 
 app = typer.Typer(
     name="segloss",
@@ -61,8 +63,7 @@ def validate(
     from bench.profile import shortened_name
 
     profile = shortened_name(profile, steps, scale)
-    plans = _plans(studies, profile, seeds, weights)
-    _check(plans)
+    plans = _plans(*_read(studies, profile), name=profile, seeds=seeds, weights=weights)
     spec = next(iter(plans[0].specs.values()))
     typer.echo(f"data ok: {check_data(spec, data_root)}")
     for plan in plans:
@@ -83,8 +84,8 @@ def plan(
     from bench.cli.view import print_plan
     from bench.profile import shortened_name
 
-    plans = _plans(studies, shortened_name(profile, steps, scale), seeds, weights)
-    _check(plans)
+    profile = shortened_name(profile, steps, scale)
+    plans = _plans(*_read(studies, profile), name=profile, seeds=seeds, weights=weights)
     print_plan(plans, root)
 
 
@@ -111,14 +112,16 @@ def run(
     ] = False,
 ) -> None:
     """Train and evaluate what is missing, mirror it into MLflow and write the reports."""
+    from bench.profile import shortened_name
     from studies.executors.nursery import Nursery
 
-    # First of all: it imports what workers need while this process imports what planning needs.
-    nursery = None if detach or executor == "ray" else Nursery()
+    profile = shortened_name(profile, steps, scale)
+    read = _read(studies, profile)
+    # Before anything else is imported, for that uses the libraries.
+    nursery = None if detach or executor == "ray" else Nursery.forked()
     from bench.build import resolve_loss
     from bench.cli.night import Night, Resources, ray_options, slots
     from bench.cli.store import report_all
-    from bench.profile import shortened_name
     from studies.deadline import deadline
     from studies.ledger import lock_root
 
@@ -132,8 +135,7 @@ def run(
         ray=ray,
         nursery=nursery,
     )
-    plans = _plans(studies, shortened_name(profile, steps, scale), seeds, weights)
-    _check(plans)
+    plans = _plans(*read, name=profile, seeds=seeds, weights=weights)
     root = root.resolve()
     if detach:
         from bench.cli.detach import check_start, start_detached
@@ -237,34 +239,44 @@ def ui(
     serve_ui(root.resolve(), store, port)
 
 
-def _plans(names: list[str], profile: str, seeds: int | None, weights: Path | None) -> list[Plan]:
-    from bench.build import check_profile, resolve_loss
+def _read(names: list[str], profile: str) -> tuple[dict[str, StudyDefinition], Profile]:
+    """Studies by name, and the profile: what is misspelt there is said without a heavy import."""
     from bench.cli.comparing import check_papers
     from bench.errors import SpecError
-    from bench.pretrained import with_weights
     from bench.profile import load_profile
-    from studies.plan import plan
-    from studies.schema import load_study, profile_name, study_name
+    from studies.schema import load_study, study_name
 
-    held = with_weights(load_profile(profile), weights)
-    check_profile(held)
     studies = {study_name(name): load_study(name) for name in names}
     check_papers(studies)
     if len(studies) < len(names):
         raise SpecError(f"two studies go by one name: {', '.join(names)}; rename a file")
-    return [
+    return studies, load_profile(profile)
+
+
+def _plans(
+    studies: dict[str, StudyDefinition],
+    profile: Profile,
+    *,
+    name: str,
+    seeds: int | None,
+    weights: Path | None,
+) -> list[Plan]:
+    from bench.build import check_profile, check_runs, resolve_loss
+    from bench.pretrained import with_weights
+    from studies.plan import plan
+    from studies.schema import profile_name
+
+    held = with_weights(profile, weights)
+    check_profile(held)
+    plans = [
         plan(
             study,
             held,
-            names=(name, profile_name(profile)),
+            names=(key, profile_name(name)),
             seeds=held.seeds if seeds is None else seeds,
             resolve=resolve_loss,
         )
-        for name, study in studies.items()
+        for key, study in studies.items()
     ]
-
-
-def _check(plans: list[Plan]) -> None:
-    from bench.build import check_runs
-
     check_runs([spec for plan in plans for spec in plan.specs.values()])
+    return plans

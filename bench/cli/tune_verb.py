@@ -73,7 +73,7 @@ def tune(
     """Search a study's options on images that the tables never see."""
     from studies.executors.nursery import Nursery
 
-    nursery = None if executor == "ray" else Nursery()  # first of all, as in `run`
+    nursery = None if executor == "ray" else Nursery.forked()  # first of all, as in `run`
     from bench.cli.night import Resources, ray_options, slots
     from bench.cli.tune import Asked, tune_study
     from bench.profile import shortened_name

@@ -68,7 +68,7 @@ class LocalExecutor:
     def start(self, run_dirs: list[Path]) -> Handle:
         """Start one worker on these run directories; its output goes to the first one's log.txt."""
         if not self.nurseries or self.nurseries[-1].ended:
-            self._take(Nursery())
+            self._take(Nursery.spawned())
         nursery = self.nurseries[-1]
         slot = self.free[0]
         arguments = [*map(str, run_dirs), "--threads", str(self.threads)]

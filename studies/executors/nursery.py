@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import subprocess
+import signal
 import sys
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from bench.snapshot import SOURCE, environment_of
-
-# Freed memory stays with the process: large buffers are not mapped anew at every step (glibc only).
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+from bench import nursery
+from bench.snapshot import PACKAGES, environment_of
 
 
 @dataclass
@@ -26,27 +25,40 @@ class Worker:
 
 
 class Nursery:
-    """Imports libraries from the moment it is made, and forks workers once it is settled."""
+    """Forks workers once it is settled."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            # -P: what lies in the current folder must not stand in for an installed package.
-            [sys.executable, "-P", str(SOURCE / "bench" / "nursery.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**KEEP_MEMORY, **os.environ},
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        os.set_blocking(self.process.stdout.fileno(), False)
+    def __init__(self, begin: Callable[[int, int], int]) -> None:
+        """One that ``begin`` starts, given its input and its output; that returns its number."""
+        heard, self.requests = os.pipe()
+        self.answers, said = os.pipe()
+        self.pid = begin(heard, said)
+        os.close(heard)
+        os.close(said)
+        os.set_blocking(self.answers, False)
+        self.gone = False
         self.workers: list[Worker] = []
         self.rest = b""
+
+    @classmethod
+    def forked(cls) -> Nursery:
+        """A fork of this process, which has the libraries then but has used none of them.
+
+        The scheduler needs them too, and where cores are few two imports at a time take each
+        nearly twice as long.
+        """
+        nursery.import_libraries()
+        return cls(_fork)
+
+    @classmethod
+    def spawned(cls) -> Nursery:
+        """A process that begins anew."""
+        return cls(_spawn)
 
     @property
     def ended(self) -> bool:
         """Whether it is gone."""
-        return self.process.poll() is not None
+        self.gone = self.gone or os.waitpid(self.pid, os.WNOHANG) != (0, 0)
+        return self.gone
 
     def settle(self, snapshot: Path, log: Path, threads: int) -> None:
         """Let workers run the code in ``snapshot`` on so many threads; what goes wrong is logged.
@@ -71,8 +83,7 @@ class Nursery:
 
     def listen(self) -> None:
         """Take in what it has said since."""
-        assert self.process.stdout is not None
-        while received := _read(self.process.stdout.fileno()):
+        while received := _read(self.answers):
             *lines, self.rest = (self.rest + received).split(b"\n")
             for answer in map(json.loads, lines):
                 worker = self.workers[answer["id"]]
@@ -81,19 +92,16 @@ class Nursery:
 
     def close(self) -> None:
         """End it; its workers end by themselves."""
-        if not self.workers:
-            self.process.kill()  # it may still be importing
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
+        os.close(self.requests)
+        if not self.gone:
+            if not self.workers:
+                os.kill(self.pid, signal.SIGKILL)  # it may still be importing
+            os.waitpid(self.pid, 0)
+            self.gone = True
+        os.close(self.answers)
 
     def _say(self, request: dict[str, Any]) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        self.process.stdin.flush()
+        os.write(self.requests, json.dumps(request).encode() + b"\n")
 
 
 def _read(stream: int) -> bytes:
@@ -101,3 +109,41 @@ def _read(stream: int) -> bytes:
         return os.read(stream, 2**16)
     except BlockingIOError:
         return b""
+
+
+def _spawn(heard: int, said: int) -> int:
+    nowhere = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
+    return os.posix_spawn(
+        sys.executable,
+        # -P: what lies in the current folder must not stand in for an installed package.
+        [sys.executable, "-P", nursery.__file__],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, heard, 0),
+            (os.POSIX_SPAWN_DUP2, said, 1),
+            nowhere,
+        ],
+        setsid=True,
+    )
+
+
+def _fork(heard: int, said: int) -> int:
+    return os.fork() or _be_nursery(heard, said)
+
+
+def _be_nursery(heard: int, said: int) -> NoReturn:
+    """Be what a spawned one is: no stream, path or module of the scheduler's is left."""
+    try:
+        os.setsid()
+        for stream, file in enumerate((heard, said, os.open(os.devnull, os.O_WRONLY))):
+            os.dup2(file, stream)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        if not sys.flags.safe_path:
+            del sys.path[0]
+        for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+            del sys.modules[name]
+        nursery.serve()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)

@@ -20,7 +20,6 @@ from bench.errors import InstallError, RootError, SpecError
 from bench.rundir import RunDir
 from bench.snapshot import environment_of
 from studies.executors import ray_place as places
-from studies.executors.nursery import KEEP_MEMORY
 from studies.executors.ray_handle import Handle, one_line
 
 CONNECT_SECONDS = 5.0
@@ -92,8 +91,7 @@ class RayExecutor:
             arguments += ["--memory-share", str(1 / self.options.per_gpu)]
         if self.data_root is not None:
             arguments += ["--data-root", str(self.data_root)]
-        environment = {**KEEP_MEMORY, "OMP_NUM_THREADS": str(self.share.threads)}
-        environment |= environment_of(self.snapshot)
+        environment = {"OMP_NUM_THREADS": str(self.share.threads), **environment_of(self.snapshot)}
         code = spare.place.run.remote(arguments, run_dirs[0] / "log.txt", environment)
         handle = Handle(
             self.ray,

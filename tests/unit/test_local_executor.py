@@ -119,7 +119,7 @@ def test_without_their_nursery_workers_stop_and_the_next_gets_a_new_one(executor
     """A worker's end is then known by its number."""
     handle = executor.start([endless.path])
     lease = until(lambda: endless.state().lease)
-    os.kill(executor.nurseries[0].process.pid, signal.SIGKILL)
+    os.kill(executor.nurseries[0].pid, signal.SIGKILL)
     until(lambda: handle.poll() is not None)
     assert handle.poll() == 75
     assert not pid_exists(lease.pid)
