@@ -110,6 +110,11 @@ class Searched(Strict):
     """The values of the study's tables: the paper's, unless the study says otherwise."""
     trials: int
 
+    @property
+    def trains(self) -> bool:
+        """Whether a trial is a training; if not, it is a CRF on top of one."""
+        return not all(name.startswith("crf.") for name in self.spaces)
+
 
 def _significant(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")

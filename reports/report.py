@@ -93,8 +93,10 @@ def build_report(
     manifest = record.manifest
     images = read_images(uri, frame, manifest.metric, cache=out_dir.parent / "cache")
     scores = Scores(manifest, frame, images)
-    extra = filter(None, (measure_table(scores), effect_table(scores)))
-    tables = [*build_tables(manifest, frame, images), *class_tables(manifest, frame), *extra]
+    tables = build_tables(manifest, frame, images)
+    if not manifest.search:
+        tables += class_tables(manifest, frame)
+        tables += filter(None, (measure_table(scores), effect_table(scores)))
     shown = gallery(uri, scores, manifest.tables[0])
     figures = [*figures_of(uri, manifest, frame), *_predictions(shown)]
     found = tuning_summary(manifest, frame) if manifest.search else summary(tables[0])

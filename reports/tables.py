@@ -109,7 +109,8 @@ class _Builder:
     def table(self) -> Table:
         columns = self._columns()
         rows = [self._row(row, columns) for row in self.wanted.rows]
-        rows = with_holm(mark_best(rows, columns, self.scores))
+        if not self.manifest.search:  # the answer of a tuning is its curve, not its best trial
+            rows = with_holm(mark_best(rows, columns, self.scores))
         table = Table(
             key=self.wanted.key,
             title=titled(self.wanted.title, self.manifest),
@@ -170,7 +171,8 @@ class _Builder:
             found.append(
                 Column(printed, f"paper{unit(printed)}" if name == "paper" else name, "paper")
             )
-        if key in ("miou", self.manifest.metric) and len(self.wanted.rows) > 1:
+        compared = len(self.wanted.rows) > 1 and not self.manifest.search
+        if key in ("miou", self.manifest.metric) and compared:
             found.insert(1, Column(f"gain:{key}", f"gain over {self._base_name}", "gain"))
         return found
 
@@ -207,6 +209,8 @@ class _Builder:
         return TableRow(row.label, self._name(row), tuple(cells), finished, reasons)
 
     def _name(self, row: Row) -> str:
+        if self.manifest.search:
+            return f"trial {self.wanted.rows.index(row) + 1}"
         methods = [other.method for other in self.wanted.rows]
         told_apart = len(set(methods)) == len(methods) or any(
             key.startswith(("loss.", "crf.")) for key in self.wanted.columns

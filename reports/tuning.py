@@ -108,7 +108,7 @@ def _answer(manifest: Manifest, frame: pd.DataFrame, search: Searched, table: Ta
     )
     mine = frame.loc[frame["label"].isin(list(scores)), :]
     spent = [mine[key].sum() for key in ("cost/train_s", "cost/evaluate_s") if key in mine]
-    if all(name.startswith("crf.") for name in search.spaces):
+    if not search.trains:
         refined = _refined(search, table, scores)
         hours = spent[-1] / 3600 if spent else 0.0
         return Answer(search, observations, complete, hours, None, None, refined)

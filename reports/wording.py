@@ -99,8 +99,13 @@ def notes(
             f"{what}; see Conditions."
         )
     if any(row.reasons for row in table.rows):
-        found.append(f"Every row is complete for {table.complete} of {seeds(table.seeds)}.")
-        found.append(f"Missing runs ({DASH}): {missing(table)}.")
+        whole = sum(not row.reasons for row in table.rows)
+        found.append(
+            f"{whole} of {len(table.rows)} trials are complete."
+            if manifest.search
+            else f"Every row is complete for {table.complete} of {seeds(table.seeds)}."
+        )
+        found.append(f"Missing runs ({DASH}): {missing(table, trials=bool(manifest.search))}.")
     if paper:
         if paper.other_than(manifest.settings):
             found.append(
@@ -156,13 +161,14 @@ def difference_named(check: Check) -> str:
     )
 
 
-def missing(table: Table) -> str:
+def missing(table: Table, *, trials: bool = False) -> str:
     """The runs that gave no number, by reason: "queued: RMI (seeds 1, 2), CE (seed 2)"."""
     groups: dict[str, dict[str, list[str]]] = {}
     for row in {row.label: row for row in table.rows}.values():
+        name = row.name if trials else row.label
         for text in row.reasons:
             seed, _, why = text.removeprefix("seed ").partition(": ")
-            groups.setdefault(why, {}).setdefault(row.label, []).append(seed)
+            groups.setdefault(why, {}).setdefault(name, []).append(seed)
     return "; ".join(
         f"{why}: "
         + _listed([f"{label} (seed{'s' * (len(s) > 1)} {', '.join(s)})" for label, s in by.items()])

@@ -94,8 +94,7 @@ class _Search:
         plan = self.tuner.first()
         check_runs(plan.specs.values())
         self._record(plan)
-        settings = [name for search in self.tuner.searches for name in search.spaces]
-        alone = len(self.tuner.searches) == 1 and all(s.startswith("crf.") for s in settings)
+        alone = len(self.tuner.searches) == 1 and not self.tuner.searches[0].trains
         code, plan = self._refine(plan) if alone else self._train(plan)
         self._record(plan)
         if self.trouble is not None:

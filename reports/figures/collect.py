@@ -37,12 +37,17 @@ class Figure:
 
 
 def figures_of(uri: str, manifest: Manifest, frame: pd.DataFrame) -> list[Figure]:
-    """A curve for each table with an x or a tuning, then the figures of the first table's rows."""
+    """A curve for each table with an x, then the figures of the first table's rows.
+
+    Of a tuning the curves behind its trials: no trial is held against another.
+    """
     main = manifest.tables[0]
-    found = [curve for table in manifest.tables for curve in _curves(manifest, frame, table)]
-    found += _tunings(manifest, frame)
-    for make in (_gains, _boundary, _cost, _seeds):
-        found += make(manifest, frame, main)
+    if manifest.search:
+        found = list(_tunings(manifest, frame))
+    else:
+        found = [curve for table in manifest.tables for curve in _curves(manifest, frame, table)]
+        for make in (_gains, _boundary, _cost, _seeds):
+            found += make(manifest, frame, main)
     return found + list(_training(uri, manifest, frame, main))
 
 

@@ -114,7 +114,7 @@ class Tuner:
         tables = {
             search.method: TableDefinition(
                 title=f"{search.method}: trials in their order",
-                columns=(*search.spaces, "train_s", "miou"),
+                columns=(*search.spaces, *(["train_s"] if search.trains else []), "miou"),
                 rows=tuple(row(search, v) for v in values[search.method]),
             )
             for search in self.searches

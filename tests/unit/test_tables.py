@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.manifest import Manifest, Row, Table
+from bench.space import Searched, Space
 from reports.figures.data import curve_data, gain_data
 from reports.frame import checks
 from reports.stats import difference, estimate
@@ -235,6 +236,25 @@ def test_printed_table_4_follows_a_table_with_classes():
     assert [column.key for column in ours.columns if column.kind == "class"] == ["iou/sky"]
     assert len(printed.columns) == 12
     assert all(row.reference for row in printed.rows)
+
+
+def test_a_tuning_marks_no_trial_and_names_them_by_number():
+    """Its answer is the curve; what was given up is counted."""
+    one = manifest()
+    searched = Searched(
+        method="RMI",
+        spaces={"loss.downsample_factor": Space(low=1, high=6, whole=True)},
+        own={"loss.downsample_factor": 4},
+        trials=3,
+    )
+    apart = {"CE/1": {"final/miou_11": 0.1}, "RMI df=2/0": {"status": "failed", "reason": "oom"}}
+    tuning = one.model_copy(update={"search": (searched,), "role": "tune"})
+    (table,) = build_tables(tuning, frame(**apart))
+    assert [row.name for row in table.rows] == ["trial 1", "trial 2", "trial 3"]
+    assert not any(column.kind == "gain" for column in table.columns)
+    assert not any(cell.best or cell.tied for row in table.rows for cell in row.cells)
+    assert "2 of 3 trials are complete." in table.notes
+    assert any("failed: oom: trial 2 (seed 0)" in note for note in table.notes)
 
 
 def test_summary_names_the_best_row_and_admits_chance():
