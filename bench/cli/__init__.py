@@ -14,6 +14,7 @@ def main() -> None:
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
         code = 141
     os._exit(code)
