@@ -42,7 +42,7 @@ def effect_table(scores: Scores) -> Table | None:
     The mean over all pairs of rows that differ in that setting alone, paired by seed.
     """
     rows = list(scores.manifest.rows.values())
-    column = Column("gain:miou", f"effect on {header('miou')}", "gain")
+    column = Column("gain:miou", f"effect on {header(scores.metric('miou'))}", "gain")
     columns = (
         Column("setting", "setting", "setting"),
         Column("value", "value", "setting"),
@@ -112,7 +112,7 @@ def measure_table(scores: Scores) -> Table | None:
     known = [key for key in MEASURES if any(_known(scores, row.label, key) for row in rows)]
     if len(known) < 2 or len(rows) < 2:
         return None
-    columns = tuple(Column(f"gain:{key}", header(key), "gain") for key in known)
+    columns = tuple(Column(f"gain:{key}", header(scores.metric(key)), "gain") for key in known)
     lines = []
     for row in rows:
         if row.label == base.label:

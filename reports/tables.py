@@ -162,7 +162,7 @@ class _Builder:
         if key.startswith("iou/"):
             return [Column(key, key.removeprefix("iou/"), "class")]
         cost = f"cost/{key}" in self.scores.frame or key.rpartition("_")[2] in UNITS
-        column = Column(key, header(key), "cost" if cost else "score")
+        column = Column(key, header(self.scores.metric(key)), "cost" if cost else "score")
         found = [column]
         if printed := self._printed(key):
             # Their mean over 12 classes must not be taken for the mean that stands beside it.

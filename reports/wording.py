@@ -70,8 +70,6 @@ def notes(
 ) -> tuple[str, ...]:
     """Everything that must be read with the table, one sentence or two each."""
     manifest, found = scores.manifest, []
-    if manifest.metric != "miou" and any(column.key == "miou" for column in table.columns):
-        found.append(f"mIoU is {manifest.metric}, in percent.")
     found.append(_interval(table))
     found += _marks(table)
     if any(column.kind == "gain" for column in table.columns):

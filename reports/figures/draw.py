@@ -153,7 +153,7 @@ def draw_cost(name: str, data: pd.DataFrame, looks: Looks, score: str) -> Drawin
                     linestyle="none",
                 )
             axes.set_xlabel(header(cost))
-            axes.margins(x=0.12)
+            axes.set_xlim(0, 1.12 * points["spent"].max())  # so that twice as far is twice the cost
         panels[0].set_ylabel(score)
         legend(made.figure, handles)
     return made.drawing

@@ -109,7 +109,7 @@ def test_a_tie_is_called_a_tie_and_nobody_is_best():
     cells = {label: cell(table, label, "miou") for label in SCORES}
     assert not any(found.best for found in cells.values())
     assert [label for label, found in cells.items() if found.tied] == ["RMI df=2", "RMI df=4"]
-    assert "Tie in mIoU (%): no difference is shown between RMI df=2 and RMI df=4." in table.notes
+    assert "Tie in mIoU_11 (%): no difference is shown between RMI df=2 and RMI df=4." in table.notes
 
 
 def test_best_is_who_lies_above_every_other():
@@ -259,7 +259,7 @@ def test_a_tuning_marks_no_trial_and_names_them_by_number():
 
 def test_summary_names_the_best_row_and_admits_chance():
     (table,) = build_tables(manifest(), frame())
-    assert summary(table).startswith("RMI df=2 has the highest mIoU (%): 47.00")
+    assert summary(table).startswith("RMI df=2 has the highest mIoU_11 (%): 47.00")
     tied = {
         f"RMI df={df}/{seed}": {"final/miou_11": 0.41 + 0.02 * (seed == 2)}
         for df in (2, 4)
