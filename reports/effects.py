@@ -44,7 +44,6 @@ def effect_table(scores: Scores) -> Table | None:
     rows = list(scores.manifest.rows.values())
     column = Column("gain:miou", f"effect on {header(scores.metric('miou'))}", "gain")
     columns = (
-        Column("setting", "setting", "setting"),
         Column("value", "value", "setting"),
         Column("reference", "against", "setting"),
         Column("pairs", "pairs of rows", "setting"),
@@ -90,7 +89,7 @@ def _rest(row: Row, key: str) -> frozenset[tuple[str, Scalar]]:
 def _line(scores: Scores, effect: Effect) -> TableRow:
     found = mean_comparison(scores, effect.pairs)
     name = effect.key.removeprefix("loss.")
-    texts = (name, str(effect.value), str(effect.reference), str(len(effect.pairs)))
+    texts = (str(effect.value), str(effect.reference), str(len(effect.pairs)))
     links = tuple(link for pair in effect.pairs for label in pair for link in scores.links(label))
     cell = (
         Cell(missing=True, reason="no seed has both runs of a pair")
@@ -98,7 +97,7 @@ def _line(scores: Scores, effect: Effect) -> TableRow:
         else Cell(value=found.gain, comparison=found, links=links)
     )
     label = f"{name} {effect.value} against {effect.reference}"
-    return TableRow(label, label, (*(Cell(text=text) for text in texts), cell))
+    return TableRow(label, name, (*(Cell(text=text) for text in texts), cell))
 
 
 def measure_table(scores: Scores) -> Table | None:
