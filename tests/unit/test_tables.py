@@ -109,7 +109,8 @@ def test_a_tie_is_called_a_tie_and_nobody_is_best():
     cells = {label: cell(table, label, "miou") for label in SCORES}
     assert not any(found.best for found in cells.values())
     assert [label for label, found in cells.items() if found.tied] == ["RMI df=2", "RMI df=4"]
-    assert "Tie in mIoU_11 (%): no difference is shown between RMI df=2 and RMI df=4." in table.notes
+    tie = "Tie in mIoU_11 (%): no difference is shown between RMI df=2 and RMI df=4."
+    assert tie in table.notes
 
 
 def test_best_is_who_lies_above_every_other():
