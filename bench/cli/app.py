@@ -59,11 +59,12 @@ def validate(
     weights: WeightsOption = None,
 ) -> None:
     """Check studies, profile, losses and every file that the runs read; train nothing."""
-    from bench.build import check_data
     from bench.profile import shortened_name
 
     profile = shortened_name(profile, steps, scale)
     plans = _plans(*_read(studies, profile), name=profile, seeds=seeds, weights=weights)
+    from bench.build import check_data
+
     spec = next(iter(plans[0].specs.values()))
     typer.echo(f"data ok: {check_data(spec, data_root)}")
     for plan in plans:
