@@ -101,10 +101,8 @@ class Profile(Strict):
             }
         )
         scored = ", ".join(self.tuning.sequences) or data.evaluate
-        trained = " + ".join(train)
-        title = f"{self.title}: tuning, of {trained}, scored on {scored} held out of it"
-        if self.tuning.evaluate:
-            title = f"{self.title}: tuning, trained on {trained}, scored on {scored}"
+        trained = " + ".join(train) + ("" if self.tuning.evaluate else f" but {scored}")
+        title = f"Tuning for {self.title} (trained on {trained}, scored on {scored})"
         return self.model_copy(update={"data": data, "title": title})
 
     def settings(self) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_camvid_is_tuned_on_a_drive_of_its_own():
     profile = load_profile("camvid-cpu").for_tuning()
     assert profile.data.held_out == ("0006R0",)
     assert profile.data.train == ("train", "val")
-    assert "scored on 0006R0 held out of it" in profile.title
+    assert profile.title.endswith("(trained on train + val but 0006R0, scored on 0006R0)")
 
 
 def test_ids_of_runs_without_a_held_out_part_stay():
