@@ -97,7 +97,7 @@ def build_report(
     if not manifest.search:
         tables += class_tables(manifest, frame)
         tables += filter(None, (measure_table(scores), effect_table(scores)))
-    shown = gallery(uri, scores, manifest.tables[0])
+    shown = None if manifest.search else gallery(uri, scores, manifest.tables[0])
     figures = [*figures_of(uri, manifest, frame), *_predictions(shown)]
     found = tuning_summary(manifest, frame) if manifest.search else summary(tables[0])
     fresh = news(manifest, frame, since) if since else None
