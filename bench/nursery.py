@@ -8,8 +8,9 @@ workers run. Requests and answers are lines of JSON:
     {"id": 1, "arguments": [...], "log": "...", "environment": {...}}  ->  {"id": 1, "pid": 4711}
                                                                 and later  {"id": 1, "code": -9}
 
-It ends when its input does, and its workers, who see their parent gone, end then too. Run it as a
-file: nothing of ours may be imported before the snapshot is known.
+It ends when its input does, and its workers, who see their parent gone, end then too. It runs as a
+file, or in a fork that has forgotten every module of ours: none may be imported before the snapshot
+is known.
 """
 
 from __future__ import annotations

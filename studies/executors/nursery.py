@@ -27,11 +27,11 @@ class Worker:
 class Nursery:
     """Forks workers once it is settled."""
 
-    def __init__(self, begin: Callable[[int, int], int]) -> None:
-        """One that ``begin`` starts, given its input and its output; that returns its number."""
+    def __init__(self, begin: Callable[[int, int, tuple[int, int]], int]) -> None:
+        """One that ``begin`` starts, given its input, its output and our ends; returns its pid."""
         heard, self.requests = os.pipe()
         self.answers, said = os.pipe()
-        self.pid = begin(heard, said)
+        self.pid = begin(heard, said, (self.requests, self.answers))
         os.close(heard)
         os.close(said)
         os.set_blocking(self.answers, False)
@@ -111,7 +111,7 @@ def _read(stream: int) -> bytes:
         return b""
 
 
-def _spawn(heard: int, said: int) -> int:
+def _spawn(heard: int, said: int, ours: tuple[int, int]) -> int:
     nowhere = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
     return os.posix_spawn(
         sys.executable,
@@ -127,17 +127,19 @@ def _spawn(heard: int, said: int) -> int:
     )
 
 
-def _fork(heard: int, said: int) -> int:
-    return os.fork() or _be_nursery(heard, said)
+def _fork(heard: int, said: int, ours: tuple[int, int]) -> int:
+    return os.fork() or _be_nursery(heard, said, ours)
 
 
-def _be_nursery(heard: int, said: int) -> NoReturn:
+def _be_nursery(heard: int, said: int, ours: tuple[int, int]) -> NoReturn:
     """Be what a spawned one is: no stream, path or module of the scheduler's is left."""
     try:
         os.setsid()
-        for stream, file in enumerate((heard, said, os.open(os.devnull, os.O_WRONLY))):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream, file in enumerate((heard, said, nowhere)):
             os.dup2(file, stream)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        for file in (heard, said, nowhere, *ours):
+            os.close(file)
         if not sys.flags.safe_path:
             del sys.path[0]
         for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
