@@ -17,14 +17,14 @@ from bench.cli.store import report_all
 from bench.errors import RootError
 from bench.manifest import Manifest, remember
 from bench.pretrained import with_weights
-from bench.profile import load_profile
+from bench.profile import Profile
 from bench.tracking import StoreError, default_uri
 from reports.frame import read_frame
 from reports.tuning import answers, origin
 from studies.ledger import lock_root
 from studies.plan import Plan
 from studies.schedule import Interrupts
-from studies.schema import load_study, profile_name, study_name
+from studies.schema import Study, profile_name, study_name
 from studies.tuning.refinement import Refinement
 from studies.tuning.search import searches
 from studies.tuning.tuner import Tuner
@@ -47,10 +47,11 @@ class Asked:
     write: Path | None
 
 
-def tune_study(asked: Asked, root: Path, resources: Resources) -> int:
+def tune_study(
+    asked: Asked, study: Study, profile: Profile, root: Path, resources: Resources
+) -> int:
     """Run the trials that are missing, say what they show; returns the exit code of a night."""
-    profile = with_weights(load_profile(asked.profile), resources.weights)
-    study = load_study(asked.study)
+    profile = with_weights(profile, resources.weights)
     check_profile(profile)
     tuner = Tuner(
         study,

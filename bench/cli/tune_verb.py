@@ -71,12 +71,15 @@ def tune(
     ] = None,
 ) -> None:
     """Search a study's options on images that the tables never see."""
+    from bench.profile import load_profile, shortened_name
     from studies.executors.nursery import Nursery
+    from studies.schema import load_study
 
-    nursery = None if executor == "ray" else Nursery.forked()  # first of all, as in `run`
+    profile = shortened_name(profile, steps, scale)
+    read = load_study(study), load_profile(profile)
+    nursery = None if executor == "ray" else Nursery.forked()  # before other imports, as in `run`
     from bench.cli.night import Resources, ray_options, slots
     from bench.cli.tune import Asked, tune_study
-    from bench.profile import shortened_name
     from studies.deadline import deadline
 
     ray = ray_options(executor, address, workers, per_gpu, gpus_per_run)
@@ -91,7 +94,7 @@ def tune(
     )
     asked = Asked(
         study=study,
-        profile=shortened_name(profile, steps, scale),
+        profile=profile,
         methods=tuple(name for name in methods or () if name != "all"),
         parameters=tuple(parameters or ()),
         trials=trials,
@@ -100,4 +103,4 @@ def tune(
         rebuild=rebuild,
         write=write,
     )
-    sys.exit(tune_study(asked, root.resolve(), resources))
+    sys.exit(tune_study(asked, *read, root.resolve(), resources))

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from bench import nursery
 from bench.snapshot import PACKAGES, environment_of
@@ -24,17 +24,26 @@ class Worker:
     code: int | None = None
 
 
+class Pipes(NamedTuple):
+    """The ends of the two pipes between scheduler and nursery, as descriptors."""
+
+    heard: int
+    requests: int
+    answers: int
+    said: int
+
+
 class Nursery:
     """Forks workers once it is settled."""
 
-    def __init__(self, begin: Callable[[int, int, tuple[int, int]], int]) -> None:
-        """One that ``begin`` starts, given its input, its output and our ends; returns its pid."""
-        heard, self.requests = os.pipe()
-        self.answers, said = os.pipe()
-        self.pid = begin(heard, said, (self.requests, self.answers))
-        os.close(heard)
-        os.close(said)
-        os.set_blocking(self.answers, False)
+    def __init__(self, begin: Callable[[Pipes], int]) -> None:
+        """The process that ``begin`` starts at the other ends of the pipes; it returns its id."""
+        pipes = Pipes(*os.pipe(), *os.pipe())
+        self.pid = begin(pipes)
+        os.close(pipes.heard)
+        os.close(pipes.said)
+        os.set_blocking(pipes.answers, False)
+        self.requests, self.answers = pipes.requests, pipes.answers
         self.gone = False
         self.workers: list[Worker] = []
         self.rest = b""
@@ -57,7 +66,7 @@ class Nursery:
     @property
     def ended(self) -> bool:
         """Whether it is gone."""
-        self.gone = self.gone or os.waitpid(self.pid, os.WNOHANG) != (0, 0)
+        self._wait(os.WNOHANG)
         return self.gone
 
     def settle(self, snapshot: Path, log: Path, threads: int) -> None:
@@ -93,12 +102,16 @@ class Nursery:
     def close(self) -> None:
         """End it; its workers end by themselves."""
         os.close(self.requests)
-        if not self.gone:
-            if not self.workers:
-                os.kill(self.pid, signal.SIGKILL)  # it may still be importing
-            os.waitpid(self.pid, 0)
-            self.gone = True
+        if not self.ended and not self.workers:
+            os.kill(self.pid, signal.SIGKILL)  # it may still be importing
+        self._wait(0)
         os.close(self.answers)
+
+    def _wait(self, options: int) -> None:
+        try:
+            self.gone = self.gone or os.waitpid(self.pid, options) != (0, 0)
+        except ChildProcessError:  # where SIGCHLD is ignored, the system has reaped it
+            self.gone = True
 
     def _say(self, request: dict[str, Any]) -> None:
         os.write(self.requests, json.dumps(request).encode() + b"\n")
@@ -111,34 +124,33 @@ def _read(stream: int) -> bytes:
         return b""
 
 
-def _spawn(heard: int, said: int, ours: tuple[int, int]) -> int:
-    nowhere = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
+def _spawn(pipes: Pipes) -> int:
     return os.posix_spawn(
         sys.executable,
         # -P: what lies in the current folder must not stand in for an installed package.
         [sys.executable, "-P", nursery.__file__],
         os.environ,
         file_actions=[
-            (os.POSIX_SPAWN_DUP2, heard, 0),
-            (os.POSIX_SPAWN_DUP2, said, 1),
-            nowhere,
+            (os.POSIX_SPAWN_DUP2, pipes.heard, 0),
+            (os.POSIX_SPAWN_DUP2, pipes.said, 1),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
         ],
         setsid=True,
     )
 
 
-def _fork(heard: int, said: int, ours: tuple[int, int]) -> int:
-    return os.fork() or _be_nursery(heard, said, ours)
+def _fork(pipes: Pipes) -> int:
+    return os.fork() or _be_nursery(pipes)
 
 
-def _be_nursery(heard: int, said: int, ours: tuple[int, int]) -> NoReturn:
+def _be_nursery(pipes: Pipes) -> NoReturn:
     """Be what a spawned one is: no stream, path or module of the scheduler's is left."""
     try:
         os.setsid()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream, file in enumerate((heard, said, nowhere)):
+        for stream, file in enumerate((pipes.heard, pipes.said, nowhere)):
             os.dup2(file, stream)
-        for file in (heard, said, nowhere, *ours):
+        for file in (*pipes, nowhere):
             os.close(file)
         if not sys.flags.safe_path:
             del sys.path[0]

@@ -33,6 +33,7 @@ def test_help_loads_nothing_heavy():
     [
         ("validate no-such-study", set()),
         ("run no-such-study", set()),
+        ("tune no-such-study", set()),
         ("status --root nowhere", set()),
         ("status --watch --root nowhere", set()),
         ("logs RMI --root nowhere", set()),
