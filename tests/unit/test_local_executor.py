@@ -15,6 +15,7 @@ from bench.lease import pid_exists
 from bench.rundir import run_dir
 from bench.snapshot import PACKAGES, environment_of, take_snapshot
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
+from studies.executors.nursery import Nursery
 
 
 def test_places_on_gpus_go_round_and_share_their_memory():
@@ -104,6 +105,18 @@ def test_a_worker_is_stopped_with_a_checkpoint_and_its_place_is_free_again(execu
     assert endless.state().status == "interrupted"
     assert endless.checkpoint.exists()
     assert len(executor.free) == 2
+
+
+def test_a_nursery_that_the_system_has_reaped_is_gone():
+    """Where whoever started us ignores SIGCHLD, there is nothing to wait for."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        nursery = Nursery.spawned()
+        os.kill(nursery.pid, signal.SIGKILL)
+        until(lambda: nursery.ended)
+        nursery.close()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_a_worker_that_is_killed_has_the_signal_as_code(executor, endless):
