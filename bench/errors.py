@@ -39,3 +39,8 @@ class StoppedError(Exception):
 
 class HeldError(Exception):
     """A living worker is at work on this run already."""
+
+
+def format_error(error: Exception) -> str:
+    """Return the type of an unexpected error and its message."""
+    return f"{type(error).__name__}: {error}"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from bench.errors import RootError
-from bench.rundir import read_json, write_json
-from bench.space import Searched
+from bench.files import read_json, write_json
+from bench.search_space import Searched
 from bench.spec import Scalar, Strict, parse
 
 

@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.files import read_json
 from bench.manifest import Manifest
-from bench.rundir import read_json
-from bench.store_reading import RunRecord, read_runs, read_study, study_names
-from bench.store_rows import local_file
-from bench.tracking import StoreError, StudyRecord
+from bench.store.client import StoreError, StudyRecord
+from bench.store.reading import RunRecord, read_runs, read_study, study_names
+from bench.store.sqlite_rows import local_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
+from bench.files import read_json
 from bench.manifest import Row, Table
-from bench.rundir import read_json
-from bench.store_rows import local_file
-from bench.tracking import fetch_artifact
-from reports.images import ImageCounts
-from reports.scores import Scores
+from bench.store.client import fetch_artifact
+from bench.store.sqlite_rows import local_file
+from reports.statistics.image_counts import ImageCounts
+from reports.statistics.scores import Scores
 from reports.tables import base_row
 from reports.wording import MINUS
 

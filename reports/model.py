@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reports.stats import Comparison, Estimate
+from reports.statistics.stats import Comparison, Estimate
 
 Verdict = Literal["agrees", "differs", "cannot tell"]
 Kind = Literal["setting", "score", "class", "cost", "gain", "paper", "seeds"]

@@ -9,23 +9,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.mlflow_view import pages_at
-from bench.tracking import StudyRecord
-from reports.effects import effect_table, measure_table
+from bench.store.client import StudyRecord
+from bench.store.pages import pages_at
 from reports.figures.collect import Figure, figures_of
 from reports.figures.draw import draw_gallery
 from reports.frame import read_frame
 from reports.gallery import Gallery, gallery
-from reports.images import read_images
 from reports.model import Table
 from reports.news import News, news
 from reports.render import latex, markdown
 from reports.render.page import Origin, page
 from reports.render.records import rows_csv, tables_json
 from reports.render.terminal import one_line, text
-from reports.scores import Scores
+from reports.statistics.effects import effect_table, measure_table
+from reports.statistics.image_counts import read_images
+from reports.statistics.scores import Scores
 from reports.tables import build_tables, class_tables
-from reports.tuning import tuning_summary
+from reports.tuning.answer import tuning_summary
 from reports.wording import summary
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from bench.manifest import Manifest, Row
 from bench.manifest import Table as Wanted
-from bench.mlflow_view import ABSENT
+from bench.store.pages import ABSENT
 from reports.frame import Check, checks, classes
-from reports.images import Images
-from reports.marks import direction, mark_best, with_holm
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
-from reports.scores import Scores
-from reports.stats import Estimate, estimate
+from reports.statistics.image_counts import Images
+from reports.statistics.marks import direction, mark_best, with_holm
+from reports.statistics.scores import Scores
+from reports.statistics.stats import Estimate, estimate
 from reports.wording import UNITS, about, header, notes, reason, seeds, unit
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.samples import BORDER_METRICS
-from reports.stats import Estimate
+from bench.iou import BORDER_METRICS
+from reports.statistics.stats import Estimate
 
 if TYPE_CHECKING:
     from reports.frame import Check
     from reports.model import Table
     from reports.published import PublishedTable
-    from reports.scores import Scores
+    from reports.statistics.scores import Scores
 
 LEVEL = 0.05
 

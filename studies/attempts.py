@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bench.errors import STOPPED, UNWRITTEN
-from bench.rundir import Failure, State
+from bench.runs.rundir import Failure, State
 from studies.plan import Job
 
 STALLED_SECONDS = 1800.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.rundir import RunDir, run_dir
+from bench.runs.rundir import RunDir, run_dir
 from bench.spec import EvaluationSpec, LossSpec, RunSpec
 from studies.plan import Job, Plan, ResolveLoss
 

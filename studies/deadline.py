@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.errors import SpecError
-from bench.rundir import run_dir
+from bench.runs.rundir import run_dir
 from studies.plan import Job
 
 # Start-up and what else is not in a run's own record of its time; and runs differ a little.

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench.errors import RootError
-from bench.lease import is_alive, own_lease
-from bench.rundir import RunDir, State, run_dir
+from bench.runs.lease import is_alive, own_lease
+from bench.runs.rundir import RunDir, State, run_dir
 
 DONE = ("finished", "diverged")
 # A worker on another host that has not said a word for so long is taken to be gone.
@@ -90,7 +90,7 @@ def write_state(directory: RunDir, **changes: Any) -> State:
     try:
         return directory.write_state(**changes)
     except OSError:
-        reserve = directory.path.parent.parent / "reserve"
+        reserve = directory.root / "reserve"
         with suppress(OSError):
             reserve.unlink()
             return directory.write_state(**changes)

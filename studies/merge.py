@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.errors import RootError, SeglossError
+from bench.files import read_json
 from bench.manifest import Manifest, remember
-from bench.rundir import RunDir, State, read_json, run_dir
+from bench.runs.rundir import RunDir, State, run_dir
 from bench.spec import parse
 from studies.ledger import DONE, current_state
 
@@ -118,7 +119,7 @@ def _compare(ours: RunDir, theirs: RunDir, merged: Merged) -> None:
     if differ:
         what = ", ".join(differ)
         merged.notes.append(
-            f"{ours.run_id}: finished here and in {theirs.path.parent.parent} with another result "
+            f"{ours.run_id}: finished here and in {theirs.root} with another result "
             f"({what}); kept the one here"
         )
     else:

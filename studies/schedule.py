@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal, Protocol
 
-from bench.rundir import ORPHANED, RunDir, State, run_dir
+from bench.runs.rundir import ORPHANED, RunDir, State, run_dir
 from studies.attempts import STALLED_SECONDS, Attempts, stalled
 from studies.deadline import Estimates
 from studies.ledger import DONE, current_state, keep_reserve, write_state

@@ -22,9 +22,9 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from bench.errors import SpecError
+from bench.iou import BORDER_METRICS
 from bench.profile import read_toml, split_name
-from bench.samples import BORDER_METRICS
-from bench.space import Space
+from bench.search_space import Space
 from bench.spec import Scalar, Strict, parse, unknown
 
 Values = Scalar | tuple[Scalar, ...]

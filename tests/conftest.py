@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.files import write_json
 from bench.manifest import Manifest, Row, Table
-from bench.mirror import Mirror
-from bench.rundir import RunDir, run_dir, write_json
+from bench.runs.rundir import RunDir, run_dir
 from bench.spec import CRFSpec, DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar
-from bench.tracking import default_uri
+from bench.store.client import default_uri
+from bench.store.mirror import Mirror
 
 HOSTILE = r"<script>alert(1)</script> & 100% $x_1$ {#} ~^\ | **b** [l](u)"
 CLASSES = ("sky", "building", "pole", "sign symbol")

@@ -63,7 +63,7 @@ def validate(
 
     profile = shortened_name(profile, steps, scale)
     plans = _plans(*_read(studies, profile), name=profile, seeds=seeds, weights=weights)
-    from bench.build import check_data
+    from bench.preflight import check_data
 
     spec = next(iter(plans[0].specs.values()))
     typer.echo(f"data ok: {check_data(spec, data_root)}")
@@ -120,9 +120,9 @@ def run(
     read = _read(studies, profile)
     # Before anything else is imported, for that uses the libraries.
     nursery = None if detach or executor == "ray" else Nursery.forked()
-    from bench.build import resolve_loss
     from bench.cli.night import Night, Resources, ray_options, slots
     from bench.cli.store import report_all
+    from bench.loss_spec import resolve_loss
     from studies.deadline import deadline
     from studies.ledger import lock_root
 
@@ -262,8 +262,9 @@ def _plans(
     seeds: int | None,
     weights: Path | None,
 ) -> list[Plan]:
-    from bench.build import check_profile, check_runs, resolve_loss
-    from bench.pretrained import with_weights
+    from bench.loss_spec import resolve_loss
+    from bench.models.pretrained import with_weights
+    from bench.preflight import check_profile, check_runs
     from studies.plan import plan
     from studies.schema import profile_name
 

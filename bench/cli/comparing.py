@@ -10,10 +10,10 @@ import typer
 
 from bench.errors import SpecError
 from bench.spec import unknown
-from bench.tracking import default_uri
+from bench.store.client import default_uri
 
 if TYPE_CHECKING:
-    from reports.compare import Side
+    from reports.statistics.compare import Side
     from studies.schema import Study
 
 
@@ -21,8 +21,8 @@ def print_comparison(
     ours: str, theirs: str, *, profile: str, root: Path, store: str | None
 ) -> None:
     """Print how the rows of A lie above those of B; raises where they measure different things."""
-    from reports.compare import compare_studies
     from reports.render.terminal import text
+    from reports.statistics.compare import compare_studies
 
     sides = [_side(name, profile, root, store) for name in (ours, theirs)]
     typer.echo(text(compare_studies(*sides)))
@@ -41,7 +41,7 @@ def check_papers(studies: Mapping[str, Study]) -> None:
 
 
 def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
-    from reports.compare import read_side
+    from reports.statistics.compare import read_side
     from studies.schema import profile_name, study_name
 
     folder, _, given = name.rpartition("/")

@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(help="A data set by name: see segloss data 
 def list_all(data_root: DataRootOption = None) -> None:
     """Show every data set and what is there of it, its files unread."""
     from bench.cli.data_view import print_dataset
-    from bench.datasets import DATASETS
+    from bench.data.registry import DATASETS
 
     for name in DATASETS:
         print_dataset(name, data_root)
@@ -44,7 +44,7 @@ def convert(
     data_root: DataRootOption = None,
 ) -> None:
     """Copy a data set, its masks (colours, .mat) as index PNGs in SegNet's or the devkit's form."""
-    from bench.convert import convert as convert_all
+    from bench.data.convert import convert as convert_all
 
     for done in convert_all(name, data_root, to):
         typer.echo(f"{done.split}: {done.written} files written, {done.there} were there already")

@@ -9,10 +9,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from bench.datasets import look_at
-from bench.download import download, find_source
+from bench.data.dataset import SegmentationDataset, SplitSummary
+from bench.data.download import download, find_source
+from bench.data.reading import inspect
+from bench.data.registry import look_at
 from bench.errors import DataError, SpecError
-from bench.samples import IGNORED, SegmentationDataset, SplitSummary, inspect
+from bench.iou import IGNORED
 from bench.spec import unknown
 
 FAULT_LINES = 20

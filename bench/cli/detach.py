@@ -11,11 +11,11 @@ from pathlib import Path
 
 import typer
 
-from bench.cache import Cache
 from bench.cli.logs import tail
+from bench.data.cache import Cache
 from bench.errors import RootError
-from bench.rundir import all_run_dirs
-from bench.snapshot import SOURCE, environment_of
+from bench.runs.rundir import all_run_dirs
+from bench.runs.snapshot import SOURCE, environment_of
 from studies.ledger import DONE, current_state, holder, lock_root
 from studies.plan import Plan
 
@@ -29,8 +29,8 @@ def check_start(
     root: Path, plans: list[Plan], data_root: Path | None, weights: Path | None
 ) -> None:
     """Raise now what would end the night at its start: the root is held, data are missing."""
-    from bench.build import check_data
-    from bench.pretrained import place_weights
+    from bench.models.pretrained import place_weights
+    from bench.preflight import check_data
 
     data_root = data_root.resolve() if data_root else None
     with lock_root(root):

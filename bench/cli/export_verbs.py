@@ -31,9 +31,9 @@ def voc_test(
     data_root: DataRootOption = None,
 ) -> None:
     """Predict VOC's test images by a finished run, packed for the evaluation server."""
-    from bench.cli.find import find_run, named_runs
-    from bench.rundir import run_dir
-    from bench.voc_test import export_test
+    from bench.runs.rundir import run_dir
+    from bench.worker.voc_test import export_test
+    from studies.run_names import find_run, named_runs
 
     found = find_run(named_runs(root), run, seed)
     count = export_test(run_dir(root, found.run_id), out, competition, data_root)

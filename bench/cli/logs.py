@@ -8,9 +8,10 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.find import Named
-from bench.rundir import RunDir, read_json, run_dir
+from bench.files import read_json
+from bench.runs.rundir import RunDir, run_dir
 from studies.ledger import current_state, holder
+from studies.run_names import Named
 
 POLL_SECONDS = 0.5
 BLOCK = 2**16

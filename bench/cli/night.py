@@ -13,14 +13,14 @@ from pathlib import Path
 
 import typer
 
-from bench.cache import Cache
 from bench.cli.view import NightView
+from bench.data.cache import Cache
 from bench.errors import SeglossError, SpecError
 from bench.manifest import Manifest, remember
-from bench.mirror import Mirror
-from bench.rundir import State
-from bench.snapshot import take_snapshot
-from bench.tracking import StoreError, default_uri
+from bench.runs.rundir import State
+from bench.runs.snapshot import take_snapshot
+from bench.store.client import StoreError, default_uri
+from bench.store.mirror import Mirror
 from studies.canaries import Canary, broken, canaries, jobs_of
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
 from studies.executors.nursery import Nursery
@@ -104,8 +104,8 @@ class Night:
 
         ``more`` gives, whenever there is room, a larger plan in place of the only one, or None.
         """
-        from bench.build import check_data
-        from bench.pretrained import place_weights
+        from bench.models.pretrained import place_weights
+        from bench.preflight import check_data
 
         snapshot = take_snapshot(self.root)
         executor = self._executor(snapshot)

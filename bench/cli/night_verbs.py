@@ -24,8 +24,8 @@ def logs(
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Print the end of a run's log."""
-    from bench.cli.find import find_run, named_runs
     from bench.cli.logs import print_log
+    from studies.run_names import find_run, named_runs
 
     print_log(root, find_run(named_runs(root), run, seed), lines=lines, follow=follow)
 
@@ -46,10 +46,10 @@ def retry(
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Queue a failed or interrupted run again (retry RUN), or all that failed (--failed)."""
-    from bench.cli.control import failed_runs, queue_again
-    from bench.cli.find import find_run, named_runs
     from bench.errors import SpecError
+    from studies.control import failed_runs, queue_again
     from studies.ledger import holder
+    from studies.run_names import find_run, named_runs
 
     if failed:
         if seed is not None:
@@ -82,9 +82,9 @@ def cancel(
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Stop the night, or one run of it, with checkpoints."""
-    from bench.cli.control import cancel_night, cancel_run
-    from bench.cli.find import find_run, named_runs
     from bench.errors import SpecError
+    from studies.control import cancel_night, cancel_run
+    from studies.run_names import find_run, named_runs
 
     if run is None:
         if seed is not None:

@@ -25,7 +25,7 @@ def perf_losses(
 ) -> None:
     """Measure time, peak memory and error of every loss, against CE and plain transcriptions."""
     from bench.cli.perf_view import print_result
-    from bench.perf import check, check_labels, measure_shape, write_results
+    from bench.perf.measure import check, check_labels, measure_shape, write_results
 
     shapes, on = check(shape or [], rounds, device, json)
     check_labels(shapes, data_root)

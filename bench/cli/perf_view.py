@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from bench.cli.view import console
-from bench.perf import Figures, Result, Row
+from bench.perf.measure import Figures, Result, Row
 
 NONE = "–"
 

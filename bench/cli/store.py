@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from bench.manifest import Manifest, manifests
-from bench.mirror import Mirror
-from bench.mlflow_view import pages_at
-from bench.rundir import run_dir
-from bench.saved_view import table_view
-from bench.store_reading import read_study, study_stamp
-from bench.tracking import StoreError, default_uri, log_report, serve, view_url
+from bench.runs.rundir import run_dir
+from bench.store.client import StoreError, default_uri, log_report, serve, view_url
+from bench.store.mirror import Mirror
+from bench.store.pages import pages_at
+from bench.store.reading import read_study, study_stamp
+from bench.store.saved_view import table_view
 from studies.ledger import DONE, lock_root
 from studies.merge import Merged, check_other, merge
 

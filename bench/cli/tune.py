@@ -10,17 +10,18 @@ from pathlib import Path
 
 import typer
 
-from bench.build import check_profile, check_runs, resolve_loss
-from bench.cache import Cache
 from bench.cli.night import FAILED, INCOMPLETE, INTERRUPTED, Night, Resources
 from bench.cli.store import report_all
+from bench.data.cache import Cache
 from bench.errors import RootError
+from bench.loss_spec import resolve_loss
 from bench.manifest import Manifest, remember
-from bench.pretrained import with_weights
+from bench.models.pretrained import with_weights
+from bench.preflight import check_profile, check_runs
 from bench.profile import Profile
-from bench.tracking import StoreError, default_uri
+from bench.store.client import StoreError, default_uri
 from reports.frame import read_frame
-from reports.tuning import answers, origin
+from reports.tuning.answer import answers, origin
 from studies.ledger import lock_root
 from studies.plan import Plan
 from studies.schedule import Interrupts
@@ -120,7 +121,7 @@ class _Search:
 
     def _refine(self, plan: Plan) -> tuple[int, Plan]:
         """Search a CRF alone: evaluations of finished trainings, given up where they are worse."""
-        from bench.refine import Refinery, finished_source
+        from bench.worker.crf_search import Refinery, finished_source
 
         row = plan.manifest.tables[0].rows[0]
         specs = [plan.specs[run_id] for run_id in row.run_ids]

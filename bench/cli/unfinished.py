@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bench.rundir import State
+from bench.runs.rundir import State
 
 # As many lines as a screen holds beside the counts and the prompt.
 LINES = 20

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.cli.unfinished import unfinished, why
 from bench.manifest import Manifest, manifests
-from bench.rundir import State, run_dir
+from bench.runs.rundir import State, run_dir
 from bench.spec import RunSpec
 from studies.ledger import DONE, current_state, states, summary
 from studies.plan import Plan, jobs

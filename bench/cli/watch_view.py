@@ -12,13 +12,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.eta import Eta, clock
 from bench.cli.unfinished import unfinished, why
 from bench.cli.view import console
-from bench.cli.watched import Change, Watched
 from bench.manifest import Manifest
-from bench.rundir import State
+from bench.runs.rundir import State
+from studies.estimates import Eta, clock
 from studies.ledger import DONE, summary
+from studies.watching import Change, Watched
 
 REFRESH_SECONDS = 1.0
 # A shape per status, for who sees no colours; and plain letters for who sees no shapes.

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.manifest import Manifest, Table
-from bench.mlflow_view import slug
+from bench.store.pages import slug
 from reports.figures import data as of
 from reports.figures import draw
 from reports.figures.ink import Drawing, row_looks
 from reports.tables import base_row
-from reports.tuning import answers, sentence
+from reports.tuning.answer import answers, sentence
 from reports.wording import header
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from bench.manifest import Manifest, Row, Table
-from bench.mlflow_view import varying
-from bench.store_reading import read_histories
+from bench.store.pages import varying
+from bench.store.reading import read_histories
 from reports.frame import classes, values
-from reports.stats import Estimate, difference, estimate
+from reports.statistics.stats import Estimate, difference, estimate
 from reports.tables import base_row
-from reports.tuning import Answer
+from reports.tuning.answer import Answer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from reports.figures.ink import (
     short,
 )
 from reports.gallery import Gallery, Strip, Tile
-from reports.tuning import Answer
+from reports.tuning.answer import Answer
 from reports.wording import MINUS, header
 
 if TYPE_CHECKING:

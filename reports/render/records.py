@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reports.model import Cell, Column, Table, TableRow
-from reports.stats import Estimate
+from reports.statistics.stats import Estimate
 
 SCHEMA = 1
 """Raised when a field of the JSON changes its meaning or goes."""

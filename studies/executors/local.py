@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import STOPPED
-from bench.lease import pid_exists
+from bench.runs.lease import pid_exists
 from studies.executors.nursery import Nursery, Worker
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from bench import nursery
-from bench.snapshot import PACKAGES, environment_of
+from bench.runs import fork_server as nursery
+from bench.runs.snapshot import PACKAGES, environment_of
 
 
 @dataclass

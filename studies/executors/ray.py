@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InstallError, RootError, SpecError
-from bench.rundir import RunDir
-from bench.snapshot import environment_of
+from bench.runs.rundir import RunDir
+from bench.runs.snapshot import environment_of
 from studies.executors import ray_place as places
 from studies.executors.ray_handle import Handle, one_line
 

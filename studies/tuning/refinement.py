@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.files import read_json, write_json
 from bench.manifest import Row
-from bench.rundir import RunDir, read_json, run_dir, write_json
+from bench.runs.rundir import RunDir, run_dir
 from bench.seeding import epoch_order
 from bench.spec import CRFSpec, RunSpec
 from studies.ledger import DONE

@@ -21,7 +21,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.errors import RootError
-from bench.space import Space
+from bench.search_space import Space
 from bench.spec import Scalar
 
 Values = dict[str, Scalar]

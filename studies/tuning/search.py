@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from bench.errors import SpecError
-from bench.space import Searched, Space
+from bench.search_space import Searched, Space
 from bench.spec import LossSpec, Scalar, unknown
 from studies.plan import ResolveLoss, Settings, row_cells
 from studies.schema import RowDefinition, Study, Values

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bench.manifest import Manifest, Row, recall
 from bench.profile import Profile
-from bench.rundir import run_dir
-from bench.space import Searched
+from bench.runs.rundir import run_dir
+from bench.search_space import Searched
 from bench.spec import Scalar
 from studies.ledger import DONE
 from studies.plan import Plan, ResolveLoss, plan

@@ -12,7 +12,8 @@ import torch
 from torch.testing import assert_close
 
 import losses
-from bench.build import check_run, resolve_loss
+from bench.loss_spec import resolve_loss
+from bench.preflight import check_run
 from bench.profile import load_profile
 from studies.plan import plan
 from studies.schema import load_study

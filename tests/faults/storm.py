@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from bench.lease import pid_exists
-from bench.rundir import RunDir, all_run_dirs
-from bench.store_reading import read_history
-from bench.tracking import default_uri
+from bench.runs.lease import pid_exists
+from bench.runs.rundir import RunDir, all_run_dirs
+from bench.store.client import default_uri
+from bench.store.reading import read_history
 from reports.frame import runs_frame
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))

@@ -10,8 +10,8 @@ import time
 import pytest
 import storm
 
-from bench.lease import pid_exists
-from bench.rundir import all_run_dirs
+from bench.runs.lease import pid_exists
+from bench.runs.rundir import all_run_dirs
 
 
 def test_a_storm_of_kills_leaves_no_trace_in_the_results(tmp_path):

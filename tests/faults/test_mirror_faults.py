@@ -12,12 +12,13 @@ from contextlib import closing
 import pytest
 from whole import assert_whole
 
-import bench.mirror
-from bench.mirror import Mirror
-from bench.mirror_run import RunWriter
-from bench.rundir import RunDir, write_json
-from bench.store_reading import read_runs, read_study
-from bench.tracking import StoreError, connect, database, search
+import bench.store.mirror
+from bench.files import write_json
+from bench.runs.rundir import RunDir
+from bench.store.client import StoreError, connect, database, search
+from bench.store.mirror import Mirror
+from bench.store.reading import read_runs, read_study
+from bench.store.run_writer import RunWriter
 
 KILLS = 10
 AT_CREATION = ("segloss.role", "segloss.run_id", "segloss.study")
@@ -53,7 +54,7 @@ def grow(directory: RunDir, step: int) -> None:
 def killed_after(study, seconds: float) -> float:
     """How long a sync in a process of its own ran; -9 ends it after ``seconds``."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "bench.mirror"])
+    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "bench.store.mirror"])
     process = context.Process(target=study.mirror.sync, args=(study.root, study.manifest))
     started = time.monotonic()
     process.start()
@@ -197,7 +198,7 @@ def test_slow_store_is_left_to_the_next_sync(own):
     own.mirror.until = time.monotonic()
     with pytest.raises(StoreError, match="too slow"):
         own.sync()
-    own.mirror.until = bench.mirror.Mirror.until
+    own.mirror.until = bench.store.mirror.Mirror.until
     whole(own)
 
 
@@ -205,9 +206,9 @@ FULL = """
 import os, subprocess, sys
 from pathlib import Path
 from bench.manifest import manifests
-from bench.mirror import Mirror
-from bench.store_file import prepare
-from bench.tracking import StoreError
+from bench.store.mirror import Mirror
+from bench.store.sqlite_file import prepare
+from bench.store.client import StoreError
 
 root, disk, kept = map(Path, sys.argv[1:])
 (manifest,) = manifests(root)

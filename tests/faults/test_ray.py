@@ -18,7 +18,7 @@ from ray_cluster import NO_GPU, RayCluster, why_not
 from tiny import TINY_PROFILE, TINY_STUDY
 
 from bench.errors import SpecError
-from bench.rundir import RunDir, all_run_dirs
+from bench.runs.rundir import RunDir, all_run_dirs
 from studies.executors.ray import RayExecutor, RayOptions
 
 REASON = why_not()

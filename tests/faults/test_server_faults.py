@@ -6,9 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bench.mirror import Mirror
-from bench.store_reading import read_study
-from bench.tracking import StoreError
+from bench.store.client import StoreError
+from bench.store.mirror import Mirror
+from bench.store.reading import read_study
 
 # Two retries with their waits cost 6 to 9 s; what was asked to wait an hour would take longer.
 SOON = 60.0

@@ -22,7 +22,7 @@ import optuna
 import storm
 
 from bench.manifest import manifests
-from bench.rundir import run_dir
+from bench.runs.rundir import run_dir
 
 PATIENCE = 900.0
 

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from voc_tree import AUG, listed, own
 
-from bench.build import resolve_loss
-from bench.camvid_split import segnet_stems
+from bench.data.camvid.split import segnet_stems
+from bench.files import write_json
+from bench.loss_spec import resolve_loss
 from bench.profile import load_profile
-from bench.rundir import all_run_dirs, write_json
+from bench.runs.rundir import all_run_dirs
 from studies.plan import plan
 from studies.schema import load_study
 

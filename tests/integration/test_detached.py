@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bench.rundir import all_run_dirs
+from bench.runs.rundir import all_run_dirs
 from studies.ledger import holder
 
 

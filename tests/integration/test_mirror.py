@@ -7,10 +7,10 @@ from contextlib import closing
 
 import pytest
 
-import bench.mirror
-from bench.saved_view import VIEW_KEY, decode_view, view_tag
-from bench.store_reading import RunRecord, read_history, read_runs, read_study
-from bench.tracking import StoreError, connect, fetch_artifact, log_report, serve, view_url
+import bench.store.mirror
+from bench.store.client import StoreError, connect, fetch_artifact, log_report, serve, view_url
+from bench.store.reading import RunRecord, read_history, read_runs, read_study
+from bench.store.saved_view import VIEW_KEY, decode_view, view_tag
 
 # MLflow's own use of SQLAlchemy.
 
@@ -216,7 +216,7 @@ def test_saved_view_is_written_and_its_loss_is_no_loss(fresh, monkeypatch):
     def refuse(*_):
         raise ValueError("MLflow changed its format")
 
-    monkeypatch.setattr(bench.mirror, "saved_views", refuse)
+    monkeypatch.setattr(bench.store.mirror, "saved_views", refuse)
     fresh.finish("CE", 1)
     assert fresh.sync() == 1
 
@@ -262,7 +262,7 @@ def test_store_that_cannot_be_used_is_named_without_its_password():
 def test_file_that_is_no_database_is_an_error_on_both_sides(fresh, tmp_path):
     file = tmp_path / "mlflow.db"
     file.write_text("something else " * 100)
-    mirror = bench.mirror.Mirror(f"sqlite:///{file}", tmp_path)
+    mirror = bench.store.mirror.Mirror(f"sqlite:///{file}", tmp_path)
     with pytest.raises(StoreError, match="not a database"):
         mirror.sync(tmp_path, fresh.manifest)
     with pytest.raises(StoreError, match="not a database"):

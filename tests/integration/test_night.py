@@ -12,9 +12,9 @@ import pytest
 import torch
 from tiny import TINY_PROFILE, TINY_STUDY
 
-from bench.lease import own_lease
-from bench.rundir import all_run_dirs, run_dir
-from bench.samples import class_iou
+from bench.iou import class_iou
+from bench.runs.lease import own_lease
+from bench.runs.rundir import all_run_dirs, run_dir
 from studies.schema import load_study
 
 

@@ -9,14 +9,14 @@ import time
 import cpu_worker
 import torch
 
-from bench.build import loss_of
-from bench.datasets import open_dataset, training_split
-from bench.engine import Training
+from bench.data.registry import open_dataset, training_split
 from bench.errors import STOPPED
-from bench.feed import TrainingData
-from bench.models import build_model
-from bench.rundir import run_dir
+from bench.loss_spec import loss_of
+from bench.models.deeplab import build_model
+from bench.runs.rundir import run_dir
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
+from bench.training.batches import TrainingData
+from bench.training.trainer import Training
 
 SPEC = RunSpec(
     data=DataSpec(name="scenes", train_images=9, evaluate_images=2),

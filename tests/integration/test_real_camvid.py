@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from whole_split import check
 
-from bench.datasets import evaluation_split, open_dataset, training_split
+from bench.data.registry import evaluation_split, open_dataset, training_split
 from bench.spec import DataSpec
 
 ROOT = Path(
@@ -22,7 +23,7 @@ SHARES = [17.1, 24.6, 1.2, 25.8, 9.3, 11.3, 1.0, 1.2, 4.0, 0.6, 0.2, 3.8]
 
 def test_every_file_is_sound_and_counted():
     dataset = open_dataset(DataSpec(name="camvid"), ROOT)
-    found = dataset.check(dataset.splits())
+    found = check(dataset, dataset.splits())
     assert {split: summary.count for split, summary in found.items()} == {
         "train": 367,
         "val": 101,

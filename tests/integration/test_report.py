@@ -12,10 +12,11 @@ from html.parser import HTMLParser
 import pytest
 
 from bench.cli.store import watch_report
-from bench.rundir import run_dir, write_json
+from bench.files import write_json
+from bench.runs.rundir import run_dir
 from bench.spec import digest
-from bench.store_reading import read_study
-from bench.tracking import StoreError, default_uri, fetch_artifact
+from bench.store.client import StoreError, default_uri, fetch_artifact
+from bench.store.reading import read_study
 from reports.report import build_report
 
 # MLflow's own use of SQLAlchemy.

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from voc_tree import AUG, TRAIN, VAL, listed, own
+from whole_split import check, load
 
-from bench.datasets import look_at
-from bench.rundir import run_dir
+from bench.data.registry import look_at
+from bench.data.voc.dataset import CLASS_NAMES
+from bench.runs.rundir import run_dir
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
-from bench.voc import CLASS_NAMES
 
 ROOT = (
     Path(
@@ -56,7 +57,7 @@ def test_tiny_pictures_train_and_score(tmp_path):
 @real
 def test_real_pairs_load():
     dataset = look_at("voc", ROOT)
-    found = dataset.check(["train", "val", "trainval", "trainaug"])
+    found = check(dataset, ["train", "val", "trainval", "trainaug"])
     assert {split: summary.count for split, summary in found.items()} == {
         "train": 4,
         "val": 1,
@@ -64,19 +65,19 @@ def test_real_pairs_load():
         "trainaug": 4,
     }
     assert found["trainaug"].digest == found["train"].digest
-    loaded = dataset.load("trainval")
+    loaded = load(dataset, "trainval")
     assert loaded.ids[:2] == ("2007_000032", "2007_000033")
     shapes = [image.shape for image in loaded.images]
     assert shapes[:2] == [(281, 500, 3), (366, 500, 3)]
     assert shapes == [(*label.shape, 3) for label in loaded.labels]
     values = {int(value) for label in loaded.labels for value in np.unique(label)}
     assert values == {0, 1, 5, 6, 7, 9, 15, 18, 255}
-    assert loaded.digest == dataset.check(["trainval"])["trainval"].digest
+    assert loaded.digest == check(dataset, ["trainval"])["trainval"].digest
 
 
 @real
 def test_the_list_of_trainaug_is_the_usual_one():
-    from bench.voc_files import USUAL, against_the_usual, read_ids
+    from bench.data.voc.devkit import USUAL, against_the_usual, read_ids
 
     ids = read_ids(ROOT / "trainaug_ids.txt")
     assert against_the_usual("trainaug", ids) == "trainaug: 10,582 ids, the usual list"

@@ -25,8 +25,8 @@ from rich.table import Table as Printed
 
 from bench.manifest import Manifest, Row, Table
 from bench.spec import Scalar
-from bench.store_file import prepare
-from bench.tracking import default_uri
+from bench.store.client import default_uri
+from bench.store.sqlite_file import prepare
 
 CLASSES = [f"class {i}" for i in range(11)]
 IMAGES = 233

@@ -21,7 +21,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parent.parent / "faults"))
 import storm  # pyright: ignore[reportMissingImports]
 
-from bench.rundir import all_run_dirs
+from bench.runs.rundir import all_run_dirs
 
 
 def main() -> None:

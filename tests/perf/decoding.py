@@ -19,14 +19,19 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from bench.cache import Cache
-from bench.convert import convert
-from bench.datasets import open_dataset, training_split
-from bench.perf_job import processor
-from bench.samples import Entry, SegmentationDataset, Split
+from bench.data.augmentation import (
+    apply_augmentation,
+    normalise,
+    sample_augmentation,
+    training_batch,
+)
+from bench.data.cache import Cache
+from bench.data.convert import convert
+from bench.data.dataset import Entry, SegmentationDataset, Split
+from bench.data.registry import open_dataset, training_split
+from bench.perf.job import processor
 from bench.seeding import epoch_order
 from bench.spec import DataSpec, RecipeSpec
-from bench.transforms import apply_augmentation, normalise, sample_augmentation, training_batch
 
 say = partial(Console(highlight=False).print, soft_wrap=True)
 SPEC = DataSpec(name="camvid", train=("train", "val"))

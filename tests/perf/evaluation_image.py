@@ -11,11 +11,11 @@ from statistics import median
 import numpy as np
 import torch
 
-from bench.borders import image_counts
-from bench.datasets import open_dataset
-from bench.metrics import confusion_matrix
-from bench.models import build_model
-from bench.predict import Predictor, best
+from bench.data.registry import open_dataset
+from bench.evaluation.boundaries import image_counts
+from bench.evaluation.metrics import confusion_matrix
+from bench.evaluation.predictor import Predictor, best
+from bench.models.deeplab import build_model
 from bench.profile import load_profile
 from bench.spec import EvaluationSpec
 from losses import build_loss

@@ -19,12 +19,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.build import resolve_loss
 from bench.cli.app import plan as plan_verb
 from bench.cli.app import status as status_verb
+from bench.loss_spec import resolve_loss
 from bench.manifest import remember
 from bench.profile import load_profile
-from bench.rundir import State, run_dir
+from bench.runs.rundir import State, run_dir
 from bench.spec import RunSpec
 from studies.plan import Plan, plan
 from studies.schema import load_study
@@ -165,7 +165,7 @@ def output(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[st
 
 def time_plan(folder: Path, seeds: int) -> tuple[float, float]:
     import bench.cli.view
-    import bench.environment  # noqa: F401 (the verb imports both, and is timed without)
+    import bench.runs.environment  # noqa: F401 (the verb imports both, and is timed without)
 
     study = str(folder / "many.toml")
     return timed(lambda: plan_verb([study], profile=PROFILE, seeds=seeds, root=folder))

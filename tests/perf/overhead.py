@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from tempfile import mkdtemp
 
-from bench.rundir import RunDir, all_run_dirs
+from bench.runs.rundir import RunDir, all_run_dirs
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 from tiny import TINY_PROFILE, many_trainings  # pyright: ignore[reportMissingImports]

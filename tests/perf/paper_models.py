@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from bench.models import build_model
+from bench.models.deeplab import build_model
 from bench.spec import ModelSpec
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))

@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from bench.datasets import open_dataset, training_split
-from bench.engine import Training
-from bench.feed import TrainingData, batches
-from bench.models import build_model
-from bench.optimizer import build_optimizer, learning_rate, set_learning_rate
-from bench.perf_job import peak_bytes, processor
+from bench.data.registry import open_dataset, training_split
+from bench.models.deeplab import build_model
+from bench.perf.job import peak_bytes, processor
 from bench.profile import Profile, load_profile
+from bench.training.batches import TrainingData, batches
+from bench.training.optimizer import build_optimizer, learning_rate, set_learning_rate
+from bench.training.trainer import Training
 from losses import build_loss
 
 LOSSES = ("ce", "bce", "affinity", "rmi")

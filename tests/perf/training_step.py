@@ -21,9 +21,9 @@ from rich.table import Table
 from torch import Tensor
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 
-from bench.perf import MEMORY, TIMING, child_environment
-from bench.perf_inputs import SHAPES, make_labels
-from bench.perf_job import peak_bytes, processor, seconds_of
+from bench.perf.inputs import SHAPES, make_labels
+from bench.perf.job import peak_bytes, processor, seconds_of
+from bench.perf.measure import MEMORY, TIMING, child_environment
 from losses import build_loss
 
 LOSSES = ("ce", "bce", "affinity", "rmi")

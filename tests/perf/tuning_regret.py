@@ -17,8 +17,8 @@ from functools import partial
 
 import numpy as np
 
-from bench.space import Space
-from reports.smoother import Curve, Observation
+from bench.search_space import Space
+from reports.tuning.curve import Curve, Observation
 from studies.tuning.sampler import Trial, propose
 from studies.tuning.search import first_values
 from studies.tuning.tuner import AHEAD

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.borders import image_counts
-from bench.samples import TRIMAP_WIDTHS, class_iou, iou_of
+from bench.evaluation.boundaries import image_counts
+from bench.iou import TRIMAP_WIDTHS, class_iou, iou_of
 
 
 def drawn(seed, size=(60, 80), classes=4, ignored=0.02):

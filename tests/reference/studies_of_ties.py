@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from reports.images import ImageCounts, compare_images
-from reports.stats import difference, estimate
+from reports.statistics.image_counts import ImageCounts, compare_images
+from reports.statistics.stats import difference, estimate
 
 QUALITY = np.log(np.array([9, 4, 0.3, 9, 3, 3, 0.7, 0.6, 4, 0.8, 1.2]))
 """Log odds of a pixel of each class to be right, near CamVid's IoU of 20 to 90 %."""

@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from plain_affinity import plain_affinity_loss
 from torch.testing import assert_close
 
+from bench.perf.plain_affinity import plain_affinity_loss
 from losses import AffinityFieldLoss
 
 IGNORED = 255

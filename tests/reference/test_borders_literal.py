@@ -6,8 +6,8 @@ import torch
 from plain_borders import boundary_counts, trimap_matrix
 from scipy import ndimage
 
-from bench.borders import boundary_width, image_counts
-from bench.samples import TRIMAP_WIDTHS
+from bench.evaluation.boundaries import boundary_width, image_counts
+from bench.iou import TRIMAP_WIDTHS
 
 
 def maps(seed, size, classes, ignored=0.1):

@@ -9,9 +9,9 @@ import itertools
 import mpmath
 import pytest
 import torch
-from plain_rmi import plain_rmi_terms
 from test_rmi_singular import exact_value_and_gradient
 
+from bench.perf.plain_rmi import plain_rmi_terms
 from losses import RMILoss
 from losses.region import build_region
 from losses.region_term import RegionTerm

@@ -1,0 +1,1 @@
+"""The data sets: reading, caching, augmenting, downloading and converting images."""

@@ -1,0 +1,226 @@
+"""Decoded cache: the pixels of a split on disk as they stand in memory, mapped instead of read.
+
+A folder holds the bytes of all images in one file, those of all labels in another, and index.json,
+which is written last. It is made anew where anything that decides the pixels has changed, or where
+a file is not what the index says. No torch here.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import math
+import os
+import pickle
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import PIL
+from jaxtyping import UInt8
+
+from bench.data.dataset import Entry, Prepare, Split, described
+from bench.data.reading import load_entries, read_entries, split_digest
+from bench.errors import SpecError
+from bench.files import read_json, write_json
+from bench.spec import Strict, parse
+
+INDEX = "index.json"
+LOCK = "lock"
+LEAVE_BYTES = 2**30
+"""So much of the disk stays free for what the runs themselves have to write."""
+WAIT_SECONDS = 600.0
+"""So long a process waits for another that builds the same; then it decodes for itself."""
+
+
+class Index(Strict):
+    """What lies in the two files of pixels, in order and without gaps."""
+
+    source: str
+    digest: str
+    """Of the split, taken from the pixels at their stored size."""
+    content: str
+    """Of the bytes of both files."""
+    ids: tuple[str, ...]
+    images: tuple[tuple[int, int], ...]
+    """(height, width) of each."""
+    labels: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Decoded splits in ``folder``; what it cannot do there it says, and decodes."""
+
+    folder: Path
+    say: Callable[[str], None]
+    verify: bool = False
+    """Whether every byte is read and held against its digest, not the files' sizes alone."""
+
+    def load(self, name: str, entries: Sequence[Entry], prepare: Prepare) -> Split:
+        """The Split that ``load_entries`` gives, mapped from ``folder``; built there if need be.
+
+        Raises DataError at the first fault of the data set.
+        """
+        try:
+            asked, files = described((prepare, [entry.read for entry in entries]))
+        except (pickle.PicklingError, AttributeError, TypeError):  # a function within a function
+            return load_entries(entries, prepare)
+        # Named by what is to be done with which files, whatever is in them.
+        place = self.folder / f"{name}-{hashlib.sha256(asked).hexdigest()[:12]}"
+        try:
+            source = _source(files)
+            if found := self._open(place, source):
+                return found
+            with _locked(place / LOCK):
+                if found := self._open(place, source):  # another process has built it meanwhile
+                    return found
+                if (torn := _index(place)) and torn.source == source:
+                    self.say(f"{place}: the decoded cache is damaged; decoding the files again")
+                index = _build(place, source, entries, prepare)
+            return _mapped(place, index)
+        except OSError as error:
+            why = error.strerror or error
+            self.say(f"{place}: no decoded cache ({why}); decoding the files instead")
+            return load_entries(entries, prepare)
+
+    def _open(self, place: Path, source: str) -> Split | None:
+        index = _index(place)
+        if index is None or index.source != source:
+            return None
+        try:
+            split = _mapped(place, index)
+        except FileNotFoundError:
+            return None
+        return None if self.verify and _content(split) != index.content else split
+
+
+def _source(files: Sequence[Path]) -> str:
+    """Digest of what decides the pixels: the files by size and time, the decoder and our code."""
+    content = hashlib.sha256(f"{PIL.__version__} {np.__version__} {_code()}".encode())
+    for file in dict.fromkeys(files):
+        found = file.stat()
+        content.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
+    return content.hexdigest()[:12]
+
+
+@cache
+def _code() -> str:
+    # All of the room, for whoever changes how a pixel is read must not have to think of a cache.
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _index(place: Path) -> Index | None:
+    try:
+        data = read_json(place / INDEX)
+        return None if data is None else parse(Index, data, where=INDEX)
+    except (SpecError, UnicodeDecodeError):
+        return None
+
+
+def _build(place: Path, source: str, entries: Sequence[Entry], prepare: Prepare) -> Index:
+    """Decode ``entries`` into ``place``, which the caller has locked; the index comes last."""
+    for old in place.iterdir():
+        if old.name != LOCK:
+            old.unlink()  # never overwritten: another process may have it mapped
+    paths = _paths(place, source)
+    try:
+        index = _write(paths, source, entries, prepare)
+        write_json(place / INDEX, index.model_dump(mode="json"))
+    except BaseException:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise
+    return index
+
+
+def _write(
+    paths: tuple[Path, Path], source: str, entries: Sequence[Entry], prepare: Prepare
+) -> Index:
+    ids: list[str] = []
+    fingerprints: list[bytes] = []
+    sizes: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
+    with paths[0].open("xb") as images, paths[1].open("xb") as labels:
+        files, contents = (images, labels), (hashlib.sha256(), hashlib.sha256())
+        for sample, fingerprint in read_entries(entries, prepare):
+            if shutil.disk_usage(paths[0].parent).free < LEAVE_BYTES:
+                raise OSError(errno.ENOSPC, "the disk is nearly full")
+            ids.append(sample.id)
+            fingerprints.append(fingerprint)
+            for kind, pixels in enumerate((sample.image, sample.label)):
+                stored = np.ascontiguousarray(pixels).data
+                files[kind].write(stored)
+                contents[kind].update(stored)
+                sizes[kind].append(pixels.shape[:2])
+        for file in files:
+            file.flush()
+            os.fsync(file.fileno())
+    return Index(
+        source=source,
+        digest=split_digest(fingerprints),
+        content="".join(content.hexdigest() for content in contents),
+        ids=tuple(ids),
+        images=tuple(sizes[0]),
+        labels=tuple(sizes[1]),
+    )
+
+
+def _mapped(place: Path, index: Index) -> Split:
+    """The split of ``index``; raises FileNotFoundError where a file is missing or too short."""
+    images, labels = _paths(place, index.source)
+    return Split(
+        ids=index.ids,
+        images=_arrays(images, [(*size, 3) for size in index.images]),
+        labels=_arrays(labels, list(index.labels)),
+        digest=index.digest,
+    )
+
+
+def _arrays(path: Path, shapes: Sequence[tuple[int, ...]]) -> list[UInt8[np.ndarray, ...]]:
+    lengths = [math.prod(shape) for shape in shapes]
+    if path.stat().st_size != sum(lengths):
+        raise FileNotFoundError(errno.ENOENT, "it has another length", str(path))
+    # Copy on write: torch wants memory that it may write to, and nothing may reach the file.
+    pixels = np.asarray(np.memmap(path, np.uint8, mode="c"))
+    ends = np.cumsum(lengths).tolist()
+    return [
+        pixels[end - length : end].reshape(shape)
+        for shape, length, end in zip(shapes, lengths, ends, strict=True)
+    ]
+
+
+def _content(split: Split) -> str:
+    """Digests of the bytes of both files, one after the other."""
+    contents = (hashlib.sha256(), hashlib.sha256())
+    for content, arrays in zip(contents, (split.images, split.labels), strict=True):
+        for array in arrays:
+            content.update(array.data)
+    return "".join(content.hexdigest() for content in contents)
+
+
+def _paths(place: Path, source: str) -> tuple[Path, Path]:
+    # Named by their source, so that an index is never taken for one of other files.
+    return place / f"{source}.images", place / f"{source}.labels"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock, which ends with the process; raises TimeoutError where it is not given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + WAIT_SECONDS
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise TimeoutError(errno.ETIMEDOUT, "another process builds it") from None
+                time.sleep(0.1)
+        yield

@@ -1,0 +1,1 @@
+"""CamVid in the forms in which it is published."""

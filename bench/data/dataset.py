@@ -1,0 +1,149 @@
+"""Images with their labels, and what all data sets do with them alike. No torch here."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from bench.errors import SpecError
+from bench.spec import DataSpec, unknown
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image (RGB) with its class indices, 255 where ignored."""
+
+    id: str
+    image: UInt8[np.ndarray, "h w 3"]
+    label: UInt8[np.ndarray, "h w"]
+
+
+Prepare = Callable[[Sample], Sample]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of a split, not read yet; ``read`` raises DataError where a file is at fault.
+
+    It can be pickled, and each file is a Path in it, the image's first: so it tells what decides
+    the pixels.
+    """
+
+    id: str
+    read: Callable[[], Sample]
+
+    @property
+    def image_file(self) -> Path:
+        """The file of the image, for a data set that has files."""
+        return described(self.read)[1][0]
+
+
+class _Describer(pickle.Pickler):
+    """Notes every path on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.paths: list[Path] = []
+
+    def persistent_id(self, obj: object) -> str | None:
+        if not isinstance(obj, Path):
+            return None
+        self.paths.append(obj)
+        return str(obj)
+
+
+def described(what: object) -> tuple[bytes, list[Path]]:
+    """Bytes that tell all of ``what``, and the paths in it; raises what pickle raises."""
+    stream = io.BytesIO()
+    describer = _Describer(stream)
+    describer.dump(what)
+    return stream.getvalue(), describer.paths
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and labels in memory, in one fixed order."""
+
+    ids: tuple[str, ...]
+    images: list[UInt8[np.ndarray, "h w 3"]]
+    labels: list[UInt8[np.ndarray, "h w"]]
+    digest: str
+    """Twelve hexadecimal digits of ids, pixels and labels at their stored size."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What a check found: number of images, the digest that a loaded split has, (height, width)."""
+
+    count: int
+    digest: str
+    size: tuple[int, int] | None
+    """None where the images differ in size."""
+    pixels: tuple[int, ...]
+    """How many have the label 0, 1, … 255."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationDataset(ABC):
+    """Names, colours and scores of a data set; its images are touched by load and check alone."""
+
+    name: str
+    class_names: tuple[str, ...]
+    palette: UInt8[np.ndarray, "k 3"]
+    mean: tuple[float, float, float]
+    """Of the training pixels per channel, 0..255; ``std`` likewise."""
+    std: tuple[float, float, float]
+    metric_names: tuple[str, ...]
+    thin_classes: tuple[str, ...]
+    """Classes whose objects are but a few pixels wide: "thin_miou" is their mean IoU."""
+
+    @property
+    def num_objects(self) -> int:
+        """How many classes, the first ones, are objects; those after them are void."""
+        return len(self.class_names)
+
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits."""
+
+    def parts(self, split: str) -> frozenset[str]:
+        """Names of the sets that a split is made of; splits that share none share no image."""
+        return frozenset({split})
+
+    def no_split(self, split: str) -> str:
+        """Why there is no such split."""
+        return unknown("split", split, self.splits())
+
+    def about(self) -> list[str]:
+        """What a user should know of the files at hand, a line each; raises DataError."""
+        return []
+
+    @abstractmethod
+    def entries(self, split: str) -> list[Entry]:
+        """The images of a split by id, none read yet; raises DataError where they are not there."""
+
+    @abstractmethod
+    def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
+        """``metric_names`` with their values in [0, 1] from pixel counts [truth, prediction]."""
+
+    def sequence(self, id: str) -> str:
+        """The film that an image is a frame of: itself, where images stand alone."""
+        return id
+
+
+def camvid_only(spec: DataSpec) -> None:
+    """Raise SpecError where ``spec`` has an option that is CamVid's alone."""
+    for key, default in (("void", "ignore"), ("class_map", "usual")):
+        if (value := getattr(spec, key)) != default:
+            raise SpecError(f"data.{key} = {value!r} is for camvid, not {spec.name}; leave it out")

@@ -1,0 +1,209 @@
+"""Fetch a published data set: resumed where it broke off, checked, unpacked. No torch here."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import os
+import shutil
+import ssl
+import tarfile
+import time
+import tomllib
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from bench.errors import DataError, SpecError
+from bench.spec import Strict, parse, unknown
+
+BLOCK_BYTES = 2**20
+TIMEOUT_SECONDS = 60.0
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before each new try of a transfer that broke off without a byte more."""
+
+Show = Callable[[int, int | None], None]
+"""Is told the bytes that are here and all there are, if that is known."""
+
+
+class Source(Strict):
+    """Where a data set is published."""
+
+    url: str | None = None
+    """A tar archive; None where there is none that could be checked."""
+    file: str = ""
+    """What the archive is called on disk."""
+    md5: str = ""
+    holds: str = ""
+    """The folder that the archive unpacks to."""
+    note: str = ""
+
+
+def sources() -> dict[str, Source]:
+    """The data sets that are published somewhere, by name."""
+    text = (files("bench.data") / "sources.toml").read_text()
+    return {
+        name: parse(Source, entry, where=f"sources.toml: {name}")
+        for name, entry in tomllib.loads(text).items()
+    }
+
+
+def find_source(name: str, url: str | None = None) -> Source:
+    """The source of that name, at another ``url`` if given; raises SpecError where none is."""
+    known = sources()
+    if name not in known:
+        raise SpecError(unknown("data set to download", name, known))
+    source = known[name]
+    if source.url is None:
+        raise SpecError(f"{name} cannot be downloaded: {source.note}")
+    source = source.model_copy(update={"url": url or source.url})
+    if urlsplit(source.url).scheme not in ("http", "https"):
+        raise SpecError(f"--url {source.url!r}: an address with http:// or https:// is wanted")
+    return source
+
+
+def download(source: Source, folder: Path, show: Show = lambda *_: None) -> Path:
+    """Have what ``source`` holds in ``folder``; returns its place there.
+
+    What is there already stays as it is. Raises DataError with the reason; what had been
+    transferred until then is used by the next call.
+    """
+    place = folder / source.holds
+    if place.exists():
+        return place
+    archive = folder / source.file
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            if not archive.exists():
+                _fetch(source, archive, show)
+            elif (found := _md5(archive)) != source.md5:
+                raise DataError(f"{archive}: md5 {found}, not {source.md5}; take the file away")
+            _unpack(archive, place, PurePosixPath(source.holds))
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror or error}; choose another place") from None
+    return place
+
+
+def _fetch(source: Source, archive: Path, show: Show) -> None:
+    """Have the checked archive in its place, from a transfer that may take several tries."""
+    part = archive.with_name(archive.name + ".part")
+    url, failures = str(source.url), 0
+    while True:
+        before = _size(part)
+        try:
+            _transfer(url, part, show)
+            break
+        except (ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException) as error:
+            failures = 0 if _size(part) > before else failures + 1
+            if failures > len(PAUSES):
+                raise DataError(
+                    f"{url}: broke off after {_size(part)} bytes ({error}); the same command goes "
+                    "on from there"
+                ) from None
+            time.sleep(PAUSES[failures - 1] if failures else 0)
+    if (found := _md5(part)) != source.md5:
+        length = _size(part)
+        part.unlink()  # to go on from it could never give another
+        raise DataError(
+            f"{url}: the {length} bytes received have md5 {found}, not {source.md5}; removed: try "
+            "again, or another --url"
+        )
+    part.replace(archive)
+
+
+def _transfer(url: str, part: Path, show: Show) -> None:
+    """Append to ``part`` what it lacks.
+
+    Raises DataError where the server refuses, ConnectionError and its like where it breaks off.
+    """
+    have = _size(part)
+    headers = {"User-Agent": "segloss-bench", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        response = urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS
+        )
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if error.headers.get("Content-Range") != f"bytes */{have}":
+                part.unlink()
+                raise ConnectionError("what is here is not a part of it") from None
+            return  # all of it is here
+        raise DataError(f"{url}: {error.code} {error.reason}; try another --url") from None
+    except urllib.error.URLError as error:
+        why = getattr(error.reason, "strerror", None) or error.reason
+        raise DataError(f"{url}: no connection ({why}); try again, or another --url") from None
+    with response, part.open("ab") as file:
+        if response.status == http.HTTPStatus.OK:  # a server that sends all of it again
+            file.truncate(have := 0)
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        _check_room(part.parent, have, total)
+        while block := response.read(BLOCK_BYTES):
+            file.write(block)
+            have += len(block)
+            show(have, total)
+    if total is not None and have < total:
+        raise ConnectionError(f"{total - have} bytes are missing")
+
+
+def _check_room(folder: Path, have: int, total: int | None) -> None:
+    free = shutil.disk_usage(folder).free
+    # The archive and what it unpacks to, which for images is about as large.
+    if total is not None and free < (needed := 2 * total - have):
+        raise DataError(
+            f"{folder}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB are needed for the "
+            "archive and its content; make room or choose another place"
+        )
+
+
+def _unpack(archive: Path, place: Path, holds: PurePosixPath) -> None:
+    """Put the folder ``holds`` of the archive at ``place``, all of it or nothing."""
+    temporary = archive.with_name(f".{archive.name}.unpacking")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(temporary, filter="data")
+        if not (temporary / holds).is_dir():
+            raise DataError(f"{archive}: holds no folder {holds}; is it another archive?")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (temporary / holds).rename(place)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        why = str(error).splitlines()[0].rstrip(":")  # tarfile lists every way it has tried
+        raise DataError(f"{archive}: cannot be unpacked: {why}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder for one download; raises DataError where another one does."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise DataError(f"{folder}: another download is at work there") from None
+    finally:
+        os.close(held)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

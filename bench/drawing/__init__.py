@@ -1,1 +1,0 @@
-"""How the scenes of bench/scenes.py are drawn: canvas, backdrop, objects, finished scene."""

@@ -1,0 +1,198 @@
+"""DeepLabv3 and DeepLabv3+ heads over timm feature backbones.
+
+Sources: Chen et al. 2017, "Rethinking atrous convolution" (DeepLabv3); Chen et al. 2018,
+"Encoder-decoder with atrous separable convolution" (DeepLabv3+).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.errors import SpecError
+from bench.models.pretrained import load_backbone
+from bench.spec import ModelSpec, unknown
+
+# Width of the decoder's skip branch, as in DeepLabv3+ (section 4.1).
+SKIP_CHANNELS = 48
+
+
+class SegmentationModel(nn.Module):
+    """Logits [b, num_classes, h, w] for images [b, 3, h, w] of any size."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, *, align_corners: bool) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.align_corners = align_corners
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Upsample the head's logits bilinearly to the size of the images."""
+        logits = self.head(self.backbone(images)).float()  # also where all before was bfloat16
+        return upsample(logits, images, align_corners=self.align_corners)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid: 1x1, three atrous 3x3 and image pooling, projected to one map."""
+
+    def __init__(self, channels: int, spec: ModelSpec) -> None:
+        super().__init__()
+        width = spec.head_channels
+        self.branches = nn.ModuleList(
+            [
+                conv_bn_relu(channels, width, 1),
+                *(
+                    conv_bn_relu(channels, width, 3, dilation=rate, separable=spec.separable)
+                    for rate in spec.atrous_rates
+                ),
+            ]
+        )
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_bn_relu(channels, width, 1))
+        self.project = nn.Sequential(conv_bn_relu(5 * width, width, 1), nn.Dropout(spec.dropout))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [b, head_channels, h, w] for features [b, channels, h, w]."""
+        pooled = self.pool(features).expand(-1, -1, *features.shape[-2:])
+        return self.project(torch.cat([*(branch(features) for branch in self.branches), pooled], 1))
+
+
+class DeepLabV3Head(nn.Module):
+    """ASPP on the deepest features, then a 1x1 classifier."""
+
+    def __init__(self, channels: list[int], num_classes: int, spec: ModelSpec) -> None:
+        super().__init__()
+        self.aspp = ASPP(channels[-1], spec)
+        self.classifier = nn.Conv2d(spec.head_channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return logits at the output stride."""
+        return self.classifier(self.aspp(features[-1]))
+
+
+class DeepLabV3PlusHead(nn.Module):
+    """ASPP, then a decoder that joins the features of stride 4."""
+
+    def __init__(self, channels: list[int], num_classes: int, spec: ModelSpec) -> None:
+        super().__init__()
+        width = spec.head_channels
+        self.aspp = ASPP(channels[-1], spec)
+        self.skip = conv_bn_relu(channels[0], SKIP_CHANNELS, 1)
+        self.decoder = nn.Sequential(
+            conv_bn_relu(width + SKIP_CHANNELS, width, 3, separable=spec.separable),
+            conv_bn_relu(width, width, 3, separable=spec.separable),
+        )
+        self.dropout = nn.Dropout(spec.decoder_dropout)
+        self.classifier = nn.Conv2d(width, num_classes, 1)
+        self.align_corners = spec.align_corners
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return logits at stride 4."""
+        skip = self.skip(features[0])
+        deep = upsample(self.aspp(features[-1]), skip, align_corners=self.align_corners)
+        return self.classifier(self.dropout(self.decoder(torch.cat([deep, skip], 1))))
+
+
+HEADS = {"deeplabv3": DeepLabV3Head, "deeplabv3plus": DeepLabV3PlusHead}
+
+
+def upsample(maps: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:
+    """``maps`` [b, c, h, w] bilinearly at the height and width of ``like``."""
+    return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=align_corners)
+
+
+def conv_bn_relu(
+    inputs: int, outputs: int, kernel: int, *, dilation: int = 1, separable: bool = False
+) -> nn.Sequential:
+    """Convolution that keeps the size, batch norm, ReLU; ``separable``: depthwise, then 1x1."""
+    padding = dilation * (kernel // 2)
+    if not separable:
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+    depthwise = nn.Conv2d(
+        inputs, inputs, kernel, padding=padding, dilation=dilation, groups=inputs, bias=False
+    )
+    return nn.Sequential(
+        depthwise, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), *conv_bn_relu(inputs, outputs, 1)
+    )
+
+
+def check_model(spec: ModelSpec) -> None:
+    """Raise SpecError where the backbone is unknown or gives no features at the output stride."""
+    if not timm.is_model(spec.backbone):
+        raise SpecError(unknown("model.backbone", spec.backbone, timm.list_models()))
+    if fault := _fault(spec.backbone, spec.output_stride, spec.dilated):
+        raise SpecError(
+            f"model.backbone = {spec.backbone!r} gives no feature maps of stride 4 to "
+            f"{spec.output_stride}: {fault}"
+        )
+
+
+@cache
+def _fault(backbone: str, output_stride: int, dilated: bool) -> str | None:
+    try:
+        with torch.device("meta"):
+            _backbone(backbone, output_stride, dilated)
+    except Exception as error:  # timm raises whatever its model does
+        return str(error) or type(error).__name__
+    return None
+
+
+def _backbone(name: str, output_stride: int, dilated: bool) -> nn.Module:
+    """Features from stride 4 on: what the decoder joins and what ASPP reads."""
+    network = _features(name, output_stride)
+    if not dilated:
+        with torch.device("meta"):
+            plain = _features(name, output_stride=32)
+        convolutions, undilated = _convolutions(network), _convolutions(plain)
+        if list(convolutions) != list(undilated):
+            raise SpecError("with dilated = false it would have other layers")
+        for layer, like in zip(convolutions.values(), undilated.values(), strict=True):
+            layer.dilation, layer.padding = like.dilation, like.padding
+    return network
+
+
+def _convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
+    return {k: layer for k, layer in network.named_modules() if isinstance(layer, nn.Conv2d)}
+
+
+def _features(name: str, output_stride: int) -> nn.Module:
+    return timm.create_model(
+        name, features_only=True, out_indices=(1, 2, 3, 4), output_stride=output_stride
+    )
+
+
+def build_model(
+    spec: ModelSpec, num_classes: int, *, seed: int, weights: Path | None = None
+) -> SegmentationModel:
+    """The model: weights drawn from ``seed`` alone, but the backbone's from a file, if given."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = _backbone(spec.backbone, spec.output_stride, spec.dilated)
+        channels = backbone.feature_info.channels()  # pyright: ignore (timm is not typed)
+        head = HEADS[spec.head](channels, num_classes, spec)
+        if spec.head_init == "kaiming_normal":
+            _initialise(head)
+    if weights is not None:
+        load_backbone(backbone, spec.backbone, weights)
+    model = SegmentationModel(backbone, head, align_corners=spec.align_corners)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = spec.batch_norm_momentum
+            module.eps = spec.batch_norm_eps or module.eps
+    return model
+
+
+def _initialise(head: nn.Module) -> None:
+    for module in head.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

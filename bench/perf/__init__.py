@@ -1,0 +1,1 @@
+"""`segloss perf`: what each loss costs."""

@@ -1,0 +1,90 @@
+"""RMI as one would first write it: the paper's equations on whole tensors, autograd for the rest.
+
+The benchmark's opponent, and a second way to every number: one-hot labels, all R² shifted copies
+of both maps, an explicit inverse, a subtraction. Pixel-wise work has the dtype of the logits,
+covariances are float64. `test_rmi_literal` checks losses.rmi against loops, region by region.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORED = 255
+
+
+def plain_rmi_terms(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    region_size: int = 3,
+    downsample_factor: int = 4,
+    pooling: str = "avg",
+    formulation: str = "authors",
+    ignored: str = "zero",
+) -> tuple[Tensor, Tensor]:
+    """Return the sigmoid cross entropy and the region term (eq. 14 to 16), unweighted."""
+    authors = formulation == "authors"
+    labelled = (target != IGNORED).unsqueeze(1).to(logits.dtype)
+    onehot = F.one_hot(target.masked_fill(target == IGNORED, 0), logits.shape[1])
+    truth = onehot.permute(0, 3, 1, 2).to(logits.dtype) * labelled
+
+    pixel = F.binary_cross_entropy_with_logits(logits, truth, weight=labelled, reduction="sum")
+    pixel = pixel / (labelled.sum() + 1)
+
+    probs = logits.sigmoid() * labelled + (1e-6 if authors else 0.0)
+    pad = downsample_factor // 2 if authors and downsample_factor > 1 else 0
+    small_probs, small_truth = downsample(probs, truth, downsample_factor, pooling, pad)
+    weight = None
+    if ignored == "drop":
+        holes = downsample(1 - labelled, 1 - labelled, downsample_factor, pooling, pad)
+        touched = shifted_copies((holes[0] + holes[1] > 0).double(), region_size).amax(2)
+        weight = 1 - touched
+    region = region_values(small_probs, small_truth, region_size, authors, weight)
+    return pixel, region.sum(1).mean()
+
+
+def downsample(
+    probs: Tensor, truth: Tensor, factor: int, pooling: str, pad: int
+) -> tuple[Tensor, Tensor]:
+    """Return both maps at 1 / ``factor`` of their size, by the pooling way of that name."""
+    if factor == 1:
+        return probs, truth
+    if pooling == "avg":
+        return F.avg_pool2d(probs, factor, padding=pad), F.avg_pool2d(truth, factor, padding=pad)
+    if pooling == "max":
+        return F.max_pool2d(probs, factor, padding=pad), F.max_pool2d(truth, factor, padding=pad)
+    size = [length // factor for length in probs.shape[-2:]]
+    return (
+        F.interpolate(probs, size, mode="bilinear", align_corners=True),
+        F.interpolate(truth, size, mode="nearest"),
+    )
+
+
+def shifted_copies(maps: Tensor, side: int) -> Tensor:
+    """Return [b, c, R², n]: the value of each pixel of a region, for every region."""
+    height, width = maps.shape[-2] - side + 1, maps.shape[-1] - side + 1
+    copies = [maps[:, :, i : i + height, j : j + width] for i in range(side) for j in range(side)]
+    return torch.stack(copies, dim=2).flatten(3)
+
+
+def region_values(
+    probs: Tensor, truth: Tensor, side: int, authors: bool, weight: Tensor | None
+) -> Tensor:
+    """Return -I_l of each image and class."""
+    d = side * side
+    p, y = (shifted_copies(maps, side).double() for maps in (probs, truth))
+    if weight is None:
+        count = torch.full((1, 1, 1, 1), p.shape[-1], dtype=torch.float64, device=p.device)
+        p, y = (points - points.mean(-1, keepdim=True) for points in (p, y))
+    else:
+        weight = weight.unsqueeze(2)
+        count = weight.sum(-1, keepdim=True).clamp(min=1)
+        p, y = (
+            (points - (points * weight).sum(-1, keepdim=True) / count) * weight for points in (p, y)
+        )
+    scale = 1.0 if authors else 1 / count
+    ridge = (5e-4 if authors else 1e-6) * torch.eye(d, dtype=p.dtype, device=p.device)
+    cov_y, cov_p, cov_yp = y @ y.mT * scale, p @ p.mT * scale, y @ p.mT * scale
+    m = cov_y - cov_yp @ torch.inverse(cov_p + ridge) @ cov_yp.mT + ridge
+    diagonal = torch.linalg.cholesky(m).diagonal(dim1=-2, dim2=-1)
+    return (diagonal + (1e-8 if authors else 0.0)).log().sum(-1) / d

@@ -1,0 +1,1 @@
+"""Run directories: contents, leases, environment and code of a run."""

@@ -1,0 +1,88 @@
+"""Where and with which code a run is made: digests, and the state of the installation."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+import platform
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.spec import digest
+
+OUR_PACKAGES = ("bench", "losses", "postproc")
+# Packages that can move a training's numbers.
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
+
+
+def code_digest() -> str:
+    """Digest of every file of ours that this process works with."""
+    loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    ours = {path for path in map(Path, filter(None, loaded)) if _is_ours(path)}
+    content = hashlib.sha256()
+    for path in sorted(ours):
+        content.update(path.name.encode())
+        content.update(path.read_bytes())
+    return content.hexdigest()[:12]
+
+
+def plugin_digest(loss: type) -> str | None:
+    """Digest of the file of a loss that comes from another package; None for one of ours."""
+    path = Path(inspect.getfile(loss))
+    return None if _is_ours(path) else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _is_ours(path: Path) -> bool:
+    root = Path(__file__).parents[2]
+    return path.is_relative_to(root) and path.relative_to(root).parts[0] in OUR_PACKAGES
+
+
+def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
+    """Interpreter, packages, machine; "digest" covers what can move a training's numbers."""
+    facts = {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "device": device,
+        "threads": threads,
+    }
+    return {
+        **facts,
+        "pydensecrf": _version("pydensecrf2"),
+        "host": platform.node(),
+        "code": code_digest(),
+        "plugin": plugin_digest(loss),
+        "digest": digest(facts),
+    }
+
+
+def code_digests(facts: dict[str, Any]) -> dict[str, str]:
+    """Digests of the code in an environment: ours, and that of a loss from elsewhere."""
+    return {key: facts[key] for key in ("code", "plugin") if facts[key]}
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory held so far: on a GPU by tensors, on a CPU by the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def device_name(device: torch.device) -> str:
+    """What the environment calls the device: the GPU's model and, of several, their number."""
+    if device.type == "cpu":
+        return "cpu"
+    name, count = torch.cuda.get_device_name(device), torch.cuda.device_count()
+    return name if count == 1 else f"{count} x {name}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,43 @@
+"""Snapshot: the code a night runs with, copied into the root, so that an edit mixes no versions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+PACKAGES = ("bench", "losses", "postproc", "studies", "reports")
+SOURCE = Path(__file__).parents[2]
+
+
+def take_snapshot(root: Path) -> Path:
+    """Return ``<root>/code/<digest>/``, a copy of the five packages as they are now."""
+    files = dict(_files())
+    content = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        content.update(name.encode() + b"\0" + data + b"\0")
+    folder = root / "code" / content.hexdigest()[:12]
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(mkdtemp(dir=folder.parent, prefix="."))
+        for name, data in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_bytes(data)
+        new.chmod(0o755)
+        new.rename(folder)
+    return folder
+
+
+def environment_of(snapshot: Path) -> dict[str, str]:
+    """Environment variables with which `python -P` imports the packages from ``snapshot``."""
+    others = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(snapshot), *([others] if others else [])])}
+
+
+def _files() -> Iterator[tuple[str, bytes]]:
+    for package in PACKAGES:
+        for path in sorted((SOURCE / package).rglob("*")):
+            if path.is_file() and path.suffix not in (".pyc", ".pyo"):
+                yield str(path.relative_to(SOURCE)), path.read_bytes()

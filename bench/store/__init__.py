@@ -1,0 +1,1 @@
+"""The MLflow store, a mirror of the run directories."""

@@ -1,0 +1,1 @@
+"""One training, from batches to final weights."""

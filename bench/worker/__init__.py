@@ -1,0 +1,1 @@
+"""The process that executes one run directory: `python -m bench.worker`."""

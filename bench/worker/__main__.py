@@ -1,0 +1,114 @@
+"""Execute one training, or the CRF evaluations of one training, given their run directories.
+
+`python -m bench.worker RUN_DIR [RUN_DIR …]` needs nothing but the run directories and the data.
+Exit codes: 0 the runs ended (finished or diverged), 75 stopped and resumable, 78 refused, 74 could
+not be written, 1 failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import torch
+
+from bench.errors import (
+    FAILED,
+    REFUSED,
+    STOPPED,
+    UNWRITTEN,
+    DivergedError,
+    HeldError,
+    SeglossError,
+    StoppedError,
+    format_error,
+)
+from bench.preflight import check_run
+from bench.runs.environment import device_name, environment
+from bench.runs.heartbeat import Watch, say
+from bench.runs.malloc import keep_freed_memory
+from bench.runs.rundir import ORPHANED, Failure, RunDir, Status
+from bench.worker.execution import Execution
+from losses import find_loss
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the worker; returns its exit code."""
+    options = _options(arguments)
+    keep_freed_memory()
+    torch.set_num_threads(options.threads)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    # Filling fresh memory is for finding bugs; it costs a seventh of a step and changes no result.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore (set up late)
+    if torch.cuda.is_available() and options.memory_share < 1:
+        torch.cuda.set_per_process_memory_fraction(options.memory_share)
+
+    directories = [RunDir(path.resolve()) for path in options.run_dirs]
+    watch = Watch(directories, options.parent)
+    signal.signal(signal.SIGTERM, lambda *_: setattr(watch, "asked_to_stop", True))
+    try:
+        _run(watch, options.data_root, options.threads)
+    except HeldError:
+        return STOPPED  # and not a word about a run that is another's
+    except StoppedError:
+        reason = ORPHANED if watch.orphaned else "stopped"
+        return _end(directories, "interrupted", None, reason, STOPPED)
+    except DivergedError as error:
+        return _end(directories, "diverged", None, str(error), 0)
+    except SeglossError as error:
+        return _end(directories, "failed", "refused", str(error), REFUSED)
+    except Exception as error:
+        traceback.print_exc()
+        return _end(directories, "failed", failure_of(error), format_error(error), FAILED)
+    finally:
+        watch.quiet.close()
+    return 0
+
+
+def failure_of(error: Exception) -> Failure:
+    """The kind of failure that an exception is."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "disk"
+    memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    # What the CPU's allocator raises has no type of its own.
+    return "oom" if memory or "can't allocate memory" in str(error) else "crash"
+
+
+def _run(watch: Watch, data_root: Path | None, threads: int) -> None:
+    specs = [directory.spec() for directory in watch.run_dirs]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    facts = environment(device_name(device), threads, find_loss(specs[0].loss.name))
+    watch.take(specs, facts)
+    check_run(specs[0])
+    Execution(watch, specs, device=device, environment=facts, data_root=data_root).run()
+
+
+def _end(
+    directories: list[RunDir], status: Status, failure: Failure | None, reason: str, code: int
+) -> int:
+    try:
+        for directory in directories:
+            directory.write_state(status=status, failure=failure, reason=reason, lease=None)
+    except OSError as error:
+        say(f"{status}: {reason}; and that could not be written: {error}")
+        return UNWRITTEN
+    return code
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.worker", description=__doc__)
+    parser.add_argument("run_dirs", nargs="+", type=Path)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--memory-share", type=float, default=1.0, help="of the GPU")
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="ends when this ends")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

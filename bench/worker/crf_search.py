@@ -1,0 +1,221 @@
+"""Refine: a CRF on finished trainings, image by image, so that a search may give up early.
+
+Nothing is trained. What a search has scored in full it leaves as the ordinary run that it is.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors.torch import load_file
+
+from bench.data.cache import Cache
+from bench.data.dataset import SegmentationDataset, Split
+from bench.data.registry import evaluation_split, open_dataset
+from bench.evaluation.boundaries import ImageCounts, image_counts
+from bench.evaluation.metrics import PixelCounts
+from bench.evaluation.predictor import Predictor
+from bench.evaluation.scoring import crf_of, scores_of
+from bench.files import write_json
+from bench.iou import class_iou, mean_known
+from bench.loss_spec import loss_of
+from bench.models.deeplab import build_model
+from bench.runs.environment import code_digests, device_name, environment
+from bench.runs.rundir import RunDir, all_run_dirs, run_dir
+from bench.spec import CRFSpec, RunSpec
+from losses import find_loss
+
+Arrays = tuple[np.ndarray, ...]
+"""An ImageCounts field by field: so it goes from process to process."""
+KEPT_BYTES = 2**30
+"""So much of what the networks said each process keeps; the rest it computes again."""
+
+
+def finished_source(root: Path, spec: RunSpec) -> RunDir | None:
+    """A finished training that ended in the weights ``spec`` asks for, whatever it is scored on."""
+    own = run_dir(root, spec.source.run_id)
+    others = (found for found in all_run_dirs(root) if found.run_id != own.run_id)
+    for directory in (own, *others):
+        if directory.weights.exists() and directory.has_result():
+            found = directory.spec()
+            if found.trains and _trained_alike(found, spec.source):
+                return directory
+    return None
+
+
+def _trained_alike(one: RunSpec, other: RunSpec) -> bool:
+    scored = {name: getattr(other.data, name) for name in ("evaluate", "evaluate_images")}
+    data = one.data.model_copy(update=scored)
+    return one.model_copy(update={"data": data}).run_id == other.run_id
+
+
+@dataclass(frozen=True)
+class Refinery:
+    """Scores a CRF on the images of ``specs``: one training of each seed, in several processes."""
+
+    specs: tuple[RunSpec, ...]
+    """An evaluation of each training on the tuning split."""
+    sources: tuple[RunDir, ...]
+    """Where their weights are."""
+    data_root: Path | None
+    workers: int
+    cache: Cache
+
+    @property
+    def pairs(self) -> int:
+        """How many (seed, image) pairs there are; a pair is known by its number."""
+        return len(self.specs) * len(self._split)
+
+    def counts(self, crf: CRFSpec, pairs: Sequence[int]) -> list[Arrays]:
+        """Pixel counts of each pair; a pair goes to the process that has seen it before."""
+        futures = [
+            self._pools[pair % self.workers].submit(_counts, crf, *divmod(pair, len(self._split)))
+            for pair in pairs
+        ]
+        return [future.result() for future in futures]
+
+    def image_score(self, counts: Arrays) -> float:
+        """Mean IoU of one image in [0, 1]; 0 where nothing is labelled."""
+        return float(np.nan_to_num(mean_known(class_iou(counts[0]))))
+
+    def score(self, counts: Sequence[Arrays], metric: str) -> float:
+        """The headline metric over images."""
+        return self._together(counts).scores()[metric]
+
+    def finish(self, directory: RunDir, spec: RunSpec, counts: Sequence[Arrays], s: float) -> None:
+        """Leave the run of one seed as a worker would; ``s`` is the time that it took."""
+        directory.create(spec)
+        counted = self._together(counts)
+        counted.write(directory, self._split.ids)
+        write_json(directory.path / "env.json", self._environment)
+        source = self.sources[spec.seed].result() or {}
+        trained = {k: v for k, v in source["digests"].items() if k not in ("code", "env", "data")}
+        result = {
+            "run_id": spec.run_id,
+            **scores_of(counted),
+            "digests": {
+                "env": self._environment["digest"],
+                **trained,
+                "data": self._split.digest,
+                **code_digests(self._environment),
+            },
+            "cost": {"train_s": source["cost"]["train_s"], "evaluate_s": s},
+            "device": "cpu",
+        }
+        write_json(directory.path / "result.json", result)
+        directory.write_state(status="finished", failure=None, reason=None, lease=None)
+
+    def give_up(
+        self, directory: RunDir, spec: RunSpec, images: Sequence[int], counts: Sequence[Arrays]
+    ) -> None:
+        """Leave what was scored of one seed; the run stays without a result."""
+        directory.create(spec)
+        if counts:
+            self._together(counts).write(directory, [self._split.ids[i] for i in images])
+
+    def kept(self, directory: RunDir) -> dict[int, Arrays]:
+        """The pixel counts of a run by number of the image."""
+        confusion, borders = np.load(directory.confusion), np.load(directory.boundaries)
+        stored = [confusion["matrices"], *(borders[n] for n in ("trimap", "intersection", "union"))]
+        numbers = {id: number for number, id in enumerate(self._split.ids)}
+        found = zip(*(counts.astype(np.int64) for counts in stored), strict=True)
+        return {numbers[id]: c for id, c in zip(confusion["ids"].tolist(), found, strict=True)}
+
+    def close(self) -> None:
+        """End the processes."""
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
+
+    def _together(self, counts: Sequence[Arrays]) -> PixelCounts:
+        counted = PixelCounts(self._dataset)
+        counted.per_image = [ImageCounts(*map(torch.from_numpy, image)) for image in counts]
+        return counted
+
+    @cached_property
+    def _dataset(self) -> SegmentationDataset:
+        return open_dataset(self.specs[0].data, self.data_root)
+
+    @cached_property
+    def _split(self) -> Split:
+        return evaluation_split(self._dataset, self.specs[0].data, self.cache)
+
+    @cached_property
+    def _environment(self) -> dict[str, Any]:
+        cpu = torch.device("cpu")
+        return environment(device_name(cpu), 1, find_loss(self.specs[0].loss.name))
+
+    @cached_property
+    def _pools(self) -> list[ProcessPoolExecutor]:
+        context = multiprocessing.get_context("spawn")
+        weights = [source.weights for source in self.sources]
+        arguments = (self.specs, weights, self.data_root, self.cache)
+        return [
+            ProcessPoolExecutor(1, context, initializer=_begin, initargs=arguments)
+            for _ in range(self.workers)
+        ]
+
+
+class _Networks:
+    """In each process: the trainings, and what they said of the images seen so far."""
+
+    def __init__(
+        self, specs: Sequence[RunSpec], weights: Sequence[Path], root: Path | None, cache: Cache
+    ) -> None:
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+        self.dataset = open_dataset(specs[0].data, root)
+        self.split = evaluation_split(self.dataset, specs[0].data, cache)
+        stored = self.dataset.entries(specs[0].data.evaluate)
+        self.entries = {entry.id: entry for entry in stored}
+        self.predictors = [self._predictor(*pair) for pair in zip(specs, weights, strict=True)]
+        self.known: dict[tuple[int, int], np.ndarray] = {}
+        self.room = KEPT_BYTES
+
+    def counts(self, crf: CRFSpec, seed: int, image: int) -> Arrays:
+        pixels = self.entries[self.split.ids[image]].read().image  # as stored, not resized
+        labels = crf_of([crf])(pixels, self._probabilities(seed, image))[crf.steps]
+        prediction, truth = map(torch.from_numpy, (labels, self.split.labels[image]))
+        classes, objects = len(self.dataset.class_names), self.dataset.num_objects
+        found = image_counts(prediction, truth, classes, objects)
+        return tuple(getattr(found, field.name).numpy() for field in fields(found))
+
+    def _predictor(self, spec: RunSpec, weights: Path) -> Predictor:
+        model = build_model(spec.model, len(self.dataset.class_names), seed=0)
+        model.load_state_dict(load_file(weights))
+        cpu = torch.device("cpu")
+        return Predictor(model, loss_of(spec.loss), self.dataset, cpu, spec.evaluation)
+
+    def _probabilities(self, seed: int, image: int) -> Float32[np.ndarray, "c h w"]:
+        if (seed, image) in self.known:
+            return self.known[seed, image]
+        predictor, size = self.predictors[seed], self.split.labels[image].shape
+        scores = predictor.scores(self.split.images[image], size)
+        found = predictor.probabilities(scores).numpy()
+        if found.nbytes <= self.room:
+            self.room -= found.nbytes
+            self.known[seed, image] = found
+        return found
+
+
+_networks: _Networks
+"""Of this process, once it has begun."""
+
+
+def _begin(*arguments: Any) -> None:
+    global _networks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's to hear
+    _networks = _Networks(*arguments)
+
+
+def _counts(crf: CRFSpec, seed: int, image: int) -> Arrays:
+    return _networks.counts(crf, seed, image)

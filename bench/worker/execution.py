@@ -1,0 +1,170 @@
+"""Execute one training, or evaluations of one training, and leave their results."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from bench.data.cache import Cache
+from bench.data.registry import open_dataset, training_split
+from bench.errors import DataError, SpecError, StoppedError
+from bench.evaluation.scoring import Scoring
+from bench.files import write_whole
+from bench.loss_spec import loss_of
+from bench.models.deeplab import SegmentationModel, build_model
+from bench.models.pretrained import find_weights
+from bench.runs.environment import code_digests
+from bench.runs.heartbeat import Watch, say
+from bench.runs.rundir import RunDir
+from bench.seeding import torch_seed
+from bench.spec import RunSpec, digest
+from bench.training.batches import TrainingData
+from bench.training.checkpoint import Checkpoints
+from bench.training.distributed import lead
+from bench.training.trainer import Training, weights_digest
+
+
+class Execution:
+    """Runs that share their source training, on one device."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        specs: list[RunSpec],
+        *,
+        device: torch.device,
+        environment: dict[str, Any],
+        data_root: Path | None,
+    ) -> None:
+        self.watch = watch
+        self.run_dirs = watch.run_dirs
+        self.specs = specs
+        self.device = device
+        self.environment = environment
+        self.data_root = data_root
+        self.dataset = open_dataset(specs[0].data, data_root)
+        self.cache = Cache(self.run_dirs[0].root / "cache", say)
+        self.scoring = Scoring(watch, specs, self.dataset, self.cache, device, environment)
+        self.unwritten: list[dict[str, Any]] = []
+
+    def run(self) -> None:
+        """Do the work; raises StoppedError, DivergedError, SeglossError, or anything at all."""
+        if self.specs[0].trains:
+            self._train()
+        else:
+            self._evaluate()
+
+    def _train(self) -> None:
+        spec, directory = self.specs[0], self.run_dirs[0]
+        for line in self.dataset.about():
+            say(f"data: {line}")
+        split = training_split(self.dataset, spec.data, self.cache)
+        if len(split) < spec.recipe.batch_size:
+            raise DataError(
+                f"{', '.join(spec.data.train)}: {len(split)} training images do not fill a batch "
+                f"of {spec.recipe.batch_size}"
+            )
+        model = self._new_model(find_weights(directory.path, spec.model))
+        init = weights_digest(model)
+        with lead(self._gpus(), self._rank_command(), self.device) as ranks:
+            data = TrainingData(split, self.dataset, spec.recipe, spec.seed, ranks)
+            training = Training(model, loss_of(spec.loss), data, device=self.device)
+            environments = self._train_to_the_end(training)
+
+        self._write_records()
+        weights = {name: t.contiguous() for name, t in model.state_dict().items()}
+        write_whole(directory.weights, lambda path: save_file(weights, path))
+        progress = training.progress
+        digests = {"init": init, "order": progress.order, "augment": progress.augment}
+        digests |= {"train_data": split.digest, "weights": weights_digest(model)}
+        # A training that went on elsewhere has an environment of its own.
+        digests["env"] = environments[0] if len(environments) == 1 else digest(environments)
+        self.scoring.score(model, digests, progress.seconds)
+        self._checkpoints().remove()
+
+    def _train_to_the_end(self, training: Training) -> list[str]:
+        """Go on from the checkpoint; returns the digest of every environment it was trained in."""
+        checkpoints, environments = self._checkpoints(), [self.environment["digest"]]
+        if state := checkpoints.load(self.device):
+            training.restore(state)
+            environments = list(dict.fromkeys([*state["environments"], *environments]))
+            say(f"going on from step {training.progress.step}")
+        elif checkpoints.path.exists():
+            say("the checkpoint is torn or of other code: from the start")
+        steps = training.data.recipe.steps
+        for step in training.run(self._record):
+            self.watch.beat(step)
+            stopping = self.watch.asked_to_stop and step < steps
+            if stopping or checkpoints.due or step == steps:
+                self._save(checkpoints, training, environments)
+            if stopping:
+                raise StoppedError
+        return environments
+
+    def _gpus(self) -> int:
+        """How many GPUs train together: all that this process has; raises SpecError."""
+        recipe, count = self.specs[0].recipe, max(1, torch.cuda.device_count())
+        if recipe.batch_size % (count * recipe.accumulate):
+            raise SpecError(
+                f"recipe.batch_size = {recipe.batch_size} in {recipe.accumulate} parts cannot be "
+                f"shared by {count} GPUs"
+            )
+        return count
+
+    def _rank_command(self) -> list[str]:
+        command = [sys.executable, "-P", "-m", "bench.worker.rank", str(self.run_dirs[0].path)]
+        threads = max(1, torch.get_num_threads() // max(1, torch.cuda.device_count()))
+        command += ["--threads", str(threads)]
+        return command + (["--data-root", str(self.data_root)] if self.data_root else [])
+
+    def _checkpoints(self) -> Checkpoints:
+        mark = {"run_id": self.specs[0].run_id, **code_digests(self.environment)}
+        return Checkpoints(self.run_dirs[0].checkpoint, mark)
+
+    def _evaluate(self) -> None:
+        """Score the weights of the source, which is finished."""
+        spec = self.specs[0]
+        source = RunDir(self.run_dirs[0].path.parent / spec.source.run_id)
+        result = source.result()
+        if result is None:
+            raise DataError(f"{source.path}: the training this evaluation needs is not finished")
+        model = self._new_model()
+        model.load_state_dict(load_file(source.weights))
+        digests = {k: v for k, v in result["digests"].items() if k not in ("code", "env", "data")}
+        self.scoring.score(model, digests, result["cost"]["train_s"])
+
+    def _new_model(self, weights: Path | None = None) -> SegmentationModel:
+        # The loss has no say in it, so one seed gives every method the same weights.
+        spec = self.specs[0]
+        seed = torch_seed(spec.seed, "init")
+        classes = len(self.dataset.class_names)
+        return build_model(spec.model, classes, seed=seed, weights=weights)
+
+    def _record(self, record: dict[str, Any]) -> None:
+        say(
+            f"step {record['step']}: "
+            f"loss {record['train/loss']:.4f}, train mIoU {record['train/miou']:.3f}"
+        )
+        self.unwritten.append({"time": time.time(), **record})
+        try:
+            self._write_records()
+        except OSError as error:  # a full disk: the training may still come to its end
+            say(f"not recorded yet: {error}")
+
+    def _write_records(self) -> None:
+        while self.unwritten:
+            self.run_dirs[0].append_metrics(self.unwritten[0])
+            del self.unwritten[0]
+
+    def _save(self, checkpoints: Checkpoints, training: Training, environments: list[str]) -> None:
+        try:
+            # In this order: what is recorded before a checkpoint is not recorded again after it.
+            self._write_records()
+            checkpoints.save({**training.state(), "environments": environments})
+        except OSError as error:
+            say(f"no checkpoint: {error}")

@@ -1,0 +1,1 @@
+"""Intervals, scores and effects, from the runs of a study."""

@@ -1,0 +1,169 @@
+"""Two studies held against each other, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from bench.errors import SpecError
+from bench.manifest import Manifest, Row
+from bench.spec import Scalar
+from reports.frame import PER_STUDY, environments_differ, read_frame
+from reports.model import Cell, Column, Table, TableRow
+from reports.statistics.image_counts import read_images
+from reports.statistics.marks import with_holm
+from reports.statistics.scores import Scores, compare_rows, share_images
+from reports.statistics.stats import estimate
+from reports.wording import certainty, header, population, seeds
+
+MEASURED = ("data.name", "data.evaluate", "data.evaluate_images", "data.void")
+"""Where two studies differ in one of these, their scores are of different things."""
+NAMES = {"train_data": "training data", "data": "scored data", "env": "environment"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: what it was called, and its numbers."""
+
+    name: str
+    scores: Scores
+
+    @property
+    def manifest(self) -> Manifest:
+        """Its study as it was planned."""
+        return self.scores.manifest
+
+
+def read_side(name: str, uri: str, study: str, profile: str) -> Side:
+    """A study out of a store; raises StoreError where it is not there."""
+    record, frame = read_frame(uri, study, profile)
+    manifest = record.manifest
+    return Side(name, Scores(manifest, frame, read_images(uri, frame, manifest.metric)))
+
+
+def compare_studies(ours: Side, theirs: Side) -> Table:
+    """How far each row of ours lies above the same row of theirs, in the headline metric.
+
+    Rows are the same where their settings are. Raises SpecError where the two score different
+    things or share no row; whatever else differs is said in title and notes.
+    """
+    _refuse(ours, theirs)
+    pairs = list(_pairs(ours.manifest, theirs.manifest))
+    if not pairs:
+        raise SpecError(
+            f"{ours.name} and {theirs.name} share no row: no loss has the same settings in both"
+        )
+    metric = header(ours.manifest.metric)
+    columns = (
+        Column("ours", f"A: {metric}", "score"),
+        Column("theirs", f"B: {metric}", "score"),
+        Column("gain:miou", "A over B", "gain"),
+        Column("seeds", "n", "seeds"),
+    )
+    settings, conditions = differing_settings(ours, theirs), differing_conditions(ours, theirs)
+    unequal = settings or conditions
+    table = Table(
+        key="compare",
+        title=f"A = {ours.name}, B = {theirs.name}"
+        + (", made under different conditions" if unequal else ""),
+        scale=f"{ours.manifest.scale.rstrip('.')}; {seeds(len(ours.manifest.seeds))}.",
+        columns=columns,
+        rows=tuple(with_holm([_row(ours, theirs, *pair) for pair in pairs])),
+        seeds=min(len(side.manifest.seeds) for side in (ours, theirs)),
+    )
+    found = [f"A differs from B in {'; '.join([*settings, *conditions])}."] if unequal else []
+    found += _same_runs(pairs)
+    found.append(
+        "Gain: percentage points, paired by seed. "
+        + population(share_images([ours.scores, theirs.scores]))
+    )
+    found += certainty(table)
+    found += _alone(ours, theirs, [row.label for row, _ in pairs], [row.label for _, row in pairs])
+    found += [*ours.scores.images.notes, *theirs.scores.images.notes]
+    return replace(table, notes=tuple(found))
+
+
+def differing_settings(ours: Side, theirs: Side) -> list[str]:
+    """What is held equal within each but not between them: "recipe.steps 200 against 400"."""
+    a, b = ours.manifest.settings, theirs.manifest.settings
+    return [
+        f"{key} {a.get(key)} against {b.get(key)}"
+        for key in dict.fromkeys([*a, *b])
+        if a.get(key) != b.get(key)
+    ]
+
+
+def differing_conditions(ours: Side, theirs: Side) -> list[str]:
+    """Digests of code, data and environment that only one of them has, named where known."""
+    found = []
+    for name in PER_STUDY:
+        a, b = (_digests(side, name) for side in (ours, theirs))
+        if a and b and a != b:
+            what = name == "env" and environments_differ(_place(ours), _place(theirs))
+            text = what or f"{', '.join(sorted(a))} against {', '.join(sorted(b))}"
+            found.append(f"{NAMES.get(name, name)} {text}")
+    return found
+
+
+def _digests(side: Side, name: str) -> set[str]:
+    frame = side.scores.frame
+    column = f"digest/{name}"
+    return set(map(str, frame[column].dropna())) if column in frame else set()
+
+
+def _place(side: Side) -> str | None:
+    places = side.scores.frame["artifact_uri"].dropna()
+    return str(places.iloc[0]) if len(places) else None
+
+
+def _refuse(ours: Side, theirs: Side) -> None:
+    a, b = ours.manifest, theirs.manifest
+    facts = [("metric", a.metric, b.metric)]
+    facts += [(key, a.settings.get(key), b.settings.get(key)) for key in MEASURED]
+    different = [f"{key} {x} against {y}" for key, x, y in facts if x != y]
+    if different:
+        raise SpecError(
+            f"{ours.name} and {theirs.name} cannot be compared: their scores are of different "
+            f"things ({'; '.join(different)})"
+        )
+
+
+def _pairs(ours: Manifest, theirs: Manifest) -> Iterator[tuple[Row, Row]]:
+    others = {_settings(row): row for row in reversed(theirs.rows.values())}
+    for row in ours.rows.values():
+        if other := others.get(_settings(row)):
+            yield row, other
+
+
+def _settings(row: Row) -> frozenset[tuple[str, Scalar]]:
+    return frozenset(row.settings.items())
+
+
+def _row(ours: Side, theirs: Side, row: Row, other: Row) -> TableRow:
+    label = row.label if row.label == other.label else f"{row.label} / {other.label}"
+    sides = ((ours.scores, row.label), (theirs.scores, other.label))
+    cells = []
+    for scores, name in sides:
+        value = estimate(scores.of(name, "miou").values())
+        why = None if value else "no run of this row has finished"
+        cells.append(Cell(value=value, missing=value is None, reason=why, links=scores.links(name)))
+    found = compare_rows(*sides, "miou")
+    if found is None:
+        cells.append(Cell(missing=True, reason="no seed has finished in both"))
+    else:
+        cells.append(Cell(value=found.gain, comparison=found))
+    n = found.gain.n if found else 0
+    return TableRow(label, label, (*cells, Cell(text=str(n))), n)
+
+
+def _same_runs(pairs: list[tuple[Row, Row]]) -> list[str]:
+    same = [row.label for row, other in pairs if set(row.run_ids) & set(other.run_ids)]
+    return [f"The same runs stand on both sides: {', '.join(same)}."] if same else []
+
+
+def _alone(ours: Side, theirs: Side, mine: list[str], others: list[str]) -> list[str]:
+    found = []
+    for letter, side, shared in (("A", ours, mine), ("B", theirs, others)):
+        if alone := [label for label in side.manifest.rows if label not in shared]:
+            found.append(f"Only in {letter}: {', '.join(alone)}.")
+    return found

@@ -1,0 +1,155 @@
+"""Two tables that a study does not ask for: the effect of each setting, and of each measure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from bench.manifest import Row
+from bench.spec import Scalar
+from bench.store.pages import varying
+from reports.model import Cell, Column, Table, TableRow
+from reports.statistics.marks import with_holm
+from reports.statistics.scores import BY_IMAGE, Scores, mean_comparison
+from reports.tables import base_row, titled
+from reports.wording import certainty, header, population, seeds
+
+MEASURES = (
+    "miou",
+    BY_IMAGE,
+    "boundary_miou",
+    *(f"trimap_miou_{width}" for width in (1, 3, 5, 10, 20)),
+    "thin_miou",
+)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One value of a setting against another, in every pair of rows that differ in it alone."""
+
+    key: str
+    value: Scalar
+    reference: Scalar
+    pairs: tuple[tuple[str, str], ...]
+    """(label with the value, label with the reference)."""
+
+
+def effect_table(scores: Scores) -> Table | None:
+    """What each value of each setting brings, all else equal; None where nothing varies alone.
+
+    The mean over all pairs of rows that differ in that setting alone, paired by seed.
+    """
+    rows = list(scores.manifest.rows.values())
+    column = Column("gain:miou", f"effect on {header(scores.metric('miou'))}", "gain")
+    columns = (
+        Column("value", "value", "setting"),
+        Column("reference", "against", "setting"),
+        Column("pairs", "pairs of rows", "setting"),
+        column,
+    )
+    lines = [_line(scores, effect) for effect in effects(rows)]
+    if not lines:
+        return None
+    table = _table(scores, "effects", "Effect of each setting", columns, with_holm(lines))
+    what = (
+        "Mean over all pairs of rows that differ in this setting alone, paired by seed; "
+        f"percentage points. {population(scores.imaged)}"
+    )
+    return replace(table, notes=(what, *certainty(table)))
+
+
+def effects(rows: Sequence[Row]) -> Iterator[Effect]:
+    """Each setting's values against the one that most rows have, method by method."""
+    for method in dict.fromkeys(row.method for row in rows):
+        family = [row for row in rows if row.method == method]
+        for key in varying(family):
+            having = [row for row in family if key in row.settings]
+            counted = Counter(row.settings[key] for row in having)
+            reference = counted.most_common(1)[0][0]
+            for value in counted:
+                pairs = _pairs(having, key, value, reference)
+                if value != reference and pairs:
+                    yield Effect(key, value, reference, pairs)
+
+
+def _pairs(
+    rows: Sequence[Row], key: str, value: Scalar, reference: Scalar
+) -> tuple[tuple[str, str], ...]:
+    others = {_rest(row, key): row.label for row in rows if row.settings[key] == reference}
+    found = [(row.label, others.get(_rest(row, key))) for row in rows if row.settings[key] == value]
+    return tuple((label, other) for label, other in found if other is not None)
+
+
+def _rest(row: Row, key: str) -> frozenset[tuple[str, Scalar]]:
+    return frozenset((k, v) for k, v in row.settings.items() if k != key)
+
+
+def _line(scores: Scores, effect: Effect) -> TableRow:
+    found = mean_comparison(scores, effect.pairs)
+    name = effect.key.removeprefix("loss.")
+    texts = (str(effect.value), str(effect.reference), str(len(effect.pairs)))
+    links = tuple(link for pair in effect.pairs for label in pair for link in scores.links(label))
+    cell = (
+        Cell(missing=True, reason="no seed has both runs of a pair")
+        if found is None
+        else Cell(value=found.gain, comparison=found, links=links)
+    )
+    label = f"{name} {effect.value} against {effect.reference}"
+    return TableRow(label, name, (*(Cell(text=text) for text in texts), cell))
+
+
+def measure_table(scores: Scores) -> Table | None:
+    """The gain over the base row by each measure that runs have; None with no second measure.
+
+    The data set's mIoU, the mean of the images' own, near borders, and of thin classes.
+    """
+    wanted = scores.manifest.tables[0]
+    rows = list({row.label: row for row in wanted.rows}.values())
+    base = base_row(rows)
+    known = [key for key in MEASURES if any(_known(scores, row.label, key) for row in rows)]
+    if len(known) < 2 or len(rows) < 2:
+        return None
+    columns = tuple(Column(f"gain:{key}", header(scores.metric(key)), "gain") for key in known)
+    lines = []
+    for row in rows:
+        if row.label == base.label:
+            continue
+        cells = tuple(_gain(scores, row.label, base.label, key) for key in known)
+        lines.append(TableRow(row.label, row.label, cells, len(scores.runs(row.label))))
+    title = f"Gain over {base.label} by measure"
+    table = _table(scores, "measures", title, columns, with_holm(lines))
+    notes = [f"Percentage points, paired by seed. {population(scores.imaged)}"]
+    if scores.imaged and known[2:]:
+        notes.append("Near borders and of thin classes: of other seeds on these images.")
+    if BY_IMAGE in known:
+        notes.append(
+            f"{header(BY_IMAGE)}: mean over images of each image's own mIoU, of the classes that "
+            "it shows; there a small object counts as much as a large one."
+        )
+    return replace(table, notes=(*notes, *certainty(table)))
+
+
+def _known(scores: Scores, label: str, key: str) -> bool:
+    return any(not math.isnan(value) for value in scores.of(label, key).values())
+
+
+def _gain(scores: Scores, label: str, base: str, key: str) -> Cell:
+    found = scores.compare(label, base, key)
+    if found is None:
+        return Cell(missing=True, reason=f"no seed has {key} of both rows")
+    return Cell(value=found.gain, comparison=found, links=scores.links(label))
+
+
+def _table(
+    scores: Scores,
+    key: str,
+    title: str,
+    columns: tuple[Column, ...],
+    rows: Sequence[TableRow],
+) -> Table:
+    manifest = scores.manifest
+    scale = f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}."
+    whole = titled(title, manifest)
+    return Table(key, whole, scale, columns, tuple(rows), len(manifest.seeds))

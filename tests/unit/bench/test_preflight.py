@@ -1,0 +1,180 @@
+"""Checks that need no training, and the state of the installation."""
+
+import builtins
+import importlib
+import sys
+
+import pytest
+
+import losses
+from bench import preflight as build
+from bench.errors import InstallError, SpecError
+from bench.preflight import check_installation, check_profile, check_run
+from bench.profile import TuningSplit, load_profile
+from bench.runs.environment import code_digest, environment
+from bench.spec import CRFSpec, DataSpec, LossSpec, RunSpec
+from losses import CrossEntropyLoss, SegmentationLoss
+
+PROFILE = load_profile("scenes-demo")
+SPEC = RunSpec(
+    data=PROFILE.data, model=PROFILE.model, recipe=PROFILE.recipe, loss=LossSpec(name="ce")
+)
+
+
+def changed(group, **values):
+    record = getattr(SPEC, group).model_copy(update=values)
+    return SPEC.model_copy(update={group: record})
+
+
+PAPER = ["camvid-paper", "camvid-paper-v3plus", "voc-paper", "voc-paper-v3plus"]
+
+
+@pytest.mark.parametrize("name", ["scenes-demo", "camvid-smoke", "camvid-cpu", *PAPER])
+def test_shipped_profiles_pass_every_check(name):
+    """Also on their tuning splits."""
+    profile = load_profile(name)
+    check_profile(profile)
+    for held in (profile, profile.for_tuning()) if profile.tuning else (profile,):
+        spec = SPEC.model_copy(
+            update={"data": held.data, "model": held.model, "recipe": held.recipe}
+        )
+        check_run(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (changed("data", name="citiscapes"), r"unknown data set 'citiscapes'"),
+        (changed("data", evaluate="tset"), r"data.evaluate: unknown split 'tset'; did you mean"),
+        (changed("model", backbone="resnet50t"), r"no ImageNet weights for 'resnet50t'"),
+        (
+            changed("model", backbone="vit_tiny_patch16_224", pretrained=False),
+            r"vit_tiny_patch16_224' gives no feature maps of stride 4 to 16",
+        ),
+        (changed("data", train_images=3), r"train_images = 3 does not fill a batch of 4"),
+        (changed("recipe", warmup_steps=200), r"warmup_steps = 200 must be below recipe.steps = 2"),
+        (changed("recipe", scale=(2.0, 1.0)), r"recipe.scale: 2.0 is above 1.0"),
+        (
+            changed("recipe", scale=(0.5, 2.0), scale_step=0.4),
+            r"recipe.scale_step = 0.4 does not lead from 0.5 to 2.0",
+        ),
+        (changed("recipe", accumulate=3), r"accumulate = 3 must divide recipe.batch_size = 4"),
+        (changed("recipe", accumulate=4), r"into parts of at least 2: batch norm needs two"),
+        (changed("recipe", warmup_start_lr=0.2), r"warmup_start_lr = 0.2 is above recipe.lr = 0.1"),
+    ],
+)
+def test_what_cannot_run_is_refused(spec, message):
+    """Before anything is started."""
+    with pytest.raises(SpecError, match=message):
+        check_run(spec)
+
+
+def test_a_crf_without_pydensecrf_is_refused_with_the_install_line(monkeypatch):
+    """At plan time, not after the training it needs."""
+    spec = SPEC.model_copy(update={"crf": CRFSpec(steps=5)})
+    check_run(spec)
+    monkeypatch.setattr(build, "crf_available", lambda: False)
+    with pytest.raises(InstallError, match=r"pip install 'segloss-bench\[crf\]'.*C\+\+ compiler"):
+        check_run(spec)
+    check_run(SPEC)
+
+
+def test_torch_and_torchvision_that_do_not_fit_are_recognised(monkeypatch):
+    """The one broken state that a package index can produce."""
+    check_installation()
+    ordinary = builtins.__import__
+
+    def broken(name, *arguments, **keywords):
+        if name == "torchvision":
+            raise RuntimeError("operator torchvision::nms does not exist")
+        return ordinary(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    with pytest.raises(InstallError, match=r"do not fit together.*\n?.*pip install --force"):
+        check_installation()
+
+
+def test_the_environment_names_what_can_move_a_number():
+    """Versions, device and threads; the digest leaves out the host."""
+    here, there = (environment("cpu", threads, CrossEntropyLoss) for threads in (1, 2))
+    assert here["packages"]["torch"]
+    assert here["digest"] != there["digest"]
+    assert here["code"] == there["code"]
+
+
+def test_a_plug_in_loss_has_a_digest_of_its_own(tmp_path, monkeypatch):
+    """Two versions of it are told apart, and what is ours stays the same beside it."""
+    path = tmp_path / "plugin_loss.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for scale in (1, 2):
+        path.write_text(f"class Loss:\n    scale = {scale}\n")
+        sys.modules.pop("plugin_loss", None)
+        found.append(environment("cpu", 1, importlib.import_module("plugin_loss").Loss))
+    assert found[0]["plugin"] != found[1]["plugin"]
+    ours = environment("cpu", 1, CrossEntropyLoss)
+    assert ours["plugin"] is None
+    assert {ours["code"], found[0]["code"], found[1]["code"]} == {code_digest()}
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ("return logits.mean()", r"terms\(\) must return a dict of tensors by name, got Tensor"),
+        (
+            "return {'miou': logits.mean()}",
+            "calls a term 'miou', which is a curve of every training",
+        ),
+        ("return {'own': logits.men()}", r"AttributeError: .*has no attribute 'men'"),
+    ],
+)
+def test_a_loss_of_ones_own_is_tried_before_the_night(monkeypatch, terms, message):
+    """On one blank crop; its mistake is one line and no traceback."""
+    names = {"SegmentationLoss": SegmentationLoss}
+    body = f"def terms(self, logits, target, *, progress=0.0):\n        {terms}"
+    exec(f"class Own(SegmentationLoss):\n    {body}", names)
+    monkeypatch.setattr(losses, "LOSSES", {**losses.LOSSES, "own": names["Own"]})
+    build._TRIED.clear()
+    with pytest.raises(SpecError, match=message):
+        check_run(SPEC.model_copy(update={"loss": LossSpec(name="own")}))
+
+
+def test_of_losses_that_differ_in_a_weight_one_is_tried(monkeypatch):
+    """Not so where the weight is 0 or 1, or another option differs: other terms may be taken."""
+    monkeypatch.setattr(build, "_TRIED", {})
+    settings = [{"lambda_": 0.2}, {"lambda_": 0.3}, {"lambda_": 0.3}]
+    for options in (*settings, {"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}):
+        check_run(SPEC.model_copy(update={"loss": LossSpec(name="rmi", options=options)}))
+    assert list(build._TRIED.values()) == [None] * 3
+    small = changed("recipe", crop_size=(16, 16)).model_copy(
+        update={"loss": LossSpec(name="rmi", options={"lambda_": 0.2, "region_size": 9})}
+    )
+    for _ in range(2):
+        with pytest.raises(SpecError, match=r"loss 'rmi' on crops of 16 x 16: "):
+            check_run(small)
+
+
+def test_a_headline_metric_that_the_data_set_does_not_have_is_refused():
+    """Not found in the morning as an empty table."""
+    check_profile(PROFILE)
+    with pytest.raises(SpecError, match=r"unknown metric 'miou_12'; did you mean 'miou'"):
+        check_profile(PROFILE.model_copy(update={"metric": "miou_12"}))
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluate", "message"),
+    [
+        (("aug",), "trainval", r"tuning: 'trainval' shares images with 'val', which the tables"),
+        (("trainval",), "aug", r"tuning: 'trainval' shares images with 'val', which the tables"),
+        (("trainaug",), "train", r"data\.evaluate = 'train' shares images with trainaug"),
+    ],
+)
+def test_tuning_on_images_of_the_tables_is_refused(train, evaluate, message):
+    """VOC's splits overlap, whatever their names."""
+    data = DataSpec(name="voc", train=("trainaug",), evaluate="val")
+    voc = PROFILE.model_copy(update={"data": data, "metric": "miou_21"})
+    sound = TuningSplit(train=("aug",), evaluate="train")
+    check_profile(voc.model_copy(update={"tuning": sound}))
+    leaking = TuningSplit(train=train, evaluate=evaluate)
+    with pytest.raises(SpecError, match=message):
+        check_profile(voc.model_copy(update={"tuning": leaking}))

@@ -1,0 +1,118 @@
+"""Runs by name, and the ends of their logs."""
+
+import pytest
+from made_up import MadeUp
+
+from bench.cli.logs import log_of, print_log, tail
+from bench.errors import SpecError
+from bench.manifest import remember
+from bench.runs.lease import own_lease
+from studies.run_names import find_run, named_runs
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    return MadeUp(tmp_path / "root")
+
+
+def test_a_run_is_found_by_id_start_of_it_or_row(made_up):
+    """Case does not count; one of several seeds has to be named."""
+    runs = named_runs(made_up.root)
+    rmi = made_up.id_of("RMI", 1)
+    assert find_run(runs, rmi).run_id == rmi
+    assert find_run(runs, rmi[:9]).run_id == rmi
+    assert find_run(runs, "RMI", 1).run_id == find_run(runs, "rmi", 1).run_id == rmi
+    assert str(find_run(runs, rmi)) == "RMI, seed 1"
+
+
+def test_a_run_that_rows_share_is_found_by_each_of_them(made_up):
+    """Whichever study comes first."""
+    again = made_up.plan.manifest.model_copy(
+        update={"study": "another", "tables": (relabelled(made_up.plan.manifest.tables[0]),)}
+    )
+    remember(made_up.root, again)
+    runs = named_runs(made_up.root)
+    assert find_run(runs, "RMI", 1) == find_run(runs, "RMI again", 1)
+
+
+def relabelled(table):
+    rows = [row.model_copy(update={"label": f"{row.label} again"}) for row in table.rows]
+    return table.model_copy(update={"rows": tuple(rows)})
+
+
+@pytest.mark.parametrize(
+    ("text", "seed", "words"),
+    [
+        ("RMI", None, "'RMI' names 2 runs: RMI, seed 0 .*Give --seed"),
+        ("RMI", 7, "RMI has no seed 7; it has 0, 1"),
+        ("bcee", None, "did you mean 'BCE'"),
+        ("Afinity", None, "did you mean 'Affinity'"),
+        ("../../etc", None, "unknown run '../../etc'; rows are CE, BCE"),
+        ("", None, "unknown run ''"),
+        ("\x00[red]{}%s", 3, "unknown run"),
+    ],
+)
+def test_what_names_no_run_or_several_is_refused_in_a_line(made_up, text, seed, words):
+    """With the way out."""
+    with pytest.raises(SpecError, match=words) as error:
+        find_run(named_runs(made_up.root), text, seed)
+    assert "\n" not in str(error.value)
+
+
+def test_a_training_of_no_row_has_a_name_too(made_up):
+    """That of its loss."""
+    named = named_runs(made_up.root)
+    (made_up.root / "studies" / "losses-scenes-demo.json").rename(made_up.root / "kept")
+    rows = made_up.plan.manifest.tables[0].rows
+    tables = (made_up.plan.manifest.tables[0].model_copy(update={"rows": rows[1:]}),)
+    remember(made_up.root, made_up.plan.manifest.model_copy(update={"tables": tables}))
+    assert rows[0].label == "CE"
+    found = named_runs(made_up.root)
+    assert found.keys() == named.keys()
+    assert str(found[made_up.id_of("CE")]) == "ce, seed 0"
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 10, 200_000])
+@pytest.mark.parametrize("lines", [0, 1, 5, 10**6])
+def test_the_tail_is_the_last_lines(tmp_path, size, lines):
+    """However long the file is."""
+    path = tmp_path / "log.txt"
+    text = [f"line {i} é\n".encode() for i in range(size)] + [b"\xff torn"]
+    path.write_bytes(b"".join(text))
+    assert tail(path, lines) == (b"".join(text[max(0, len(text) - lines) :]), path.stat().st_size)
+
+
+def test_the_log_of_a_pass_is_in_its_first_run(made_up):
+    """All step counts of a CRF share it; other seeds do not."""
+    log = made_up.dir_of("CE & CRF-1").log
+    log.write_text("pass\n")
+    assert log_of(made_up.root, made_up.id_of("CE & CRF-10")) == log
+    assert log_of(made_up.root, made_up.id_of("CE & CRF-10", 1)) is None
+    assert log_of(made_up.root, made_up.id_of("CE")) is None
+
+
+def test_a_run_that_was_not_started_says_so(made_up, capfd):
+    """Also where one would follow it and nobody is there to start it."""
+    run = find_run(named_runs(made_up.root), "RMI", 0)
+    print_log(made_up.root, run, lines=5, follow=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "has no log yet: it is queued" in err
+
+
+def test_following_ends_with_the_run_and_misses_nothing(made_up, capfd, monkeypatch):
+    """Its last words came after it was last seen running."""
+    log = made_up.dir_of("RMI").log
+    log.write_text("one\ntwo\n")
+    made_up.set("RMI", status="running", lease=own_lease())
+
+    def end(_):
+        log.write_text("one\ntwo\nthree\n")
+        made_up.set("RMI", status="finished")
+
+    monkeypatch.setattr("bench.cli.logs.time.sleep", end)
+    run = find_run(named_runs(made_up.root), "RMI", 0)
+    print_log(made_up.root, run, lines=1, follow=True)
+    out, err = capfd.readouterr()
+    assert out == "two\nthree\n"
+    assert str(log) in err

@@ -1,0 +1,160 @@
+"""The live view, on made-up runs."""
+
+import os
+import re
+
+import pytest
+from made_up import MadeUp
+from rich.console import Console
+
+from bench.cli import watch_view
+from bench.cli.watch_view import lines, picture
+from bench.errors import RootError
+from bench.runs.lease import own_lease
+from studies import watching as watched
+from studies.estimates import Eta, clock, works
+from studies.ledger import lock_root
+from studies.watching import Watched
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    return MadeUp(tmp_path / "root")
+
+
+def drawn(made_up, monkeypatch, *, height=40, encoding="utf-8"):
+    console = Console(width=160, height=height, force_terminal=True, color_system=None)
+    monkeypatch.setattr(watch_view, "console", console)
+    monkeypatch.setattr(Console, "encoding", encoding)
+    seen = Watched(made_up.root)
+    with console.capture() as captured:
+        console.print(picture(seen, Eta(made_up.root)))
+    return captured.get()
+
+
+def test_the_picture_has_grid_places_progress_and_reasons(made_up, monkeypatch):
+    """Readable without colours."""
+    lease = own_lease().model_copy(update={"gpu": "3"})
+    made_up.set("CE", status="finished")
+    made_up.set("RMI", status="running", step=50, steps=200, lease=lease)
+    made_up.set("BCE", 1, status="failed", failure="oom", reason="no memory", step=3, steps=200)
+    made_up.set("Affinity", status="diverged", reason="loss is nan")
+    with lock_root(made_up.root):
+        text = drawn(made_up, monkeypatch)
+    assert f"process {os.getpid()} on {lease.host}, 1 running, about" in text
+    assert "losses on scenes-demo, 2 seeds: 1 finished, 1 diverged, 1 running, 10" in text
+    for row, cells in (("CE ", "●·"), ("BCE", "·✗"), ("Affinity", "∞·"), ("RMI", "▶·")):
+        assert re.search(rf"^  {row} +{cells}", text, re.MULTILINE), row
+    assert re.search(rf"RMI, seed 0 +\w+ +{lease.host}, process \d+, GPU 3 +50/200 \(25%\)", text)
+    assert "failed      BCE, seed 1 [" in text
+    assert "at step 3/200: oom: no memory" in text
+    assert "loss is nan" in text
+
+
+def test_a_console_without_shapes_gets_letters(made_up, monkeypatch):
+    """Every status has one of its own."""
+    made_up.set("RMI", status="failed", reason="why")
+    text = drawn(made_up, monkeypatch, encoding="ascii")
+    assert re.search(r"^  RMI +X\.", text, re.MULTILINE)
+    assert text.isascii()
+    assert len({letter for _, letter, _ in watch_view.SYMBOLS.values()}) == 6
+
+
+def test_rows_that_do_not_fit_are_counted_and_those_at_work_stay(made_up, monkeypatch):
+    """In the study's order."""
+    made_up.set("RMI", status="running", lease=own_lease())
+    text = drawn(made_up, monkeypatch, height=14)
+    assert "no night runs here; workers of an earlier one still run" in text
+    assert re.search(r"^  RMI +▶·", text, re.MULTILINE)
+    assert "and 3 more rows: 6 queued" in text
+
+
+def test_only_what_may_have_changed_is_read_again(made_up, monkeypatch):
+    """A finished run never, a queued one when it was written, a running one always."""
+    made_up.set("CE", status="finished")
+    made_up.set("RMI", status="running", lease=own_lease())
+    seen = Watched(made_up.root)
+    read = []
+    original = watched.current_state
+    monkeypatch.setattr(watched, "current_state", lambda d: read.append(d.run_id) or original(d))
+    assert seen.refresh() == []
+    assert read == [made_up.id_of("RMI")]
+    made_up.set("BCE", status="failed", reason="why")
+    made_up.set("RMI", status="finished")
+    changes = {str(c.run): c.state.status for c in seen.refresh()}
+    assert changes == {"BCE, seed 0": "failed", "RMI, seed 0": "finished"}
+    read.clear()
+    assert seen.refresh() == []
+    assert read == []
+
+
+def test_lines_are_events_and_end_when_nothing_runs(made_up, monkeypatch):
+    """One each, with where or why."""
+    made_up.set("RMI", status="running", lease=own_lease())
+    steps = iter([
+        lambda: made_up.set("RMI", status="finished", lease=None),
+        lambda: made_up.set("BCE", status="running", lease=own_lease()),
+        lambda: made_up.set("BCE", status="failed", failure="oom", reason="no memory"),
+    ])  # fmt: skip
+    alive = iter([True] * 5)
+    monkeypatch.setattr(watched, "holder", lambda _: next(alive, None))
+    monkeypatch.setattr(watch_view.time, "sleep", lambda _: next(steps, lambda: None)())
+    said = [re.sub(r"\[\w+\]", "[]", line) for line in lines(Watched(made_up.root), 1.0)]
+    assert said[0] == "losses on scenes-demo: 1 running, 13 queued"
+    assert re.fullmatch(
+        r"[\d:]+  running     RMI, seed 0 \[\] on .*, process \d+  \(0/14\)", said[1]
+    )
+    assert re.fullmatch(r"[\d:]+  finished    RMI, seed 0 \[\]  \(1/14\)", said[2])
+    assert "running     BCE, seed 0 [] on" in said[3]
+    assert said[4].endswith("failed      BCE, seed 0 []: oom: no memory  (1/14)")
+    assert said[-1] == "losses on scenes-demo: 1 finished, 12 queued, 1 failed"
+    assert len(said) == 7
+
+
+def test_a_root_without_study_or_night_is_refused_and_a_beginning_one_is_not(tmp_path):
+    """The canaries come before the manifests."""
+    with pytest.raises(RootError, match="no study was run here"):
+        Watched(tmp_path)
+    with lock_root(tmp_path):
+        assert not Watched(tmp_path).is_over
+
+
+def test_what_is_left_follows_from_results_and_progress(made_up):
+    """7 trainings of 65 s and the rest of one, 2 passes of an evaluation, on one worker."""
+    eta = Eta(made_up.root)
+    eta.jobs = works([made_up.plan.manifest])
+    assert len(eta.jobs) == 10
+    assert eta.left(Watched(made_up.root).states) is None
+    made_up.set("CE", status="finished")
+    made_up.set("RMI", status="running", step=50, steps=200, lease=own_lease())
+    left = eta.left(Watched(made_up.root).states)
+    assert left is not None
+    assert left.unknown == 2
+    assert left.seconds == pytest.approx(70 * (6 + 0.75))
+    for steps in (1, 5, 10):
+        made_up.set(f"CE & CRF-{steps}", status="finished")
+    left = eta.left(Watched(made_up.root).states)
+    assert left is not None
+    assert left.unknown == 0
+    assert left.seconds == pytest.approx(70 * (6 + 0.75) + 10)
+
+
+def test_without_a_result_the_pace_of_what_runs_tells(made_up):
+    """50 steps in 10 seconds make 200 in 40."""
+    eta = Eta(made_up.root)
+    eta.jobs = works([made_up.plan.manifest])
+    first = made_up.set("RMI", status="running", step=50, steps=200, lease=own_lease())
+    found = Watched(made_up.root).states
+    assert eta.left(found) is None
+    later = first.model_copy(update={"step": 100, "updated": first.updated + 10})
+    left = eta.left(found | {made_up.id_of("RMI"): later})
+    assert left is not None
+    assert left.seconds == pytest.approx(45 * 7.5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(3, "3 s, until"), (600, "10 min, until"), (3900, "1 h 05 min, until")]
+)
+def test_spans_in_words(seconds, words):
+    """Seconds only where there are no minutes."""
+    assert clock(seconds).startswith(words)

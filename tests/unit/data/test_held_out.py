@@ -1,0 +1,123 @@
+"""The tuning split: whole sequences, and never the split of the tables."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from bench.data.dataset import Entry, Sample, SegmentationDataset
+from bench.data.held_out import Divided
+from bench.data.registry import evaluation_split, open_dataset, training_split
+from bench.errors import SpecError
+from bench.profile import Profile, load_profile
+from bench.spec import DataSpec, parse
+
+SCENES = DataSpec(name="scenes", evaluate="held-out", held_out_share=0.2)
+
+
+def test_a_share_of_images_that_stand_alone_is_held_out():
+    """Evenly spaced; with what is left, all of them."""
+    dataset = open_dataset(SCENES, None)
+    held, kept = ({entry.id for entry in dataset.entries(split)} for split in ("held-out", "train"))
+    assert len(held) == 80
+    assert not held & kept
+    whole = open_dataset(DataSpec(name="scenes"), None)
+    assert held | kept == {entry.id for entry in whole.entries("train")}
+    assert [e.id for e in dataset.entries("test")] == [e.id for e in whole.entries("test")]
+
+
+def test_limits_thin_out_what_is_left():
+    """As of any split; and the scores are the data set's."""
+    spec = SCENES.model_copy(update={"train_images": 9, "evaluate_images": 4})
+    dataset = open_dataset(spec, None)
+    trained, scored = training_split(dataset, spec), evaluation_split(dataset, spec)
+    assert (len(trained), len(scored)) == (9, 4)
+    assert not set(trained.ids) & set(scored.ids)
+    assert dataset.scores(np.eye(9, dtype=np.int64))["miou"] == 1.0
+
+
+def test_it_speaks_for_the_whole():
+    """Of all that a data set may say for itself nothing falls back on the base's answer."""
+    own = {"load", "check"}  # by way of entries
+    said = {n for n, v in vars(SegmentationDataset).items() if callable(v) or type(v) is property}
+    assert {name for name in said if not name.startswith("_")} - own <= vars(Divided).keys()
+
+
+@pytest.fixture
+def drives(monkeypatch):
+    """CamVid's names with no files behind them."""
+    names = {
+        "train": ["0001TP_006690", "0001TP_006720", "0006R0_f00930", "0016E5_00390"],
+        "val": ["0016E5_07959", "0016E5_07961"],
+    }
+
+    def entries(self, split):
+        blank = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+        return [Entry(name, partial(Sample, name, *blank)) for name in names[split]]
+
+    monkeypatch.setattr("bench.data.camvid.dataset.CamVid.entries", entries)
+
+
+def camvid(**changes):
+    train = ("train", "val")
+    return DataSpec(name="camvid", train=train, evaluate="held-out", **changes)
+
+
+def test_a_sequence_is_held_out_whole(drives):
+    """Also out of the other splits that hold frames of it."""
+    dataset = open_dataset(camvid(held_out=("0016E5",)), None)
+    ids = {split: [e.id for e in dataset.entries(split)] for split in ("train", "val", "held-out")}
+    assert ids["held-out"] == ["0016E5_00390", "0016E5_07959", "0016E5_07961"]
+    assert ids["train"] == ["0001TP_006690", "0001TP_006720", "0006R0_f00930"]
+    assert ids["val"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"held_out": ("0006RO",)}, "unknown sequence '0006RO'; did you mean '0006R0'"),
+        ({"held_out_share": 0.2}, "camvid's images come in sequences.*hold out whole ones"),
+        ({"held_out": ("0001TP", "0006R0", "0016E5")}, "holds out every training image"),
+    ],
+)
+def test_what_would_leak_or_is_not_there_is_refused(drives, changes, message):
+    """In one line."""
+    dataset = open_dataset(camvid(**changes), None)
+    with pytest.raises(SpecError, match=message):
+        dataset.entries("held-out")
+
+
+def profile_with(tuning):
+    raw = load_profile("scenes-demo").model_dump(mode="json", exclude_defaults=True)
+    return parse(Profile, {**raw, "tuning": tuning}, where="p.toml")
+
+
+@pytest.mark.parametrize(
+    ("tuning", "message"),
+    [
+        ({"train": ["train"], "evaluate": "test"}, "'test', the split that the tables are scored"),
+        ({"train": ["train", "test"], "evaluate": "val"}, "'test', the split that the tables are"),
+        ({"train": ["test"], "share": 0.2}, "'test', the split that the tables are scored on"),
+        ({"train": ["train"], "evaluate": "train"}, "tuning.evaluate = 'train' is trained on"),
+        ({"train": ["train"]}, "needs one of evaluate, sequences or share"),
+        ({"sequences": ["a"], "share": 0.2}, "needs one of evaluate, sequences or share"),
+        (None, r"no \[tuning\] section"),
+    ],
+)
+def test_the_split_of_the_tables_is_never_tuned_on(tuning, message):
+    """Neither scored nor trained on."""
+    with pytest.raises(SpecError, match=message):
+        profile_with(tuning).for_tuning()
+
+
+def test_camvid_is_tuned_on_a_drive_of_its_own():
+    """And its title says so."""
+    profile = load_profile("camvid-cpu").for_tuning()
+    assert profile.data.held_out == ("0006R0",)
+    assert profile.data.train == ("train", "val")
+    assert profile.title.endswith("(trained on train + val but 0006R0, scored on 0006R0)")
+
+
+def test_ids_of_runs_without_a_held_out_part_stay():
+    """The new fields count only where they are used."""
+    assert DataSpec(name="camvid").model_dump(exclude_defaults=True) == {"name": "camvid"}

@@ -1,0 +1,150 @@
+"""What a DataSpec asks for is what a split holds."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from whole_split import check, load
+
+from bench.data.registry import DATASETS, evaluation_split, look_at, open_dataset, training_split
+from bench.errors import SpecError
+from bench.iou import class_iou, mean_known, pixel_accuracy
+from bench.spec import DataSpec
+
+
+def write_camvid(root, counts, size=(12, 16)):
+    rng = np.random.default_rng(0)
+    for split, count in counts.items():
+        (root / split).mkdir()
+        (root / f"{split}annot").mkdir()
+        for index in range(count):
+            image = rng.integers(0, 256, (*size, 3), np.uint8)
+            label = rng.integers(0, 12, size, np.uint8)
+            Image.fromarray(image).save(root / split / f"{split}{index}.png")
+            Image.fromarray(label).save(root / f"{split}annot" / f"{split}{index}.png")
+    return root
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    return write_camvid(tmp_path, {"train": 7, "val": 3, "test": 5})
+
+
+def test_training_joins_splits_in_order(camvid):
+    spec = DataSpec(name="camvid", train=("val", "train"))
+    split = training_split(open_dataset(spec, camvid), spec)
+    assert split.ids == ("val0", "val1", "val2", *(f"train{index}" for index in range(7)))
+    assert len(split) == len(split.images) == len(split.labels) == 10
+
+
+@pytest.mark.parametrize(
+    ("limit", "ids"),
+    [(1, ["train3"]), (2, ["train1", "train5"]), (7, None), (100, None)],
+)
+def test_a_limit_picks_evenly(camvid, limit, ids):
+    spec = DataSpec(name="camvid", train_images=limit, evaluate_images=limit)
+    dataset = open_dataset(spec, camvid)
+    ids = ids or [f"train{index}" for index in range(7)]
+    assert list(training_split(dataset, spec).ids) == ids
+    assert len(evaluation_split(dataset, spec)) == min(limit, 5)
+
+
+def test_image_size_leaves_evaluation_labels_alone(camvid):
+    spec = DataSpec(name="camvid", image_size=(6, 8))
+    dataset = open_dataset(spec, camvid)
+    training, evaluation = training_split(dataset, spec), evaluation_split(dataset, spec)
+    assert training.images[0].shape == evaluation.images[0].shape == (6, 8, 3)
+    assert training.labels[0].shape == (6, 8)
+    assert evaluation.labels[0].shape == (12, 16)
+    stored = load(dataset, "test")
+    assert all(map(np.array_equal, evaluation.labels, stored.labels))
+    # Halving by an antialiased filter keeps the mean; dropping pixels of noise would not.
+    assert evaluation.images[0].mean() == pytest.approx(stored.images[0].mean(), abs=3)
+
+
+def test_digest_is_of_the_stored_pixels(camvid):
+    small, full = DataSpec(name="camvid", image_size=(6, 8)), DataSpec(name="camvid")
+    dataset = open_dataset(full, camvid)
+    digest = evaluation_split(dataset, full).digest
+    assert evaluation_split(dataset, small).digest == digest
+    assert load(dataset, "test").digest == digest
+    assert check(dataset, ["test"])["test"].digest == digest
+    fewer = DataSpec(name="camvid", evaluate_images=4)
+    assert evaluation_split(dataset, fewer).digest != digest
+
+
+def test_digest_sees_one_pixel_and_one_name(camvid):
+    spec = DataSpec(name="camvid")
+    dataset = open_dataset(spec, camvid)
+    before = load(dataset, "test").digest
+    path = camvid / "testannot" / "test2.png"
+    label = np.array(Image.open(path))
+    label[3, 4] = (label[3, 4] + 1) % 11
+    Image.fromarray(label).save(path)
+    after = load(dataset, "test").digest
+    for folder in ("test", "testannot"):
+        (camvid / folder / "test4.png").rename(camvid / folder / "test5.png")
+    assert len({before, after, load(dataset, "test").digest}) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "camvidd"}, r"data\.name: unknown data set 'camvidd'; did you mean 'camvid'"),
+        ({"train": ("trian",)}, r"data\.train: unknown split 'trian'; did you mean 'train'"),
+        ({"evaluate": "holdout"}, r"data\.evaluate: unknown split 'holdout'; known: test, train"),
+        ({"train": ("train", "train")}, r"data\.train holds images twice: train, train"),
+    ],
+)
+def test_open_refuses(fields, message):
+    with pytest.raises(SpecError, match=message):
+        open_dataset(DataSpec(**{"name": "camvid", **fields}), None)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_names_and_colours_fit_and_cost_no_file(name):
+    dataset = look_at(name, None)
+    count = len(dataset.class_names)
+    assert dataset.name == name
+    assert len(set(dataset.class_names)) == count
+    assert dataset.palette.shape == (count, 3)
+    assert dataset.palette.dtype == np.uint8
+    assert len({tuple(colour) for colour in dataset.palette.tolist()}) == count
+    assert dataset.thin_classes
+    assert set(dataset.thin_classes) < set(dataset.class_names)
+    matrix = np.random.default_rng(0).integers(0, 50, (count, count))
+    scores = dataset.scores(matrix)
+    assert tuple(scores) == dataset.metric_names
+    assert all(0 <= value <= 1 for value in scores.values())
+
+
+def test_iou_by_sets():
+    rng = np.random.default_rng(1)
+    truth, prediction = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
+    matrix = np.zeros((4, 4), np.int64)  # the last class never occurs
+    np.add.at(matrix, (truth, prediction), 1)
+    expected = [
+        np.sum((truth == kind) & (prediction == kind))
+        / np.sum((truth == kind) | (prediction == kind))
+        for kind in range(3)
+    ]
+    assert np.allclose(class_iou(matrix)[:3], expected)
+    assert np.isnan(class_iou(matrix)[3])
+    assert mean_known(class_iou(matrix)) == pytest.approx(np.mean(expected))
+    assert pixel_accuracy(matrix) == pytest.approx(np.mean(truth == prediction))
+
+
+def test_nothing_counted_is_not_a_number():
+    empty = np.zeros((3, 3), np.int64)
+    assert np.isnan(mean_known(class_iou(empty)))
+    assert np.isnan(pixel_accuracy(empty))
+
+
+def test_import_is_light():
+    code = (
+        "import sys, bench.data.registry; print({'torch', 'mlflow', 'pandas'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.strip() == "set()", answer.stderr

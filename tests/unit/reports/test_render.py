@@ -1,0 +1,176 @@
+"""Renderers print every cell, and outside text as itself."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from reports import wording
+from reports.model import Cell, Column, Table, TableRow
+from reports.render import latex
+from reports.render.markdown import escape as escape_markdown
+from reports.render.markdown import markdown
+from reports.render.records import FIELDS, rows_csv, tables_json
+from reports.render.terminal import text
+from reports.statistics.stats import Comparison, Estimate
+
+EVIL = "[x] & 50% $a_b$ #{c} ~^\\ <script>|*d*"
+
+
+@pytest.fixture
+def table() -> Table:
+    columns = (
+        Column("loss.pooling", "pooling", "setting"),
+        Column("miou", "mIoU (%)", "score"),
+        Column("gain:miou", "gain over CE", "gain"),
+    )
+    gain = Estimate(-0.5, -0.75, -0.25, 2)
+    rows = (
+        TableRow(
+            "CE",
+            EVIL,
+            (
+                Cell(text="avg"),
+                Cell(value=Estimate(40.123, 38.623, 41.623, 3), doubtful=True, links=("a", "b")),
+                Cell(text=""),
+            ),
+            seeds=3,
+        ),
+        TableRow(
+            "RMI",
+            "RMI",
+            (
+                Cell(text="max"),
+                Cell(value=Estimate(45.0, None, None, 1), best=True, verdict="cannot tell"),
+                Cell(
+                    value=gain,
+                    comparison=Comparison(gain, 0.03125, 0.03125, 0.0625),
+                    verdict="differs",
+                ),
+            ),
+            seeds=1,
+        ),
+        TableRow("B", "B", (Cell(text=""), Cell(missing=True, reason="oom"), Cell(missing=True))),
+        TableRow(
+            "CE* (paper)",
+            "CE*",
+            (Cell(text=""), Cell(value=Estimate(77.21, None, None, 0)), Cell(text="")),
+            reference=True,
+        ),
+    )
+    return Table("t", "A & B", "toy; 3 seeds.", columns, rows, 3, notes=("A note_with % signs.",))
+
+
+def test_markdown_has_as_many_cells_in_every_line(table):
+    lines = [line for line in markdown(table).splitlines() if line.startswith("|")]
+    cells = {line.replace("\\|", "").count("|") for line in lines}
+    assert cells == {5}
+    assert "**45.00**" in markdown(table)
+    assert "40.12 ± 1.50†" in markdown(table)
+    assert "−0.50 ± 0.25 ≠ p 0.062" in markdown(table)
+    assert "≠ differs" in markdown(table)
+    assert "<script" not in markdown(table)
+
+
+def test_latex_escapes_and_rules(table):
+    out = latex.latex(table)
+    body = out[out.index(r"\midrule") : out.index(r"\bottomrule")]
+    row = body.splitlines()[1]
+    assert row.startswith(r"{[}x] \& 50\% \$a\_b\$ \#\{c\} \textasciitilde{}\textasciicircum{}")
+    assert row.replace(r"\&", "").count("&") == 3
+    assert row.endswith(r"\\")
+    assert r"40.12 $\pm$ 1.50$^{\dagger}$" in row
+    assert r"\textbf{45.00}" in body
+    assert body.count(r"\midrule") == 2  # before the quoted rows
+    assert r"$-$0.50 $\pm$ 0.25 $\neq$ p 0.062" in body
+
+
+def test_wide_latex_puts_intervals_under_their_means(table):
+    names = [f"class {i}" for i in range(latex.WIDE)]
+    row = TableRow("CE", "CE", tuple(Cell(value=Estimate(1, 0, 2, 3)) for _ in names))
+    columns = tuple(Column(name, name, "class") for name in names)
+    out = latex.latex(replace(table, columns=columns, rows=(row,)))
+    assert out.count(r"\scriptsize $\pm$ 1.00") == latex.WIDE
+    assert out.count(r"\rotatebox{90}") == latex.WIDE
+
+
+@pytest.mark.parametrize("character", list("\\&%$#_{}~^<>|\"`'"))
+def test_latex_escape_leaves_no_active_character(character):
+    escaped = latex.escape(f"a{character}b")
+    assert escaped != f"a{character}b"
+    assert escaped.startswith("a")
+    assert escaped.endswith("b")
+
+
+def test_latex_names_what_it_cannot_print_and_breaks_what_is_long():
+    assert latex.escape("a\x1b中") == r"a\texttt{U+001B}\texttt{U+4E2D}"
+    assert latex.escape("a--b") == "a-{}-b"
+    assert latex.escape("x" * 300).count(r"\allowbreak{}") == 18
+
+
+def test_macro_names_are_letters_and_differ(table):
+    assert latex.macro_name("3a", "RMI downsample_factor=2", "miou") == (
+        "segTableThreeARMIDownsampleFactorTwoMiou"
+    )
+    twins = replace(table, rows=tuple(replace(row, label="*") for row in table.rows))
+    found = re.findall(r"\\newcommand{\\(.*?)}{", latex.macros([twins, table]))
+    cells = [cell for row in table.rows for cell in row.cells]
+    assert len(found) == 2 * sum(bool(c.text or c.value or c.missing) for c in cells)
+    assert len(set(found)) == len(found)
+    assert all(re.fullmatch("[A-Za-z]+", name) for name in found)
+
+
+def test_markdown_escape_keeps_names_readable():
+    assert escape_markdown("loss.downsample_factor") == "loss.downsample_factor"
+    assert escape_markdown("_x_ a\nb") == "\\_x\\_ a b"
+
+
+def test_terminal_text_is_aligned_and_harmless(table):
+    evil = replace(table, title="T\x1b[31m", notes=("n\x1b[0m",))
+    out = text(evil)
+    assert "\x1b" not in out
+    lines = out.splitlines()[2:7]
+    assert len(lines[0]) == len(lines[1])
+    assert wording.DASH in out
+    assert "*45.00" in out
+
+
+def test_csv_has_full_numbers_and_their_source(table):
+    lines = list(csv.DictReader(io.StringIO(rows_csv([table]))))
+    ours = next(line for line in lines if line["row"] == "CE" and line["column"] == "miou")
+    assert (ours["mean"], ours["n"], ours["source"]) == ("40.123", "3", "ours")
+    assert (ours["low"], ours["high"], ours["runs"]) == ("38.623", "41.623", "a b")
+    assert ours["same_conditions"] == "False"
+    gain = next(line for line in lines if line["row"] == "RMI" and line["column"] == "gain:miou")
+    assert (gain["p"], gain["p_adjusted"], gain["verdict"]) == ("0.03125", "0.0625", "differs")
+    gone = [line["missing"] for line in lines if line["row"] == "B"]
+    assert gone == ["oom", "no run"]
+    quoted = [line for line in lines if line["row"] == "CE* (paper)"]
+    assert [(line["mean"], line["source"]) for line in quoted] == [("77.21", "paper")]
+
+
+def test_json_round_trips(table):
+    content = json.loads(tables_json([table]))
+    assert content["schema"] == 1
+    (found,) = content["tables"]
+    assert found["rows"][0]["name"] == EVIL
+    assert found["rows"][1]["cells"][1]["value"]["mean"] == 45.0
+    assert found["rows"][1]["cells"][2]["comparison"]["p_floor"] == 0.03125
+    assert found["rows"][2]["cells"][1]["reason"] == "oom"
+
+
+def test_every_field_is_documented(table, pytestconfig):
+    said = (pytestconfig.rootpath / "docs" / "report-files.md").read_text()
+
+    def keys(value):
+        if isinstance(value, dict):
+            yield from value
+        for inner in value.values() if isinstance(value, dict) else value:
+            if isinstance(inner, dict | list):
+                yield from keys(inner)
+
+    for key in {*FIELDS, *keys(json.loads(tables_json([table])))}:
+        assert f"`{key}`" in said, key

@@ -1,0 +1,92 @@
+"""Quiet: while one process is timed, no other of the same root works."""
+
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import pytest
+
+from bench.runs.exclusive_timing import Quiet
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from bench.runs.exclusive_timing import Quiet
+quiet = Quiet(Path(sys.argv[1]))
+while True:
+    quiet.give_way()
+    print(time.monotonic(), flush=True)
+    time.sleep(0.005)
+"""
+TIMED = """
+import sys, time
+from pathlib import Path
+from bench.runs.exclusive_timing import Quiet
+quiet = Quiet(Path(sys.argv[1]))
+for _ in range(3):
+    with quiet.alone():
+        began = time.monotonic()
+        time.sleep(0.2)
+        print(began, time.monotonic(), flush=True)
+"""
+
+
+def start(code, root):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_no_one_works_while_another_is_timed(tmp_path):
+    """Nor are two timed at once."""
+    workers = [start(WORKER, tmp_path) for _ in range(2)]
+    assert all(worker.stdout and worker.stdout.readline() for worker in workers)
+    timed = [start(TIMED, tmp_path) for _ in range(2)]
+    spans = [
+        tuple(map(float, line.split()))
+        for process in timed
+        for line in process.communicate(timeout=60)[0].splitlines()
+    ]
+    time.sleep(0.1)
+    for worker in workers:
+        worker.kill()
+    steps = [
+        float(line) for worker in workers for line in worker.communicate()[0].splitlines()[:-1]
+    ]
+    assert len(spans) == 6
+    assert sum(step > max(end for _, end in spans) for step in steps) > 0  # they went on
+    # A step that was under way when the lock was taken ends within its own few milliseconds.
+    inside = [s for s in steps for began, end in spans if began + 0.05 < s < end]
+    assert inside == []
+    ordered = sorted(spans)
+    assert all(a[1] <= b[0] for a, b in pairwise(ordered))
+
+
+def test_a_killed_process_keeps_nobody_waiting(tmp_path):
+    """The system lets go of its locks."""
+    holder = start(
+        TIMED.replace("sleep(0.2)", "sleep(100)").replace(
+            "began =", "print(1, flush=True); began ="
+        ),
+        tmp_path,
+    )
+    assert holder.stdout
+    assert holder.stdout.readline()
+    holder.kill()
+    holder.communicate()
+    quiet = Quiet(tmp_path)
+    with quiet.alone():
+        quiet.give_way()
+    quiet.close()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_one_who_is_alone_need_not_wait(tmp_path, times):
+    """Not for itself either."""
+    quiet = Quiet(tmp_path)
+    for _ in range(times):
+        quiet.give_way()
+        with quiet.alone():
+            quiet.give_way()
+    quiet.close()

@@ -1,0 +1,120 @@
+"""The saved view, the colours and the names that MLflow's pages show."""
+
+import json
+
+from bench.manifest import Manifest, Row, Table
+from bench.store.pages import method_colours, run_name, runs_url, slug, varying
+from bench.store.saved_view import VIEW_KEY, View, decode_view, encode_view, saved_views
+
+
+def main_view(manifest: Manifest) -> View:
+    return saved_views(manifest)[VIEW_KEY]
+
+
+def study(*rows: Row) -> Manifest:
+    table = Table(key="t", title="T", columns=("miou",), rows=rows)
+    return Manifest(
+        study="s",
+        profile="p",
+        title="S",
+        scale="toy",
+        metric="miou_11",
+        seeds=(0,),
+        comparison_key="k",
+        settings={},
+        tables=(table,),
+    )
+
+
+def rmi(df: int, pooling: str = "avg", label: str = "") -> Row:
+    settings = {"loss.name": "rmi", "loss.downsample_factor": df, "loss.pooling": pooling}
+    return Row(
+        label=label or f"RMI {df} {pooling}", method="RMI", settings=settings, run_ids=("x",)
+    )
+
+
+CE = Row(label="CE", method="CE", settings={"loss.name": "ce"}, run_ids=("y",))
+
+
+def test_a_view_survives_its_encoding_and_stays_small():
+    many = study(CE, *(rmi(df, pool) for df in range(2, 7) for pool in ("avg", "max")))
+    view = main_view(many)
+    value = encode_view(view, 1)
+    assert decode_view(value) == view
+    assert encode_view(view, 1) == value
+    assert len(value) < 20_000
+    assert json.loads(value)["name"].startswith("Comparison")
+
+
+def test_view_shows_what_varies_and_nothing_else():
+    state = main_view(study(rmi(2), rmi(4))).state
+    assert "params.`loss.downsample_factor`" in state["selectedColumns"]
+    assert not any("pooling" in column for column in state["selectedColumns"])
+    (parallel,) = [c for c in state["compareRunCharts"] if c["type"] == "PARALLEL"]
+    assert parallel["selectedParams"] == ["loss.downsample_factor"]
+
+
+def test_settings_that_some_rows_lack_are_not_drawn_in_parallel():
+    state = main_view(study(CE, rmi(2), rmi(4))).state
+    assert "PARALLEL" not in {chart["type"] for chart in state["compareRunCharts"]}
+
+
+def test_charts_stand_in_sections_that_exist():
+    state = main_view(study(CE, rmi(4))).state
+    sections = {section["uuid"] for section in state["compareRunSections"]}
+    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} <= sections
+    uuids = [chart["uuid"] for chart in state["compareRunCharts"]]
+    assert len(set(uuids)) == len(uuids)
+
+
+def test_names_hold_every_factor_that_varies_within_a_method():
+    manifest = study(CE, rmi(2, "avg"), rmi(4, "max"))
+    assert run_name(manifest, CE, 0) == "CE-s0"
+    assert run_name(manifest, manifest.tables[0].rows[2], 1) == "RMI-df4-max-s1"
+
+
+def test_a_method_has_one_colour():
+    colours = method_colours(study(CE, rmi(2), rmi(4)))
+    assert list(colours) == ["CE", "RMI"]
+    assert len(set(colours.values())) == 2
+
+
+def test_varying_tells_numbers_from_their_text():
+    a = Row(label="a", method="m", settings={"x": 1, "y": 2}, run_ids=("x",))
+    b = Row(label="b", method="m", settings={"x": "1", "y": 2}, run_ids=("y",))
+    assert varying([a, b]) == ["x"]
+
+
+def test_each_table_has_a_view_of_its_runs_over_its_own_settings():
+    tables = (
+        Table(key="1", title="Losses", columns=("miou",), rows=(CE, rmi(4))),
+        Table(
+            key="3a",
+            title="Factor",
+            columns=("loss.downsample_factor", "miou"),
+            rows=(rmi(2), rmi(4)),
+            x="loss.downsample_factor",
+        ),
+    )
+    views = saved_views(study().model_copy(update={"tables": tables}))
+    assert list(views) == ["segloss", "segloss-1", "segloss-3a"]
+    assert views["segloss-3a"].name == "Table 3a: Factor"
+    state = views["segloss-3a"].state
+    assert state["searchFilter"].endswith(" and tags.`segloss.table.3a` = 'yes'")
+    assert "params.`loss.downsample_factor`" in state["selectedColumns"]
+    (over,) = [c for c in state["compareRunCharts"] if c["uuid"].startswith("over-")]
+    assert over["xaxis"] == {"key": "loss.downsample_factor", "type": "PARAM"}
+
+
+def test_slugs_are_plain_and_differ():
+    assert slug("3a") == "3a"
+    found = [slug(key) for key in ("a b", "a-b", "A-b", "中", "文", "<script>", "")]
+    assert len(set(found)) == len(found)
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") for name in found)
+
+
+def test_links_to_one_run_and_to_several():
+    assert "/#/experiments/1/runs/a?" in runs_url("http://x/", "1", ["a"])
+    assert runs_url("http://x", "1", ["a", "b"]).startswith(
+        "http://x/#/compare-runs?runs=%5B%22a%22%2C%20%22b%22%5D&experiments="
+    )

@@ -1,0 +1,253 @@
+"""Failures of a night: which are tried again, and which end it; with workers that only pretend."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pytest
+from made_up import planned
+
+from bench.errors import SpecError
+from bench.files import write_json
+from bench.runs.rundir import RunDir, State, run_dir
+from studies.attempts import Attempts, stalled
+from studies.deadline import deadline
+from studies.ledger import keep_reserve, states, summary, write_state
+from studies.plan import jobs
+from studies.schedule import Schedule
+
+
+@pytest.fixture
+def night():
+    return planned()
+
+
+@dataclass
+class Worker:
+    """Ends at its first poll as told: a failure before or after its first step, or a finish."""
+
+    directories: list[RunDir]
+    failure: str | None
+    step: int
+    seconds: float
+    over: bool = False
+
+    def poll(self):
+        self.over = True
+        for directory in self.directories:
+            if self.failure is None:
+                cost = {"train_s": self.seconds, "evaluate_s": 0.0}
+                write_json(directory.path / "result.json", {"cost": cost})
+                directory.write_state(status="finished", reason=None)
+            else:
+                directory.write_state(
+                    status="failed", failure=self.failure, reason="as told", step=self.step
+                )
+        return 0 if self.failure is None else 1
+
+    def stop(self):
+        """Nothing to stop."""
+
+    kill = stop
+
+
+@dataclass
+class Failing:
+    """Every run of ``loss`` (of all, if None) fails in this way, ``times`` times."""
+
+    failure: str = "crash"
+    loss: str | None = None
+    times: int = 100
+    step: int = 0
+    seconds: float = 1.0
+    started: list[str] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
+
+    @property
+    def has_room(self):
+        return sum(not worker.over for worker in self.workers) < 2
+
+    def start(self, run_dirs):
+        directories = [RunDir(path) for path in run_dirs]
+        self.started += [d.run_id for d in directories]
+        spec = directories[0].spec()
+        hit = self.loss in (None, spec.loss.name) and spec.crf is None
+        failing = hit and self.started.count(directories[0].run_id) <= self.times
+        failure = self.failure if failing else None
+        self.workers.append(Worker(directories, failure, self.step, self.seconds))
+        return self.workers[-1]
+
+
+def go(night, root, executor, *, retries=2, end=None):
+    attempts = Attempts(retries=retries, wait=0.0)
+    schedule = Schedule(jobs([night]), root, executor, lambda *_: None, end=end, attempts=attempts)
+    return schedule.run(), schedule
+
+
+@pytest.mark.parametrize("failure", ["oom", "disk", "crash", "timeout", "killed"])
+def test_what_might_not_happen_again_is_tried_again(night, tmp_path, failure):
+    """Twice, and counted in the state until it finishes."""
+    executor = Failing(failure, loss="bce", times=2)
+    ending, _ = go(night, tmp_path, executor)
+    assert ending == "done"
+    assert summary(states(tmp_path, night.specs).values()) == "14 finished"
+    bce = [i for i, spec in night.specs.items() if spec.loss.name == "bce"]
+    assert [executor.started.count(i) for i in bce] == [3, 3]
+    assert states(tmp_path, bce)[bce[0]].attempts == 2
+
+
+def test_no_more_often_than_that(night, tmp_path):
+    """Then it has failed, and the others have gone on."""
+    executor = Failing(loss="bce", step=3)
+    go(night, tmp_path, executor)
+    found = states(tmp_path, night.specs)
+    assert summary(found.values()) == "12 finished, 2 failed"
+    assert {s.failure for s in found.values() if s.status == "failed"} == {"crash"}
+
+
+def test_a_refused_run_is_not_tried_again(night, tmp_path):
+    """Its input will not get better."""
+    executor = Failing("refused", loss="rmi")
+    go(night, tmp_path, executor)
+    assert len(executor.started) == 14
+    assert summary(states(tmp_path, night.specs).values()) == "12 finished, 2 failed"
+
+
+def test_a_refusal_at_the_start_of_the_first_run_ends_the_night(night, tmp_path):
+    """A folder without data is without data for every run."""
+    executor = Failing("refused")
+    ending, schedule = go(night, tmp_path, executor)
+    assert ending == "stopped"
+    assert schedule.attempts.verdict == "as told"
+    assert len(executor.started) == 2  # both places were filled before the first ended
+
+
+def test_the_same_crash_at_the_start_of_two_runs_ends_the_night(night, tmp_path):
+    """One alone may be its loss's own."""
+    ending, schedule = go(night, tmp_path, Failing("crash"), retries=0)
+    assert ending == "stopped"
+    assert schedule.attempts.verdict == "as told"
+
+
+def test_a_night_that_has_trained_is_not_ended_by_a_refusal(night, tmp_path):
+    """Something came further than its start."""
+    executor = Failing("crash", step=5)
+    ending, _ = go(night, tmp_path, executor, retries=0)
+    assert ending == "done"
+
+
+def test_the_wait_grows_from_try_to_try(night):
+    """Four times as long each time."""
+    job = jobs([night])[0]
+    attempts = Attempts(retries=2, wait=100.0)
+    attempts.begun = True
+    waits = []
+    for tries in (0, 1):
+        failed = State(status="failed", failure="crash", attempts=tries, step=1)
+        assert attempts.again(job, [failed]) == tries + 1
+        waits.append(attempts.not_before[job] - time.monotonic())
+        assert not attempts.may_start(job)
+    assert waits == pytest.approx([100, 400], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("code", "failure", "word"),
+    [
+        (-9, "killed", "memory"),
+        (-11, "killed", "signal 11"),
+        (74, "disk", "disk full"),
+        (75, "killed", "nursery.log"),
+        (3, "crash", "code 3"),
+    ],
+)
+def test_an_exit_code_tells_what_the_worker_could_not(night, code, failure, word):
+    """In words that say where to look."""
+    found, reason = Attempts().explain(jobs([night])[0], code)
+    assert found == failure
+    assert word in reason
+
+
+def test_a_run_that_says_nothing_has_stalled():
+    """Counted from its start where it never said anything."""
+    now = time.time()
+    quiet = State(status="running", updated=now - 100)
+    assert stalled([quiet], now - 200, 90)
+    assert not stalled([quiet], now - 200, 110)
+    assert not stalled([State()], now - 50, 90)
+
+
+def test_a_failed_run_that_is_queued_again_by_hand_is_taken_up(night, tmp_path):
+    """While the night goes on."""
+    executor = Failing(loss="bce", step=3)
+    attempts = Attempts(retries=0)
+    done = []
+
+    def observe(run_id, state):
+        if state is not None and state.status == "failed" and not done:
+            done.append(run_id)
+            executor.times = 0
+
+    schedule = Schedule(jobs([night]), tmp_path, executor, observe, attempts=attempts)
+    look = schedule._look
+
+    def look_at_once():
+        if done and states(tmp_path, done)[done[0]].status == "failed":
+            run_dir(tmp_path, done[0]).write_state(status="queued", attempts=0)
+        schedule.looked = 0.0
+        look()
+
+    schedule._look = look_at_once
+    schedule.run()
+    assert states(tmp_path, done)[done[0]].status == "finished"
+
+
+def test_nothing_is_started_that_would_not_be_done_in_time(night, tmp_path):
+    """Judged by the runs done so far; the first ones are started whatever they take."""
+    executor = Failing(times=0, seconds=3600.0)
+    first, rest = jobs([night])[0], jobs([night])[1:]
+    go_first = Schedule([first], tmp_path, executor, lambda *_: None)
+    assert go_first.run() == "done"
+    schedule = Schedule([first, *rest], tmp_path, executor, lambda *_: None, end=time.time() + 1800)
+    assert schedule.run() == "deadline"
+    found = states(tmp_path, [i for job in rest for i in job.run_ids if job.after is None])
+    assert {state.status for state in found.values()} == {"queued"}
+
+
+def test_a_deadline_is_the_earlier_of_clock_and_span():
+    """The clock's next time: tomorrow's if it has passed today."""
+    now = datetime(2026, 11, 21, 19, 0)
+
+    def at(day, hour, minute=0):
+        return datetime(2026, 11, day, hour, minute).timestamp()
+
+    assert deadline("07:00", None, now) == at(22, 7)
+    assert deadline("20:30", None, now) == at(21, 20, 30)
+    assert deadline(None, "1h30m", now) == at(21, 20, 30)
+    assert deadline("07:00", "8h", now) == at(22, 3)
+    assert deadline(None, None, now) is None
+
+
+@pytest.mark.parametrize("options", [("7 o'clock", None), ("25:00", None), (None, "8"), (None, "")])
+def test_what_is_no_time_is_refused(options):
+    """With an example of one."""
+    with pytest.raises(SpecError, match="such as"):
+        deadline(*options)
+
+
+def test_a_full_disk_leaves_room_for_the_reason(night, tmp_path, monkeypatch):
+    """The root's reserve is given up for it."""
+    spec = next(iter(night.specs.values()))
+    directory = run_dir(tmp_path, spec.run_id)
+    directory.create(spec)
+    keep_reserve(tmp_path)
+    write = RunDir.write_state
+
+    def full(self, **changes):
+        if (tmp_path / "reserve").exists():
+            raise OSError(28, "No space left on device")
+        return write(self, **changes)
+
+    monkeypatch.setattr(RunDir, "write_state", full)
+    state = write_state(directory, status="failed", failure="disk", reason="no space")
+    assert state.reason == "no space"
+    assert directory.state().failure == "disk"

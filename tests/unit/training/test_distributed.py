@@ -1,0 +1,72 @@
+"""Several processes as one: two ranks train what one process trains, and end together."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cpu_ranks
+import psutil
+import pytest
+import torch
+from cpu_ranks import CHANGES, train, training
+from torch.testing import assert_close
+
+from bench.training.distributed import ALONE, Ranks
+
+
+def test_ranks_share_every_part_of_a_batch():
+    """A part over all ranks is the part of a process alone, so batch norm sees the same images."""
+    batch = list("abcdefgh")
+    assert ALONE.share(batch, 2) == batch
+    shares = [Ranks(rank, 2).share(batch, 2) for rank in range(2)]
+    assert shares == [list("abef"), list("cdgh")]
+    assert [Ranks(rank, 4).share(batch, 1) for rank in range(4)] == [
+        list("ab"),
+        list("cd"),
+        list("ef"),
+        list("gh"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    out = tmp_path_factory.mktemp("ranks") / "out.pt"
+    subprocess.run([sys.executable, cpu_ranks.__file__, out, "--count", "2"], check=True)
+    return torch.load(out, weights_only=True)
+
+
+@pytest.mark.parametrize("loss", CHANGES)
+def test_two_ranks_train_what_one_process_trains(of_two, loss):
+    """To rounding: weights, running statistics, curves; and exactly what is drawn."""
+    alone, found = train(training(loss, ALONE, **CHANGES[loss])), of_two[loss]
+    assert_close(found["model"], alone.model.state_dict(), rtol=1e-4, atol=1e-5)
+    assert found["digests"] == [alone.progress.order, alone.progress.augment]
+    for record, expected in zip(found["records"], alone.records, strict=True):
+        # A pixel whose two best classes are as good as equal may go either way.
+        assert record.pop("train/miou") == pytest.approx(expected.pop("train/miou"), abs=1e-3)
+        assert record == pytest.approx(expected, rel=1e-4)
+    start = training(loss, ALONE).model.state_dict()
+    assert (found["model"]["0.weight"] - start["0.weight"]).abs().max() > 1e-2
+
+
+def test_ranks_go_on_from_the_state_of_the_first(of_two):
+    """Which alone reads the checkpoint."""
+    for name, tensor in of_two["ce"]["model"].items():
+        assert torch.equal(tensor, of_two["resumed"]["model"][name]), name
+
+
+@pytest.mark.parametrize("fallen", [0, 1])
+def test_whichever_rank_is_killed_all_end(tmp_path, fallen):
+    """The worker too, so that its run is tried again."""
+    command = [sys.executable, cpu_ranks.__file__, tmp_path / "out.pt", "--count", "2", "--endless"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as leader:
+        pids = [int(leader.stdout.readline()) for _ in range(2)]
+        pids.sort(key=lambda pid: pid != leader.pid)
+        os.kill(pids[fallen], signal.SIGKILL)
+        assert leader.wait(60) != 0
+    deadline = time.monotonic() + 60
+    while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(psutil.pid_exists, pids))

@@ -1,0 +1,202 @@
+"""The training loop: schedule, groups, resume to the bit, equal conditions, divergence."""
+
+import math
+
+import pytest
+import torch
+
+from bench.data.registry import open_dataset, training_split
+from bench.errors import DivergedError
+from bench.models.deeplab import build_model
+from bench.profile import load_profile
+from bench.spec import DataSpec, ModelSpec, RecipeSpec
+from bench.training.batches import TrainingData
+from bench.training.trainer import Training, weights_digest
+from losses import build_loss
+
+DATA = DataSpec(name="scenes", train_images=9)
+MODEL = ModelSpec(
+    backbone="test_efficientnet", pretrained=False, head_channels=16, atrous_rates=(1, 2, 3)
+)
+RECIPE = RecipeSpec(steps=6, batch_size=4, crop_size=(48, 64), lr=0.1, head_lr_multiplier=5.0)
+
+
+@pytest.fixture(scope="module")
+def split():
+    return training_split(open_dataset(DATA, None), DATA)
+
+
+@pytest.fixture
+def training(split):
+    def make(loss="ce", seed=3, recipe=RECIPE, **options):
+        dataset = open_dataset(DATA, None)
+        model = build_model(MODEL, len(dataset.class_names), seed=seed)
+        data = TrainingData(split, dataset, recipe, seed)
+        return Training(model, build_loss(loss, **options), data, device=torch.device("cpu"))
+
+    return make
+
+
+def run(training, steps=None):
+    records = []
+    for step in training.run(records.append):
+        if step == steps:
+            break
+    return records
+
+
+def test_two_trainings_of_one_spec_end_in_the_same_bits(training):
+    """And so do their records."""
+    first, second = training("rmi"), training("rmi")
+    assert run(first) == run(second)
+    assert weights_digest(first.model) == weights_digest(second.model)
+    assert weights_digest(first.model) != weights_digest(training("rmi").model)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_training_that_goes_on_from_its_state_ends_in_the_same_bits(training, tmp_path, stop):
+    """At any step, inside an epoch or at its end; through a file."""
+    whole = training("rmi")
+    records = run(whole)
+    before = training("rmi")
+    kept = run(before, steps=stop)
+    torch.save(before.state(), tmp_path / "state.pt")
+    after = training("rmi")
+    after.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert kept + run(after) == records
+    assert weights_digest(after.model) == weights_digest(whole.model)
+    assert after.progress.order == whole.progress.order
+    assert after.progress.augment == whole.progress.augment
+
+
+LEARNED = {"loss": "affinity", "variant": "adaptive", "stride": 4}
+
+
+def test_what_a_loss_learns_is_trained_at_the_base_rate_without_decay(training):
+    """In a group of its own; the model's groups are as ever."""
+    adaptive, plain = training(**LEARNED), training()
+    *groups, learned = adaptive.optimizer.param_groups
+    assert len(groups) == len(plain.optimizer.param_groups)
+    assert (learned["scale"], learned["weight_decay"]) == (1.0, 0.0)
+    (scores,) = learned["params"]
+    assert scores is adaptive.loss.size_scores
+    assert (scores == 0).all()
+    run(adaptive)
+    assert (scores != 0).any()
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_what_a_loss_learns_goes_on_from_a_checkpoint(training, tmp_path, stop):
+    """To the same bits: weights, momentum and records."""
+    whole = training(**LEARNED)
+    records = run(whole)
+    before = training(**LEARNED)
+    kept = run(before, steps=stop)
+    torch.save(before.state(), tmp_path / "state.pt")
+    after = training(**LEARNED)
+    after.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert kept + run(after) == records
+    assert weights_digest(after.model) == weights_digest(whole.model)
+    assert weights_digest(after.loss) == weights_digest(whole.loss)
+    assert weights_digest(after.loss) != weights_digest(before.loss)
+
+
+def test_one_seed_gives_every_loss_the_same_weights_samples_and_augmentation(training):
+    """The digests that the report compares: equal over losses, different over seeds."""
+    trained = [training(loss) for loss in ("ce", "bce", "affinity", "rmi")]
+    trained.append(training(**LEARNED))
+    assert len({weights_digest(t.model) for t in trained}) == 1
+    for t in trained:
+        run(t)
+    assert len({(t.progress.order, t.progress.augment) for t in trained}) == 1
+    other = training(seed=4)
+    run(other)
+    assert other.progress.order != trained[0].progress.order
+    assert other.progress.augment != trained[0].progress.augment
+
+
+def test_an_epochs_record_is_the_mean_over_its_steps(training):
+    """Two full batches of four out of nine images: three epochs in six steps."""
+    records = run(training("rmi"))
+    assert [record["step"] for record in records] == [2, 4, 6]
+    assert all({"train/bce", "train/rmi", "train/lr", "train/miou"} < set(r) for r in records)
+    for record in records:
+        assert record["train/loss"] == pytest.approx(
+            record["train/bce"] + record["train/rmi"], rel=1e-5
+        )
+
+
+def test_a_loss_that_is_no_longer_finite_names_step_and_samples(training):
+    """Diverged is a result; it says what the batch held."""
+    wild = training(recipe=RECIPE.model_copy(update={"lr": 1e30}))
+    with pytest.raises(DivergedError) as caught:
+        run(wild)
+    assert caught.value.step >= 2
+    assert len(caught.value.sample_ids) == 4
+    assert caught.value.sample_ids[0] in str(caught.value)
+    assert not math.isfinite(float(str(caught.value).split()[2]))
+
+
+@pytest.mark.parametrize("name", ["camvid-paper", "camvid-paper-v3plus", "voc-paper"])
+def test_the_papers_recipes_train(training, name):
+    """Two steps of each, on small crops of a tiny network: the rates, and weights that move."""
+    recipe = load_profile(name).recipe
+    small = training(recipe=recipe.model_copy(update={"batch_size": 4, "crop_size": (65, 65)}))
+    before = weights_digest(small.model)
+    run(small, steps=2)
+    rates = {group["lr"] for group in small.optimizer.param_groups}
+    base = recipe.lr * 2 / recipe.warmup_steps
+    assert sorted(rates) == pytest.approx([base, base * recipe.head_lr_multiplier])
+    assert weights_digest(small.model) != before
+
+
+@pytest.mark.parametrize("changes", [{"precision": "bfloat16"}, {"accumulate": 2}])
+def test_other_ways_to_train_end_and_resume_in_the_same_bits_too(training, tmp_path, changes):
+    """In half precision and in parts; the weights stay float32, and differ from the plain ones."""
+    recipe = RECIPE.model_copy(update=changes)
+    whole = training("rmi", recipe=recipe)
+    records = run(whole)
+    before = training("rmi", recipe=recipe)
+    kept = run(before, steps=3)
+    torch.save(before.state(), tmp_path / "state.pt")
+    after = training("rmi", recipe=recipe)
+    after.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert kept + run(after) == records
+    assert weights_digest(after.model) == weights_digest(whole.model)
+    plain = training("rmi")
+    run(plain)
+    assert weights_digest(plain.model) != weights_digest(whole.model)
+    assert (plain.progress.order, plain.progress.augment) == (
+        whole.progress.order,
+        whole.progress.augment,
+    )
+    assert {p.dtype for p in whole.model.parameters()} == {torch.float32}
+
+
+def test_the_loss_of_a_half_precision_network_is_not_half(training, monkeypatch):
+    """The loss sees float32 logits, and its terms are float32."""
+    half = training(recipe=RECIPE.model_copy(update={"precision": "bfloat16"}))
+    seen = []
+    terms = half.loss.terms
+
+    def spy(logits, target, **options):
+        found = terms(logits, target, **options)
+        seen.extend([logits.dtype, *(term.dtype for term in found.values())])
+        return found
+
+    monkeypatch.setattr(half.loss, "terms", spy)
+    run(half, steps=1)
+    assert set(seen) == {torch.float32}
+
+
+def test_batches_made_ahead_train_to_the_same_bits(training, monkeypatch):
+    """In threads, from the start and from a state in the middle."""
+    plain = training("rmi")
+    records = run(plain)
+    before = training("rmi")
+    for either in (before, after := training("rmi")):
+        monkeypatch.setattr(either, "_feed", lambda: {"ahead": 3, "pin": False})
+    kept = run(before, steps=3)
+    after.restore(before.state())
+    assert kept + run(after) == records
+    assert weights_digest(after.model) == weights_digest(plain.model)
