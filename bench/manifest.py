@@ -27,7 +27,7 @@ class Row(Strict):
     """One run per seed, in the order of ``Manifest.seeds``."""
 
 
-class Table(Strict):
+class TableSpec(Strict):
     """One table of a study, and the curve that it draws."""
 
     key: str
@@ -57,7 +57,7 @@ class Manifest(Strict):
     comparison_key: str
     settings: dict[str, Scalar | None]
     """What is held equal, flat: "data.name", "model.backbone", "recipe.steps", …"""
-    tables: tuple[Table, ...]
+    tables: tuple[TableSpec, ...]
     search: tuple[Searched, ...] = ()
     """Of a tuning, in the order of ``tables``: each table holds the trials of one method."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from bench.files import read_json
-from bench.manifest import Row, Table
+from bench.manifest import Row, TableSpec
 from bench.store.client import fetch_artifact
 from bench.store.sqlite_rows import local_file
 from reports.statistics.image_counts import ImageCounts
@@ -78,7 +78,7 @@ class _Kept:
     folder: Path
 
 
-def gallery(uri: str, scores: Scores, table: Table) -> Gallery | None:
+def gallery(uri: str, scores: Scores, table: TableSpec) -> Gallery | None:
     """What the runs of ``table`` predicted; None where no finished run kept a prediction."""
     for seed in scores.manifest.seeds:
         kept = _kept(uri, scores.frame, table, seed)
@@ -170,7 +170,7 @@ def _strip(image_id: str, remark: str, kept: list[_Kept], base: _Kept) -> Strip:
     return Strip(image_id, remark, (*given, Tile("Truth", truth)), tuple(rows))
 
 
-def _kept(uri: str, frame: pd.DataFrame, table: Table, seed: int) -> list[_Kept]:
+def _kept(uri: str, frame: pd.DataFrame, table: TableSpec, seed: int) -> list[_Kept]:
     """The rows of ``table`` whose finished run at ``seed`` kept predictions."""
     found = []
     for row in {row.label: row for row in table.rows}.values():

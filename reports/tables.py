@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bench.manifest import Manifest, Row
-from bench.manifest import Table as Wanted
+from bench.manifest import Manifest, Row, TableSpec
 from bench.store.pages import ABSENT
 from reports.frame import Check, checks, classes
 from reports.model import Cell, Column, Table, TableRow, Verdict
@@ -55,7 +54,7 @@ def class_tables(manifest: Manifest, frame: pd.DataFrame) -> list[Table]:
     return _built(Scores(manifest, frame), wanted)
 
 
-def _built(scores: Scores, wanted: Wanted) -> list[Table]:
+def _built(scores: Scores, wanted: TableSpec) -> list[Table]:
     head = str(scores.manifest.settings.get("model.head"))
     paper = find_published(wanted.paper, head) if wanted.paper else None
     table = _Builder(scores, wanted, paper).table()
@@ -103,7 +102,7 @@ def base_row(rows: Sequence[Row]) -> Row:
 @dataclass(frozen=True)
 class _Builder:
     scores: Scores
-    wanted: Wanted
+    wanted: TableSpec
     paper: PublishedTable | None
 
     def table(self) -> Table:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from bench.errors import SpecError
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Manifest, Row, TableSpec
 from bench.profile import Profile
 from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar, Strict, parse, unknown
 from studies.schema import RowDefinition, Study, TableDefinition, Values
@@ -79,7 +79,7 @@ def plan(
         return Row(label=label, method=cell.method, settings=cell.settings, run_ids=tuple(ids))
 
     tables = tuple(
-        Table(
+        TableSpec(
             key=key,
             title=table.title,
             paper=table.paper,

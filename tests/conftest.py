@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bench.files import write_json
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Manifest, Row, TableSpec
 from bench.runs.rundir import RunDir, run_dir
 from bench.spec import CRFSpec, DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar
 from bench.store.client import default_uri
@@ -89,14 +89,14 @@ def make_manifest() -> Manifest:
             "recipe.steps": 40,
         },
         tables=(
-            Table(
+            TableSpec(
                 key="1",
                 title="Losses compared",
                 paper="1a",
                 columns=("infer_ms", "miou", "class_iou"),
                 rows=losses,
             ),
-            Table(
+            TableSpec(
                 key="3a",
                 title="Downsampling factor",
                 paper="3a",

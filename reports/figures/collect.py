@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.manifest import Manifest, Table
+from bench.manifest import Manifest, TableSpec
 from bench.store.pages import slug
 from reports.figures import data as of
 from reports.figures import draw
@@ -51,7 +51,7 @@ def figures_of(uri: str, manifest: Manifest, frame: pd.DataFrame) -> list[Figure
     return found + list(_training(uri, manifest, frame, main))
 
 
-def _curves(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Figure]:
+def _curves(manifest: Manifest, frame: pd.DataFrame, table: TableSpec) -> Iterator[Figure]:
     data = of.curve_data(manifest, frame, table)
     if not table.x or data["x"].isna().to_numpy().all():
         return
@@ -84,7 +84,7 @@ def _tunings(manifest: Manifest, frame: pd.DataFrame) -> Iterator[Figure]:
             yield Figure(key, title, drawing, caption, f"{caption} {sentence(answer)}", table.key)
 
 
-def _gains(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Figure]:
+def _gains(manifest: Manifest, frame: pd.DataFrame, table: TableSpec) -> Iterator[Figure]:
     data = of.gain_data(frame, table)
     if data.empty:
         return
@@ -98,7 +98,7 @@ def _gains(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Fi
     yield Figure("gains", "Gain by class", drawing, caption, alt)
 
 
-def _boundary(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Figure]:
+def _boundary(manifest: Manifest, frame: pd.DataFrame, table: TableSpec) -> Iterator[Figure]:
     data = of.boundary_data(frame, table)
     if data.empty:
         return
@@ -112,7 +112,7 @@ def _boundary(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator
     yield Figure("boundary", "Gain near boundaries", drawing, caption, alt)
 
 
-def _cost(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Figure]:
+def _cost(manifest: Manifest, frame: pd.DataFrame, table: TableSpec) -> Iterator[Figure]:
     data = of.cost_data(manifest, frame, table)
     if len(set(data["label"])) < 2:
         return
@@ -130,7 +130,7 @@ def _cost(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Fig
     yield Figure("cost", "Cost", drawing, caption, alt)
 
 
-def _seeds(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Figure]:
+def _seeds(manifest: Manifest, frame: pd.DataFrame, table: TableSpec) -> Iterator[Figure]:
     data = of.seed_data(manifest, frame, table)
     if len(set(data["seed"])) < 2:
         return
@@ -143,7 +143,9 @@ def _seeds(manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Fi
     yield Figure("seeds", "Seeds", drawing, caption, f"{caption} {'; '.join(spans)}.")
 
 
-def _training(uri: str, manifest: Manifest, frame: pd.DataFrame, table: Table) -> Iterator[Figure]:
+def _training(
+    uri: str, manifest: Manifest, frame: pd.DataFrame, table: TableSpec
+) -> Iterator[Figure]:
     panels = {
         title: data
         for title, key in TRAINING.items()

@@ -7,7 +7,7 @@ import re
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Manifest, Row, TableSpec
 from bench.store.pages import varying
 from bench.store.reading import read_histories
 from reports.frame import classes, values
@@ -23,12 +23,12 @@ POINTS = 101
 """Of a curve through trials."""
 
 
-def distinct(table: Table) -> list[Row]:
+def distinct(table: TableSpec) -> list[Row]:
     """The table's rows without repetitions: the paper's Table 3a shows one row twice."""
     return list({row.label: row for row in table.rows}.values())
 
 
-def curve_data(manifest: Manifest, frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+def curve_data(manifest: Manifest, frame: pd.DataFrame, table: TableSpec) -> pd.DataFrame:
     """The table's headline score over its x: series, x, mean, low, high, n (percent).
 
     A series is a method with whatever else varies. Rows without the x setting have x = NaN: they
@@ -50,13 +50,13 @@ def curve_data(manifest: Manifest, frame: pd.DataFrame, table: Table) -> pd.Data
     return _frame(lines, columns).sort_values("x", kind="stable")
 
 
-def gain_data(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+def gain_data(frame: pd.DataFrame, table: TableSpec) -> pd.DataFrame:
     """Paired gain of each row over the base row by class: label, class, mean, low, high, n."""
     keys = {name: f"iou/{name}" for name in classes(frame)}
     return _gains(frame, table, keys, "class")
 
 
-def boundary_data(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+def boundary_data(frame: pd.DataFrame, table: TableSpec) -> pd.DataFrame:
     """Paired gain over the base row near class boundaries: label, width, mean, low, high, n.
 
     Width is the half width in pixels of the band around each boundary that is scored. Empty where
@@ -67,7 +67,7 @@ def boundary_data(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
     return _gains(frame, table, dict(sorted(keys.items())), "width")
 
 
-def cost_data(manifest: Manifest, frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+def cost_data(manifest: Manifest, frame: pd.DataFrame, table: TableSpec) -> pd.DataFrame:
     """Score against each cost: label, cost, spent, mean, low, high, n, front.
 
     ``spent`` is the mean over seeds in the cost's own unit; ``front`` says that no row of the table
@@ -89,7 +89,7 @@ def cost_data(manifest: Manifest, frame: pd.DataFrame, table: Table) -> pd.DataF
     return _frame(lines, ["label", "cost", "spent", "mean", "low", "high", "n", "front"])
 
 
-def seed_data(manifest: Manifest, frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+def seed_data(manifest: Manifest, frame: pd.DataFrame, table: TableSpec) -> pd.DataFrame:
     """The headline score of every finished run: label, seed, score."""
     lines = [
         {"label": row.label, "seed": seed, "score": score}
@@ -99,7 +99,7 @@ def seed_data(manifest: Manifest, frame: pd.DataFrame, table: Table) -> pd.DataF
     return _frame(lines, ["label", "seed", "score"])
 
 
-def training_data(uri: str, frame: pd.DataFrame, table: Table, key: str) -> pd.DataFrame:
+def training_data(uri: str, frame: pd.DataFrame, table: TableSpec, key: str) -> pd.DataFrame:
     """One metric of the table's trainings over steps: label, step, mean, low, high, n (of seeds).
 
     Low and high are the lowest and highest seed. Values that are not finite are left out.
@@ -144,7 +144,7 @@ def trial_data(answer: Answer, name: str) -> pd.DataFrame:
     return _frame(lines, ["seed", "x", "score"])
 
 
-def _gains(frame: pd.DataFrame, table: Table, keys: dict[Any, str], name: str) -> pd.DataFrame:
+def _gains(frame: pd.DataFrame, table: TableSpec, keys: dict[Any, str], name: str) -> pd.DataFrame:
     base = base_row(table.rows)
     lines = []
     for row in distinct(table):

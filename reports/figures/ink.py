@@ -11,7 +11,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.manifest import Manifest, Table
+from bench.manifest import Manifest, TableSpec
 from bench.store.pages import COLOURS, method_colours
 from reports.figures.data import distinct
 
@@ -87,7 +87,7 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     return {name: Look(*look) for name, *look in parts}
 
 
-def row_looks(manifest: Manifest, table: Table) -> dict[str, Look]:
+def row_looks(manifest: Manifest, table: TableSpec) -> dict[str, Look]:
     """A look for each row of the table, in its method's colour where no method comes twice."""
     rows = distinct(table)
     found = looks([row.label for row in rows])

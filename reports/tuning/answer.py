@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import Searched
 from bench.spec import Scalar
 from reports.frame import values
@@ -98,7 +98,7 @@ def origin(manifest: Manifest, answer: Answer) -> str:
     )
 
 
-def _answer(manifest: Manifest, frame: pd.DataFrame, search: Searched, table: Table) -> Answer:
+def _answer(manifest: Manifest, frame: pd.DataFrame, search: Searched, table: TableSpec) -> Answer:
     scores = {row.label: _percent(manifest, frame, row) for row in table.rows}
     complete = sum(len(found) == len(manifest.seeds) for found in scores.values())
     observations = tuple(
@@ -118,7 +118,7 @@ def _answer(manifest: Manifest, frame: pd.DataFrame, search: Searched, table: Ta
 
 
 def _refined(
-    search: Searched, table: Table, scores: Mapping[str, Mapping[int, float]]
+    search: Searched, table: TableSpec, scores: Mapping[str, Mapping[int, float]]
 ) -> Refined | None:
     """The best trial over the seeds that the first trial has."""
     base = scores[table.rows[0].label]

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Printed
 
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Manifest, Row, TableSpec
 from bench.spec import Scalar
 from bench.store.client import default_uri
 from bench.store.sqlite_file import prepare
@@ -93,7 +93,7 @@ def made_up(study: str, rows: int) -> Manifest:
         label = f"RMI lambda_={i / rows:.5f}" if i else "CE"
         ids = tuple(f"{study}-{i:05}-{seed}" for seed in range(SEEDS))
         made.append(Row(label=label, method=label.split()[0], settings=settings, run_ids=ids))
-    table = Table(
+    table = TableSpec(
         key="1", title="Made up", columns=("loss.lambda_", "miou", "infer_ms"), rows=tuple(made)
     )
     return Manifest(

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import Searched, Space
 from reports.figures import data as of
 from reports.figures import draw
@@ -24,8 +24,8 @@ def rows() -> tuple[Row, ...]:
 
 
 @pytest.fixture
-def table() -> Table:
-    return Table(key="1", title="T", columns=("miou",), rows=(*rows(), rows()[0]))
+def table() -> TableSpec:
+    return TableSpec(key="1", title="T", columns=("miou",), rows=(*rows(), rows()[0]))
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def tuning(manifest) -> Manifest:
     searched = Searched(
         method="RMI", spaces={"loss.lambda_": space}, own={"loss.lambda_": 0.5}, trials=4
     )
-    table = Table(key="RMI", title="RMI: trials", columns=("miou",), rows=rows)
+    table = TableSpec(key="RMI", title="RMI: trials", columns=("miou",), rows=rows)
     changes = {"tables": (table,), "search": (searched,), "seeds": (0, 1), "role": "tune"}
     return manifest.model_copy(update=changes)
 

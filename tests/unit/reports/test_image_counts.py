@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import SpecError
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Manifest, Row, TableSpec
 from bench.spec import Scalar
 from reports.frame import checks
 from reports.statistics.compare import Side, compare_studies, differing_conditions
@@ -48,7 +48,7 @@ def manifest(study: str = "s", **settings: Scalar) -> Manifest:
         seeds=SEEDS,
         comparison_key="k",
         settings={"data.name": "toy", "model.head": "deeplabv3", "recipe.steps": 10, **settings},
-        tables=(Table(key="t", title="T", columns=columns, rows=rows),),
+        tables=(TableSpec(key="t", title="T", columns=columns, rows=rows),),
     )
 
 

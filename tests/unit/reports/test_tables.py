@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import Searched, Space
 from reports.figures.data import curve_data, gain_data
 from reports.frame import checks
@@ -26,7 +26,7 @@ def manifest(paper: str | None = None, columns: tuple[str, ...] = ("miou",)) -> 
         )
         ids = tuple(f"{label}{seed}" for seed in SEEDS)
         rows.append(Row(label=label, method=method, settings=settings, run_ids=ids))
-    table = Table(
+    table = TableSpec(
         key="t",
         title="T",
         paper=paper,

@@ -2,7 +2,7 @@
 
 import json
 
-from bench.manifest import Manifest, Row, Table
+from bench.manifest import Manifest, Row, TableSpec
 from bench.store.pages import method_colours, run_name, runs_url, slug, varying
 from bench.store.saved_view import VIEW_KEY, View, decode_view, encode_view, saved_views
 
@@ -12,7 +12,7 @@ def main_view(manifest: Manifest) -> View:
 
 
 def study(*rows: Row) -> Manifest:
-    table = Table(key="t", title="T", columns=("miou",), rows=rows)
+    table = TableSpec(key="t", title="T", columns=("miou",), rows=rows)
     return Manifest(
         study="s",
         profile="p",
@@ -87,8 +87,8 @@ def test_varying_tells_numbers_from_their_text():
 
 def test_each_table_has_a_view_of_its_runs_over_its_own_settings():
     tables = (
-        Table(key="1", title="Losses", columns=("miou",), rows=(CE, rmi(4))),
-        Table(
+        TableSpec(key="1", title="Losses", columns=("miou",), rows=(CE, rmi(4))),
+        TableSpec(
             key="3a",
             title="Factor",
             columns=("loss.downsample_factor", "miou"),
