@@ -71,7 +71,7 @@ class Nursery:
         _append_to(request["log"], 2)
         os.environ.update(request["environment"])
         sys.path.insert(0, request["snapshot"])
-        self.work = importlib.import_module("bench.worker").main
+        self.work = importlib.import_module("bench.worker.__main__").main
         gc.freeze()  # pages that no collection touches stay shared with the workers
 
     def _fork(self, request: dict[str, Any]) -> None:
