@@ -12,24 +12,24 @@ import fcntl
 import hashlib
 import math
 import os
-import pickle
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
 from jaxtyping import UInt8
 
-from bench.data.dataset import Entry, Prepare, Split, described
+from bench.data.dataset import Entry, Prepare, Split
 from bench.data.reading import load_entries, read_entries, split_digest
 from bench.errors import SpecError
 from bench.files import read_json, write_json
-from bench.spec import Strict, parse
+from bench.spec import Strict, digest, parse
 
 INDEX = "index.json"
 LOCK = "lock"
@@ -62,19 +62,24 @@ class Cache:
     verify: bool = False
     """Whether every byte is read and held against its digest, not the files' sizes alone."""
 
-    def load(self, name: str, entries: Sequence[Entry], prepare: Prepare) -> Split:
-        """The Split that ``load_entries`` gives, mapped from ``folder``; built there if need be.
+    def load(
+        self, name: str, options: Mapping[str, Any], entries: Sequence[Entry], prepare: Prepare
+    ) -> Split:
+        """Return the Split of ``load_entries``, mapped from ``folder`` and built there if need be.
 
-        Raises DataError at the first fault of the data set.
+        Args:
+            name: The data set; the folder of the split begins with it.
+            options: Everything besides the files that decides the pixels, JSON-shaped.
+            entries: The images in their order.
+            prepare: What is done with each sample once it is read.
+
+        Raises:
+            DataError: A file of the data set is missing or broken; the first one is named.
         """
+        images = [(entry.id, *map(str, entry.files)) for entry in entries]
+        place = self.folder / f"{name}-{digest([options, images])}"
         try:
-            asked, files = described((prepare, [entry.read for entry in entries]))
-        except (pickle.PicklingError, AttributeError, TypeError):  # a function within a function
-            return load_entries(entries, prepare)
-        # Named by what is to be done with which files, whatever is in them.
-        place = self.folder / f"{name}-{hashlib.sha256(asked).hexdigest()[:12]}"
-        try:
-            source = _source(files)
+            source = _source(entries)
             if found := self._open(place, source):
                 return found
             with _locked(place / LOCK):
@@ -100,10 +105,10 @@ class Cache:
         return None if self.verify and _content(split) != index.content else split
 
 
-def _source(files: Sequence[Path]) -> str:
+def _source(entries: Sequence[Entry]) -> str:
     """Digest of what decides the pixels: the files by size and time, the decoder and our code."""
     content = hashlib.sha256(f"{PIL.__version__} {np.__version__} {_code()}".encode())
-    for file in dict.fromkeys(files):
+    for file in dict.fromkeys(file for entry in entries for file in entry.files):
         found = file.stat()
         content.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
     return content.hexdigest()[:12]

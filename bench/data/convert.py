@@ -104,7 +104,7 @@ def _convert_split(
 
 
 def _copy_image(entry: Entry, folder: Path) -> bool:
-    source = entry.image_file
+    source = entry.files[0]
     path = folder / f"{entry.id}{source.suffix}"
     return _keep(
         path,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -31,41 +28,18 @@ Prepare = Callable[[Sample], Sample]
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of a split, not read yet; ``read`` raises DataError where a file is at fault.
+    """One image of a split, not read yet.
 
-    It can be pickled, and each file is a Path in it, the image's first: so it tells what decides
-    the pixels.
+    Attributes:
+        id: Name of the image, unique within its data set.
+        files: Every file that decides the pixels: the image, then its mask, then any other. Empty
+            for a data set that draws its images.
+        read: Reads image and label; raises DataError where a file is at fault.
     """
 
     id: str
+    files: tuple[Path, ...]
     read: Callable[[], Sample]
-
-    @property
-    def image_file(self) -> Path:
-        """The file of the image, for a data set that has files."""
-        return described(self.read)[1][0]
-
-
-class _Describer(pickle.Pickler):
-    """Notes every path on the way."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-        self.paths: list[Path] = []
-
-    def persistent_id(self, obj: object) -> str | None:
-        if not isinstance(obj, Path):
-            return None
-        self.paths.append(obj)
-        return str(obj)
-
-
-def described(what: object) -> tuple[bytes, list[Path]]:
-    """Bytes that tell all of ``what``, and the paths in it; raises what pickle raises."""
-    stream = io.BytesIO()
-    describer = _Describer(stream)
-    describer.dump(what)
-    return stream.getvalue(), describer.paths
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.data.cache import Cache
 from bench.data.camvid.dataset import open_camvid
-from bench.data.dataset import Entry, Prepare, Sample, SegmentationDataset, Split, SplitSummary
+from bench.data.dataset import Entry, Sample, SegmentationDataset, Split, SplitSummary
 from bench.data.held_out import divided
 from bench.data.image_files import resized
 from bench.data.reading import check_entries, load_entries
@@ -42,6 +42,15 @@ DATASETS: Mapping[str, Callable[[DataSpec, Path | None], SegmentationDataset]] =
     "scenes": open_scenes,
     "voc": open_voc,
 }
+CHOOSE_IMAGES = {
+    "train",
+    "evaluate",
+    "train_images",
+    "evaluate_images",
+    "held_out",
+    "held_out_share",
+}
+"""Fields of a DataSpec that say which images are read, not which pixels they have."""
 
 
 def open_dataset(spec: DataSpec, data_root: Path | None) -> SegmentationDataset:
@@ -85,8 +94,7 @@ def training_split(
 
     Raises DataError where a file is at fault.
     """
-    prepare = partial(_resized, image_size=spec.image_size, label_size=spec.image_size)
-    return _load(dataset, _training_entries(dataset, spec), prepare, cache)
+    return _load(_training_entries(dataset, spec), spec, spec.image_size, cache)
 
 
 def evaluation_split(
@@ -96,8 +104,7 @@ def evaluation_split(
 
     Raises DataError where a file is at fault.
     """
-    prepare = partial(_resized, image_size=spec.image_size, label_size=None)
-    return _load(dataset, _evaluation_entries(dataset, spec), prepare, cache)
+    return _load(_evaluation_entries(dataset, spec), spec, None, cache)
 
 
 def check_splits(dataset: SegmentationDataset, spec: DataSpec) -> dict[str, SplitSummary]:
@@ -113,11 +120,13 @@ def check_splits(dataset: SegmentationDataset, spec: DataSpec) -> dict[str, Spli
 
 
 def _load(
-    dataset: SegmentationDataset, entries: list[Entry], prepare: Prepare, cache: Cache | None
+    entries: list[Entry], spec: DataSpec, label_size: tuple[int, int] | None, cache: Cache | None
 ) -> Split:
+    prepare = partial(_resized, image_size=spec.image_size, label_size=label_size)
     if cache is None:
         return load_entries(entries, prepare)
-    return cache.load(dataset.name, entries, prepare)
+    options = spec.model_dump(mode="json", exclude=CHOOSE_IMAGES)
+    return cache.load(spec.name, {**options, "label_size": label_size}, entries, prepare)
 
 
 def _training_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:

@@ -90,7 +90,9 @@ class CamVid(SegmentationDataset):
         masks, classes = copy.masks(self.class_map), len(self.class_names)
         shrink = copy.layout is not SEGNET
         return [
-            Entry(stem, partial(_read, stem, pair, masks, classes, shrink))
+            Entry(
+                stem, (*pair, *copy.key_files), partial(_read, stem, pair, masks, classes, shrink)
+            )
             for stem, pair in copy.pairs(split).items()
         ]
 

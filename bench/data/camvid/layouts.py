@@ -57,6 +57,11 @@ class Copy:
     folder: Path
     layout: Layout
 
+    @property
+    def key_files(self) -> tuple[Path, ...]:
+        """The file that lists the classes of the masks; SegNet's form has none."""
+        return () if self.layout is SEGNET else (self.folder / self.layout.key,)
+
     def pairs(self, split: str) -> dict[str, Pair]:
         """The images of a split by stem, sorted; raises DataError where one lacks its mask.
 
@@ -74,7 +79,7 @@ class Copy:
                     "and SegNet's form has its 11 already; leave it out"
                 )
             return SEGNET_MASKS
-        key = self.folder / self.layout.key
+        (key,) = self.key_files
         if not key.is_file():
             raise DataError(
                 f"{key}: the file is missing; it belongs to CamVid in the {self.layout.name} form "

@@ -63,7 +63,7 @@ class Scenes(SegmentationDataset):
         if split not in SPLITS:
             raise DataError(f"scenes: {self.no_split(split)}")
         ids = [f"{split}-{index:03d}" for index in range(SPLITS[split])]
-        return [Entry(id, partial(_draw, id, split, index)) for index, id in enumerate(ids)]
+        return [Entry(id, (), partial(_draw, id, split, index)) for index, id in enumerate(ids)]
 
     def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
         """Mean IoU of the nine classes ("miou") and accuracy over the pixels not ignored."""

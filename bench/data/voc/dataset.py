@@ -77,7 +77,7 @@ class VOC(SegmentationDataset):
         if split not in PARTS:
             raise DataError(f"voc: {self.no_split(split)}")
         files = find_devkit(self.root).files(split)
-        return [Entry(id, partial(_read, id, *pair)) for id, pair in files.items()]
+        return [Entry(id, pair, partial(_read, id, *pair)) for id, pair in files.items()]
 
     def about(self) -> list[str]:
         """The folder, and for each list whether it is the usual one."""

@@ -1,7 +1,5 @@
 """`segloss data`: what it lists, checks and converts, and how it names what is wrong."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -85,7 +83,7 @@ def test_check_finds_labels_that_are_no_class(segloss, monkeypatch):
     def open_strange(spec, data_root):
         scenes = scenes_of(spec, data_root)
         strange = Sample("a", np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 9, np.uint8))
-        entries = [Entry("a", partial(lambda: strange))]
+        entries = [Entry("a", (), lambda: strange)]
         object.__setattr__(scenes, "entries", lambda split: entries)
         return scenes
 

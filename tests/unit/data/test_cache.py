@@ -15,7 +15,7 @@ from PIL import Image
 from bench import preflight as build
 from bench.data import cache as cache_module
 from bench.data.cache import Cache
-from bench.data.dataset import Entry, Sample, described
+from bench.data.dataset import Entry, Sample
 from bench.data.reading import as_stored, load_entries, read_entries
 from bench.data.registry import evaluation_split, open_dataset, training_split
 from bench.errors import DataError
@@ -265,7 +265,7 @@ def draw(index, pause):
 
 
 def drawn(count, pause=0.0):
-    return [Entry(str(index), partial(draw, index, pause)) for index in range(count)]
+    return [Entry(str(index), (), partial(draw, index, pause)) for index in range(count)]
 
 
 def test_two_that_start_at_once_build_it_once(cache, said):
@@ -273,7 +273,7 @@ def test_two_that_start_at_once_build_it_once(cache, said):
     splits = []
 
     def load():
-        splits.append(cache.load("drawn", drawn(8, 0.02), as_stored))
+        splits.append(cache.load("drawn", {}, drawn(8, 0.02), as_stored))
 
     threads = [threading.Thread(target=load) for _ in range(3)]
     for thread in threads:
@@ -297,17 +297,14 @@ def test_reading_does_not_run_ahead(monkeypatch):
     assert len(READ) <= 8
 
 
-def test_paths_are_found_wherever_they_are(tmp_path):
-    """What is not found would not be seen to change."""
-    pair, key = (tmp_path / "a.png", [tmp_path / "b.png"]), {"key": tmp_path / "c.csv"}
-    assert described(partial(draw, pair, pause=key))[1] == [pair[0], pair[1][0], key["key"]]
-
-
-@pytest.mark.parametrize("read", [lambda: draw(1, 0), partial(lambda: draw(1, 0))])
-def test_what_does_not_say_what_it_reads_is_only_decoded(cache, read):
-    entries = [Entry("a", read)]
-    assert equal(cache.load("drawn", entries, as_stored), load_entries(entries))
-    assert not cache.folder.exists()
+def test_every_option_that_can_decide_a_pixel_has_a_place_of_its_own(cache):
+    """So does each choice of images; nothing need be picklable."""
+    entries = [Entry(id, (), partial(draw, index, 0)) for index, id in enumerate("abc")]
+    for options in ({"void": "ignore"}, {"void": "class"}):
+        for chosen in (entries, entries[:2], entries[::-1]):
+            loaded = cache.load("drawn", options, chosen, lambda sample: sample)
+            assert equal(loaded, load_entries(chosen))
+    assert len(files_of(cache, "index.json")) == 6
 
 
 KILLED = """

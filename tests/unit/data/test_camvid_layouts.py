@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from whole_split import check, load
+from whole_split import check, files_read, load
 
+from bench.data.cache import Cache
 from bench.data.camvid.dataset import open_camvid
 from bench.data.camvid.labels import CLASS_OF
 from bench.data.camvid.split import SPLITS, segnet_stems
@@ -66,6 +67,9 @@ def fast_ai(root, image=IMAGE, mask=INDEX):
 
 
 LAYOUTS = {"Kaggle": kaggle, "original": original, "fast.ai": fast_ai}
+
+
+KEYS = {"Kaggle": "class_dict.csv", "original": "label_colors.txt", "fast.ai": "codes.txt"}
 
 
 def camvid(root, **options):
@@ -231,3 +235,26 @@ def test_a_split_that_is_not_used_may_be_missing(tree):
     check(camvid(tree), ["val"])
     with pytest.raises(DataError, match=r"no image for 367 of the 367 in SegNet's list of train"):
         check(camvid(tree), ["train"])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_entry_names_every_file_that_decides_its_pixels(tmp_path, layout):
+    """Image, mask and the list of classes: by these the decoded cache notices a change."""
+    LAYOUTS[layout](tmp_path)
+    for entry in camvid(tmp_path).entries("val")[:3]:
+        assert list(entry.files[:2]) == files_read([entry])
+        assert entry.files[0].stem == entry.id
+        assert entry.files[2:] == (tmp_path / KEYS[layout],)
+
+
+def test_another_list_of_classes_is_noticed_by_the_cache(tmp_path):
+    """The images and masks are the same files."""
+    kaggle(tmp_path / "data")
+    spec = DataSpec(name="camvid", train=("train",), evaluate="val")
+    cache = Cache(tmp_path / "cache", print)
+    before = evaluation_split(open_dataset(spec, tmp_path / "data"), spec, cache)
+    key = tmp_path / "data" / "class_dict.csv"
+    key.write_text(key.read_text().replace("Animal", "Tree"))
+    dataset = open_dataset(spec, tmp_path / "data")
+    after = evaluation_split(dataset, spec, cache)
+    assert after.digest == evaluation_split(dataset, spec).digest != before.digest

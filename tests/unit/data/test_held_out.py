@@ -53,7 +53,7 @@ def drives(monkeypatch):
 
     def entries(self, split):
         blank = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
-        return [Entry(name, partial(Sample, name, *blank)) for name in names[split]]
+        return [Entry(name, (), partial(Sample, name, *blank)) for name in names[split]]
 
     monkeypatch.setattr("bench.data.camvid.dataset.CamVid.entries", entries)
 

@@ -35,9 +35,9 @@ def test_golden_digest(val):
 
 def test_another_process_draws_the_same(val):
     code = (
-        "from whole_split import check; from bench.data.scenes.dataset import *;"
-        "from bench.spec import *;"
-        "print(check(open_scenes(DataSpec(name='scenes'), None), ['val'])['val'].digest)"
+        "from bench.data.reading import check_entries; from bench.data.scenes.dataset import *;"
+        "from bench.spec import *; scenes = open_scenes(DataSpec(name='scenes'), None);"
+        "print(check_entries('val', scenes.entries('val')).digest)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip() == val.digest, answer.stderr

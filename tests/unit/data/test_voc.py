@@ -20,7 +20,7 @@ from voc_tree import (
     sbd,
     write_list,
 )
-from whole_split import check, load
+from whole_split import check, files_read, load
 
 from bench.data.registry import look_at, open_dataset
 from bench.data.voc.dataset import PARTS, unlabelled_images
@@ -330,3 +330,12 @@ def test_root_faults(tmp_path):
         voc(tmp_path).entries("val")
     with pytest.raises(DataError, match=r"the labels of VOC's test split are not public"):
         voc(tmp_path).entries("test")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_entry_names_every_file_that_decides_its_pixels(folder, form):
+    """The image, then its mask: by these the decoded cache notices a change."""
+    FORMS[form](folder)
+    for entry in voc(folder.parent.parent).entries("trainaug"):
+        assert list(entry.files) == files_read([entry])
+        assert entry.files[0].parent.name == "JPEGImages"
