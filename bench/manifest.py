@@ -41,6 +41,16 @@ class TableSpec(Strict):
     """The numeric setting on the x axis of the table's curve; None draws none."""
 
 
+class JobRecord(Strict):
+    """The work of one worker process: one training, or the evaluations of one pass."""
+
+    pass_id: str
+    """``RunSpec.pass_id`` of its runs."""
+    run_ids: tuple[str, ...]
+    source: str | None = None
+    """The training whose weights the evaluations score; None for a training."""
+
+
 class Manifest(Strict):
     """A study on a profile, fully written out."""
 
@@ -58,6 +68,8 @@ class Manifest(Strict):
     settings: dict[str, Scalar | None]
     """What is held equal, flat: "data.name", "model.backbone", "recipe.steps", …"""
     tables: tuple[TableSpec, ...]
+    jobs: tuple[JobRecord, ...] = ()
+    """Every job of the study; older versions wrote none: see ``studies.job_records``."""
     search: tuple[Searched, ...] = ()
     """Of a tuning, in the order of ``tables``: each table holds the trials of one method."""
 

@@ -227,6 +227,17 @@ class RunSpec(Strict):
         return self.crf is None and self.evaluation == EvaluationSpec()
 
     @property
+    def pass_id(self) -> str:
+        """Id of the pass: CRF evaluations that differ in their steps alone share one inference.
+
+        Every other run is a pass by itself.
+        """
+        if self.crf is None:
+            return self.run_id
+        no_steps = self.crf.model_copy(update={"steps": 0})
+        return self.model_copy(update={"crf": no_steps}).run_id
+
+    @property
     def comparison_key(self) -> str:
         """Digest of what two runs must share to stand in one table: all but loss, CRF and seed."""
         held = self.model_dump(

@@ -16,10 +16,10 @@ from typing import get_args
 import psutil
 
 from bench.errors import RootError, SpecError
-from bench.files import read_json
 from bench.runs.lease import is_alive
 from bench.runs.rundir import Failure, State, all_run_dirs, run_dir
-from bench.spec import RunSpec, parse, unknown
+from bench.spec import unknown
+from studies.job_records import job_records
 from studies.ledger import Holder, current_state, holder, states
 from studies.run_names import Named, named_runs
 
@@ -45,7 +45,8 @@ def queue_again(root: Path, run_ids: list[str]) -> list[str]:
     Returns the ids of what is queued now; a run that is anything else meanwhile is left alone.
     """
     stopped = {i: s for i, s in _settled(root, list(named_runs(root))).items() if s.status in OPEN}
-    sources = {run_id: _source(root, run_id) for run_id in stopped}
+    records = job_records(root, stopped)
+    sources = {run_id: records[run_id].source for run_id in stopped}
     wanted = {run_id for run_id in run_ids if run_id in stopped}
     wanted |= {source for i in wanted if (source := sources[i]) in stopped}
     for run_id, state in stopped.items():
@@ -62,14 +63,6 @@ def _queue(root: Path, run_id: str) -> bool:
         return False
     directory.write_state(status="queued", failure=None, reason=None, attempts=0, lease=None)
     return True
-
-
-def _source(root: Path, run_id: str) -> str | None:
-    """The training of an evaluation, None for a training."""
-    data = read_json(run_dir(root, run_id).path / "spec.json")
-    if not isinstance(data, dict) or data.get("crf") is None:
-        return None
-    return parse(RunSpec, data, where=run_id).source.run_id
 
 
 def _settled(root: Path, run_ids: list[str]) -> dict[str, State]:

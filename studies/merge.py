@@ -208,10 +208,12 @@ def _merge_study(root: Path, path: Path, merged: Merged) -> None:
         return
     if theirs.name != path.stem:
         merged.notes.append(f"{path} is passed over: it is of {theirs.name}")
-    elif ours is None or (set(ours.seeds) < set(theirs.seeds) and _cut(theirs, ours) == ours):
+    elif ours is None or (
+        set(ours.seeds) < set(theirs.seeds) and _cut(theirs, ours) == _cut(ours, ours)
+    ):
         remember(root, theirs)
         merged.studies.append(theirs.name)
-    elif not set(theirs.seeds) <= set(ours.seeds) or _cut(ours, theirs) != theirs:
+    elif not set(theirs.seeds) <= set(ours.seeds) or _cut(ours, theirs) != _cut(theirs, theirs):
         merged.notes.append(
             f"{theirs.name}: its tables differ from those in {path.parent.parent}; kept those here"
         )
@@ -225,7 +227,7 @@ def _manifest(path: Path) -> Manifest:
 
 
 def _cut(manifest: Manifest, other: Manifest) -> Manifest:
-    """``manifest`` with no more than the seeds of ``other``."""
+    """``manifest`` with no more than the seeds of ``other``, and without jobs: rows decide."""
     at = [manifest.seeds.index(seed) for seed in other.seeds]
     tables = tuple(
         table.model_copy(
@@ -238,7 +240,7 @@ def _cut(manifest: Manifest, other: Manifest) -> Manifest:
         )
         for table in manifest.tables
     )
-    return manifest.model_copy(update={"seeds": other.seeds, "tables": tables})
+    return manifest.model_copy(update={"seeds": other.seeds, "tables": tables, "jobs": ()})
 
 
 def _first_line(error: Exception) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from bench.errors import SpecError
-from bench.manifest import Manifest, Row, TableSpec
+from bench.manifest import JobRecord, Manifest, Row, TableSpec
 from bench.profile import Profile
 from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar, Strict, parse, unknown
 from studies.schema import RowDefinition, Study, TableDefinition, Values
@@ -43,6 +43,11 @@ class Job:
     def after(self) -> str | None:
         """The training that must be finished first."""
         return None if self.specs[0].trains else self.specs[0].source.run_id
+
+    @property
+    def record(self) -> JobRecord:
+        """The job as a manifest keeps it."""
+        return JobRecord(pass_id=self.specs[0].pass_id, run_ids=self.run_ids, source=self.after)
 
 
 @dataclass(frozen=True)
@@ -105,27 +110,30 @@ def plan(
         comparison_key=one.comparison_key,
         settings=profile.settings(),
         tables=tables,
+        jobs=tuple(job.record for job in group_jobs(specs)),
     )
     return Plan(manifest, specs)
 
 
 def jobs(plans: Iterable[Plan]) -> list[Job]:
     """Distinct jobs of all plans, seed by seed: every table is complete at k seeds early."""
-    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
-    trainings = [Job((spec,)) for spec in specs.values() if spec.trains]
-    passes: dict[RunSpec, list[RunSpec]] = {}
+    return group_jobs({run_id: spec for plan in plans for run_id, spec in plan.specs.items()})
+
+
+def group_jobs(specs: Mapping[str, RunSpec]) -> list[Job]:
+    """Return the jobs that fill ``specs``: seed by seed, a seed's trainings first.
+
+    A seed's evaluations follow its trainings in this order, but each of them can start as soon as
+    its own source is finished.
+    """
+    passes: dict[str, list[RunSpec]] = {}
     for spec in specs.values():
-        if not spec.trains:
-            crf = spec.crf and spec.crf.model_copy(update={"steps": 0})
-            passes.setdefault(spec.model_copy(update={"crf": crf}), []).append(spec)
-    evaluations = [
+        passes.setdefault(spec.pass_id, []).append(spec)
+    found = [
         Job(tuple(sorted(group, key=lambda spec: spec.crf.steps if spec.crf else 0)))
         for group in passes.values()
     ]
-    # An evaluation stands where its seed's trainings end; it starts as soon as its source is done.
-    return sorted(
-        [*trainings, *evaluations], key=lambda job: (job.specs[0].seed, job.after is not None)
-    )
+    return sorted(found, key=lambda job: (job.specs[0].seed, job.after is not None))
 
 
 def _table_cells(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import typer
 
-from bench.files import read_json
-from bench.runs.rundir import RunDir, run_dir
+from bench.runs.rundir import run_dir
+from studies.job_records import job_records
 from studies.ledger import current_state, holder
 from studies.run_names import Named
 
@@ -52,21 +52,9 @@ def log_of(root: Path, run_id: str) -> Path | None:
     own = run_dir(root, run_id)
     if own.log.exists():
         return own.log
-    wanted = _pass(own)
-    if wanted is None:
-        return None
-    logs = [
-        path for path in (root / "runs").glob("*/log.txt") if _pass(RunDir(path.parent)) == wanted
-    ]
+    job = job_records(root, [run_id])[run_id]
+    logs = [log for other in job.run_ids if (log := run_dir(root, other).log).exists()]
     return max(logs, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def _pass(directory: RunDir) -> object:
-    """What the evaluations of one pass have in common; None for a training."""
-    spec = read_json(directory.path / "spec.json")
-    if not isinstance(spec, dict) or not isinstance(spec.get("crf"), dict):
-        return None
-    return {**spec, "crf": {**spec["crf"], "steps": 0}}
 
 
 def _follow(root: Path, run_id: str, at: int) -> None:

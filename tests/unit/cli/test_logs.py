@@ -82,8 +82,10 @@ def test_the_tail_is_the_last_lines(tmp_path, size, lines):
     assert tail(path, lines) == (b"".join(text[max(0, len(text) - lines) :]), path.stat().st_size)
 
 
-def test_the_log_of_a_pass_is_in_its_first_run(made_up):
-    """All step counts of a CRF share it; other seeds do not."""
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_log_of_a_pass_is_in_its_first_run(tmp_path, flip):
+    """All step counts of a CRF share it; other seeds do not, nor does a row without a CRF."""
+    made_up = MadeUp(tmp_path / "root", flip=flip)
     log = made_up.dir_of("CE & CRF-1").log
     log.write_text("pass\n")
     assert log_of(made_up.root, made_up.id_of("CE & CRF-10")) == log

@@ -97,6 +97,21 @@ def test_an_evaluation_takes_its_failed_training_with_it(made_up):
     assert queued == [made_up.id_of("CE"), made_up.id_of("CE & CRF-1")]
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["jobs kept", "manifest of an older version"])
+def test_a_multi_scale_evaluation_takes_its_failed_training_with_it(tmp_path, kept):
+    """Every row of such a profile is an evaluation, with a CRF or without."""
+    made_up = MadeUp(tmp_path / "root", flip=True)
+    if not kept:
+        made_up.forget_jobs()
+    training = made_up.training_of("CE")
+    training.write_state(status="failed", failure="crash", reason="why")
+    for label in ("CE", "CE & CRF-1"):
+        made_up.set(label, status="failed", reason="its training failed: why")
+    queued = queue_again(made_up.root, [made_up.id_of("CE")])
+    assert queued[0] == training.run_id
+    assert set(queued[1:]) == {made_up.id_of("CE"), made_up.id_of("CE & CRF-1")}
+
+
 @pytest.mark.parametrize("status", ["running", "finished", "diverged", "queued"])
 def test_what_did_not_fail_is_left_alone(made_up, status):
     """To the byte."""
