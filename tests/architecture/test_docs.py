@@ -86,8 +86,15 @@ def test_tversky_at_one_half_is_dice_without_squares(package):
     assert_close(tversky, losses.DiceLoss(squared=False)(logits, target))
 
 
-def test_every_file_named_exists():
-    """Paths in backticks, save those of the guide's own package."""
-    paths = re.findall(r"`([\w./-]+/[\w.-]*)`", GUIDE)
-    assert paths
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+ROOMS = "bench|losses|postproc|studies|reports|tests|docs"
+
+
+@pytest.mark.parametrize(
+    "document", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]), ids=str
+)
+def test_every_file_named_exists(document):
+    """Paths in backticks that begin with one of our folders; CHANGELOG speaks of the past."""
+    if document.name == "CHANGELOG.md":
+        pytest.skip("names files of older versions")
+    named = re.findall(rf"`((?:{ROOMS})/[\w./-]*)`", document.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
