@@ -89,7 +89,7 @@ def test_a_command_in_a_sentence_exists(command):
 )
 def test_an_unknown_command_is_found(command):
     """So that the tests above can fail."""
-    with pytest.raises(ValueError, match="UsageError|NoSuchOption"):
+    with pytest.raises(ValueError, match=r"UsageError|NoSuchOption"):
         parse(words(command))
 
 
