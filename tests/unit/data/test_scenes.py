@@ -35,15 +35,9 @@ def test_golden_digest(val):
 
 def test_another_process_draws_the_same(val):
     code = (
-<<<<<<< HEAD
         "from bench.data.reading import check_entries; from bench.data.scenes.dataset import *;"
         "from bench.spec import *; scenes = open_scenes(DataSpec(name='scenes'), None);"
         "print(check_entries('val', scenes.entries('val')).digest)"
-=======
-        "from bench.data.reading import *; from bench.data.scenes.dataset import *;"
-        "from bench.spec import *;"
-        "print(load_entries(open_scenes(DataSpec(name='scenes'), None).entries('val')).digest)"
->>>>>>> 8b9c45b (Workers import the worker's module; a scene test reads through the data room)
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip() == val.digest, answer.stderr
