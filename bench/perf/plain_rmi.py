@@ -21,8 +21,13 @@ def plain_rmi_terms(
     pooling: str = "avg",
     formulation: str = "authors",
     ignored: str = "zero",
+    residual: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Return the sigmoid cross entropy and the region term (eq. 14 to 16), unweighted."""
+    """Return the sigmoid cross entropy and the region term (eq. 14 to 16), unweighted.
+
+    The region term is by inverse and subtraction (`region_values`) or by the residual of the
+    regression (`residual_values`), which are equal but for rounding.
+    """
     authors = formulation == "authors"
     labelled = (target != IGNORED).unsqueeze(1).to(logits.dtype)
     onehot = F.one_hot(target.masked_fill(target == IGNORED, 0), logits.shape[1])
@@ -39,7 +44,8 @@ def plain_rmi_terms(
         holes = downsample(1 - labelled, 1 - labelled, downsample_factor, pooling, pad)
         touched = shifted_copies((holes[0] + holes[1] > 0).double(), region_size).amax(2)
         weight = 1 - touched
-    region = region_values(small_probs, small_truth, region_size, authors, weight)
+    values = residual_values if residual else region_values
+    region = values(small_probs, small_truth, region_size, authors, weight)
     return pixel, region.sum(1).mean()
 
 
@@ -67,11 +73,10 @@ def shifted_copies(maps: Tensor, side: int) -> Tensor:
     return torch.stack(copies, dim=2).flatten(3)
 
 
-def region_values(
-    probs: Tensor, truth: Tensor, side: int, authors: bool, weight: Tensor | None
-) -> Tensor:
-    """Return -I_l of each image and class."""
-    d = side * side
+def centred_points(
+    probs: Tensor, truth: Tensor, side: int, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the points of both maps less their means, and how many there are."""
     p, y = (shifted_copies(maps, side).double() for maps in (probs, truth))
     if weight is None:
         count = torch.full((1, 1, 1, 1), p.shape[-1], dtype=torch.float64, device=p.device)
@@ -82,9 +87,40 @@ def region_values(
         p, y = (
             (points - (points * weight).sum(-1, keepdim=True) / count) * weight for points in (p, y)
         )
+    return p, y, count
+
+
+def region_values(
+    probs: Tensor, truth: Tensor, side: int, authors: bool, weight: Tensor | None
+) -> Tensor:
+    """Return -I_l of each image and class."""
+    p, y, count = centred_points(probs, truth, side, weight)
     scale = 1.0 if authors else 1 / count
-    ridge = (5e-4 if authors else 1e-6) * torch.eye(d, dtype=p.dtype, device=p.device)
+    ridge = (5e-4 if authors else 1e-6) * torch.eye(side * side, dtype=p.dtype, device=p.device)
     cov_y, cov_p, cov_yp = y @ y.mT * scale, p @ p.mT * scale, y @ p.mT * scale
     m = cov_y - cov_yp @ torch.inverse(cov_p + ridge) @ cov_yp.mT + ridge
+    return half_log_det(m, authors)
+
+
+def residual_values(
+    probs: Tensor, truth: Tensor, side: int, authors: bool, weight: Tensor | None
+) -> Tensor:
+    """Return the same values by way of the regression A = Σ_YP (Σ_P + ξ)⁻¹ and its residual.
+
+    M + ξ = (Y - A P)(Y - A P)ᵀ + ξ A Aᵀ + ξ is a sum of squares. Σ_Y - A Σ_PY is a difference that
+    loses the digits in which both agree, and autograd loses them once more.
+    """
+    p, y, count = centred_points(probs, truth, side, weight)
+    scale = 1.0 if authors else 1 / count
+    ridge = (5e-4 if authors else 1e-6) * torch.eye(side * side, dtype=p.dtype, device=p.device)
+    factor = torch.linalg.cholesky(p @ p.mT * scale + ridge)
+    a = torch.cholesky_solve(p @ y.mT * scale, factor).mT
+    residual = y - a @ p
+    m = residual @ residual.mT * scale + a @ ridge @ a.mT + ridge
+    return half_log_det(m, authors)
+
+
+def half_log_det(m: Tensor, authors: bool) -> Tensor:
+    """Return ½ log det M per dimension."""
     diagonal = torch.linalg.cholesky(m).diagonal(dim1=-2, dim2=-1)
-    return (diagonal + (1e-8 if authors else 0.0)).log().sum(-1) / d
+    return (diagonal + (1e-8 if authors else 0.0)).log().sum(-1) / m.shape[-1]

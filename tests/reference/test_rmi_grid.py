@@ -1,7 +1,8 @@
-"""RMI against the plain autograd transcription, in float64, over a grid of 720 cases.
+"""RMI against plain autograd transcriptions, in float64, over a grid of 720 cases.
 
-In one of them the transcription's inverse and subtraction lose digits: it stands against
-fifty-digit arithmetic instead.
+The value is held against the paper's equations, the gradient against the same ones written with the
+residual of the regression: in two of the cases the inverse and the subtraction lose ten digits of
+the gradient. The worst of them is held against fifty-digit arithmetic, too.
 """
 
 import itertools
@@ -74,20 +75,20 @@ def cases():
 CASES = {case.id: case for case in cases()}
 
 
-@pytest.mark.parametrize(
-    ("case", "options", "data"), [case for name, case in CASES.items() if name != ILL_CONDITIONED]
-)
+@pytest.mark.parametrize(("case", "options", "data"), CASES.values())
 def test_value_and_gradient_equal_the_plain_transcription(case, options, data):
     logits, target = batch(case, **data)
-    plain = logits.clone().requires_grad_()
-    pixel, region = plain_rmi_terms(plain, target, **options)
-    expected = 0.5 * pixel + 0.5 * region
+    expected = 0.5 * sum(plain_rmi_terms(logits, target, **options))
     actual = logits.clone().requires_grad_()
     value = RMILoss(**options)(actual, target)
-
-    (gradient,) = torch.autograd.grad(value, actual)
-    (reference,) = torch.autograd.grad(expected, plain)
     assert (value - expected).abs() <= 1e-6 * expected.abs()
+
+    plain = logits.clone().requires_grad_()
+    total = 0.5 * sum(plain_rmi_terms(plain, target, **options, residual=True))
+    (gradient,) = torch.autograd.grad(value, actual)
+    (reference,) = torch.autograd.grad(total, plain)
+    # The regression magnifies a rounding by κ(Σ_P), the residual by √(‖Σ_Y‖·‖M⁻¹‖), together by at
+    # most 4e8 on this grid; that is 4e-8 for each of the d ≤ 25 terms of a sum.
     assert (gradient - reference).abs().max() <= 1e-6 * reference.abs().max()
 
 
