@@ -60,12 +60,22 @@ def find_loss(name: str) -> type[SegmentationLoss]:
 
 
 def build_loss(name: str, **options: Any) -> SegmentationLoss:
-    """Return the loss called ``name`` with ``options``; raises ValueError as its constructor."""
+    """Return the loss called ``name`` with ``options``.
+
+    >>> build_loss("rmi", pooling="max").pooling
+    'max'
+
+    Raises:
+        ValueError: the loss or an option is unknown, or a value is out of range.
+    """
     return find_loss(name)(**options)
 
 
 def loss_options(name: str) -> dict[str, Option]:
-    """Return a loss's options with their defaults, in order; ``ignore_index`` is the data's.
+    """Return a loss's options with their defaults, in order; ``ignore_index`` is left out.
+
+    >>> loss_options("dice")
+    {'smooth': 0.0, 'squared': True}
 
     Raises:
         ValueError: the loss is unknown, or one of its options has no default.
@@ -80,8 +90,8 @@ def loss_options(name: str) -> dict[str, Option]:
 def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
     """Return those ``options`` of a loss that differ from its defaults, in their declared type.
 
-    An int given for a float comes back as a float. The loss is built once, so that its own checks
-    of ranges speak here and not in the middle of a night.
+    An int given for a float comes back as a float. The loss is built once, so its own checks run
+    when a study is planned.
 
     Raises:
         ValueError: the loss or an option is unknown, or a value has the wrong type or range.
@@ -101,7 +111,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
     return {option: value for option, value in typed.items() if value != defaults[option]}
 
 
-# A plan asks for each of these once per row, and they take longer than all the rest of it.
+# A plan asks for these once per row; without a cache they take most of its time.
 @cache
 def _plugins() -> EntryPoints:
     """Return the plug-ins that are installed."""
@@ -126,10 +136,12 @@ def _typed(place: str, value: Any, hint: Any) -> Option:
         choices = ", ".join(map(repr, get_args(hint)))
         raise ValueError(f"{place} must be one of {choices}, got {value!r}")
     if hint not in get_args(Option):
-        raise ValueError(f"{place} is neither bool, int, float, str nor Literal: it cannot be set")
+        raise ValueError(
+            f"{place} has a type that a study cannot set: use bool, int, float, str or Literal"
+        )
     if hint is float and type(value) is int:
         return float(value)
-    # type() and not isinstance: True is an int, and a study that says so means something else.
+    # type() instead of isinstance(), because True is an int.
     if type(value) is not hint:
         raise ValueError(f"{place} must be of type {hint.__name__}, got {value!r}")
     return value

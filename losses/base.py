@@ -18,7 +18,7 @@ class SegmentationLoss(nn.Module, ABC):
     """
 
     version: ClassVar[int] = 1
-    """Raised when a default or a value changes: part of a run's identity."""
+    """To be raised when a default or a value changes: part of what names a run."""
 
     def __init__(self, *, ignore_index: int = 255) -> None:
         super().__init__()
@@ -26,14 +26,17 @@ class SegmentationLoss(nn.Module, ABC):
 
     @classmethod
     def simpler(cls, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-        """Return name and options of the loss that this is to the bit at ``options``, or None.
+        """Return name and options of a simpler loss that equals this one to the bit, or None.
 
-        A run of either stands for both; that they are equal is for a canary to show.
+        Both losses then share one run. A canary checks that they are equal.
+
+        Args:
+            options: the value of every option.
         """
         return None
 
     def bind(self, num_classes: int) -> None:
-        """Create the parameters of a loss that learns some; called once, before a training.
+        """Create the parameters that the loss itself learns; called once, before a training.
 
         Args:
             num_classes: number of channels that the logits will have.
@@ -58,8 +61,8 @@ class SegmentationLoss(nn.Module, ABC):
             FloatingPointError: a logit is NaN or infinite (the training has diverged).
             ValueError: a label is neither a class nor ``ignore_index``, or the map is too small.
 
-        A graph of torch.compile cannot look at values: there, neither logits nor labels are
-        checked, and what is not finite makes a loss that is not.
+        Under torch.compile neither logits nor labels are checked, because a graph cannot look at
+        values; a logit that is not finite then makes the loss not finite.
         """
 
     def forward(
@@ -69,11 +72,11 @@ class SegmentationLoss(nn.Module, ABC):
         *,
         progress: float = 0.0,
     ) -> Float[Tensor, ""]:
-        """Return the sum of ``terms``, which see."""
+        """Return the sum of ``terms``; see there for arguments and errors."""
         return torch.stack(tuple(self.terms(logits, target, progress=progress).values())).sum()
 
     def probabilities(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return what this loss trains the logits to mean: probabilities, 1 in sum over classes."""
+        """Return the class probabilities that the logits stand for; they sum to 1."""
         return logits.softmax(1)
 
     def check_input_size(self, height: int, width: int) -> None:
@@ -84,8 +87,10 @@ class SegmentationLoss(nn.Module, ABC):
     ) -> tuple[Float[Tensor, "b c h w"], Bool[Tensor, "b h w"]]:
         """Return the logits in float32 (float64 stays) and the mask of labelled pixels.
 
-        Half precision goes no further: its sigmoid saturates at logits of about 10.
-        Raises as ``terms`` does.
+        In half precision a sigmoid saturates at logits of about 10.
+
+        Raises:
+            FloatingPointError, ValueError: as ``terms``.
         """
         _, valid = self.labelled(logits, target)
         logits = full_precision(logits)
@@ -97,7 +102,8 @@ class SegmentationLoss(nn.Module, ABC):
     ) -> tuple[Int64[Tensor, "b h w"], Bool[Tensor, "b h w"]]:
         """Return the labels, 0 at pixels without one, and the mask of labelled pixels.
 
-        Raises ValueError if a label is no class.
+        Raises:
+            ValueError: a label is neither a class nor ``ignore_index``.
         """
         valid = target != self.ignore_index
         labels = torch.where(valid, target, 0)
@@ -122,7 +128,7 @@ def check_finite(logits: Float[Tensor, "b c h w"], total: Float[Tensor, ""]) -> 
     """Raise FloatingPointError if a logit is NaN or infinite, which shows in the logits' sum."""
     if torch.compiler.is_compiling():
         return
-    # A sum of finite logits may overflow: only then are they looked at one by one.
+    # The sum of finite logits may overflow, so a second look decides.
     if not total.isfinite() and (count := int((~logits.isfinite()).sum())):
         raise FloatingPointError(
             f"{count} of {logits.numel()} logits are NaN or infinite: the training has "

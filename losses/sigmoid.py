@@ -5,10 +5,10 @@ Both need p = σ(x) of every pixel and class, and so does the gradient of both,
     ∂/∂x = (p - y)·g + G·p·(1 - p),
 
 where g is the gradient that arrives at the cross entropy and G at the pixel's cell of the pooled
-map. The gradient is the only tensor of the logits' size. Planes without G get theirs while p is at
-hand, if g can be told ahead; for the others the backward pass computes p again, which costs no more
-than fetching it. One-hot labels y are never built. On a CPU the work goes plane by plane in strips
-of rows that stay in a core's cache.
+map. The gradient is the only tensor of the logits' size. Planes without G get theirs in the forward
+pass, where p is at hand, if g is known in advance; for the others the backward pass computes p
+again, which costs no more than fetching it. One-hot labels y are never built. On a CPU the work
+goes plane by plane in strips of rows that stay in a core's cache.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -52,17 +52,17 @@ class SigmoidTerms(torch.autograd.Function):
         """Return the sum over pixels and classes, the means, and the sum of all logits.
 
         Args:
-            ctx: autograd's.
+            ctx: context of autograd.
             logits: one channel per class, contiguous.
-            labels: the class of each pixel; any class where it has none.
-            valid: whether it has one.
+            labels: the class of each pixel; any class at pixels without a label.
+            valid: whether the pixel is labelled.
             grid: the cells.
             pooled: the m planes whose means are wanted, counted through all classes of the first
                 image, of the second, and so on. On a GPU: all.
-            expected: the gradient that will most likely arrive at the sum; another costs time only.
+            expected: the gradient that most likely arrives at the sum; any other costs time only.
         """
-        veil = veil_of(valid, logits)
-        ctx.save_for_backward(logits, labels, valid, veil)
+        offset = ignore_offset(valid, logits)
+        ctx.save_for_backward(logits, labels, valid, offset)
         ctx.set_materialize_grads(False)
         spanned = (grid.spanned(length) for length in logits.shape[-2:])
         means = logits.new_zeros(len(pooled), *spanned)
@@ -76,11 +76,13 @@ class SigmoidTerms(torch.autograd.Function):
             slopes = () if gradient is None else strip.pixels_of(gradient)
             spare = torch.empty_like(parts[0])
             softplus, pool = SoftplusSum(parts[0], len(parts)), CellSums(frame.cells)
-            for i, (x, shade) in enumerate(zip(parts, strip.veils_of(veil), strict=False)):
+            for i, (x, part_offset) in enumerate(
+                zip(parts, strip.offsets_of(offset), strict=False)
+            ):
                 logit_sums.append(x.sum())
-                x = veiled(x, shade, softplus.values)
+                x = with_offset(x, part_offset, softplus.values)
                 plain = slopes[i] if slopes else spare
-                p = put(frame.pixels if i in out else plain, torch.sigmoid, x)
+                p = write_into(frame.pixels if i in out else plain, torch.sigmoid, x)
                 softplus.add(i, x, p)
                 if i in out:
                     pool.write(out[i])
@@ -88,7 +90,7 @@ class SigmoidTerms(torch.autograd.Function):
                     p.mul_(expected)
             sums.append(softplus.total())
         at_label = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
-        if veil is not None:
+        if offset is not None:
             at_label = torch.where(valid, at_label, 0)
         total = torch.stack(sums).sum() - at_label.sum(-1).sum(dtype=torch.float64)
         if on_host(total) and not total.isfinite():
@@ -103,7 +105,7 @@ class SigmoidTerms(torch.autograd.Function):
     @first_order
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         """Return the gradient of the logits."""
-        logits, labels, valid, veil = ctx.saved_tensors
+        logits, labels, valid, offset = ctx.saved_tensors
         grid: Grid = ctx.grid
         of_sum, of_means, _ = grad_outputs
         of_sum = logits.new_zeros(()) if of_sum is None else of_sum
@@ -111,28 +113,44 @@ class SigmoidTerms(torch.autograd.Function):
             rows, columns = (grid.spanned(length) for length in logits.shape[-2:])
             missing = (0, columns - of_means.shape[-1], 0, rows - of_means.shape[-2])
             of_means = F.pad(of_means, missing) / grid.factor**2
-        # Given away once; a second pass through a graph that was kept computes it anew.
+        # Used once; a second pass through a retained graph computes it again.
         result, ctx.gradient = ctx.gradient, None
-        told = result is not None and of_sum.equal(ctx.expected)
-        ready = set(range(logits.shape[0] * logits.shape[1])) - set(ctx.pooled) if told else ()
+        expected_matched = result is not None and of_sum.equal(ctx.expected)
+        ready = (
+            set(range(logits.shape[0] * logits.shape[1])) - set(ctx.pooled)
+            if expected_matched
+            else ()
+        )
         result = torch.empty_like(logits) if result is None else result
         for strip in strips(logits, grid):
             frame, slope = Frame(strip, logits, grid), Frame(strip, logits, grid)
             out = strip.pixels_of(result)
             of_cells = {} if of_means is None else strip.cells_of(of_means, ctx.pooled)
-            parts = zip(strip.pixels_of(logits), strip.veils_of(veil), strict=False)
-            for i, (x, shade) in enumerate(parts):
+            parts = zip(strip.pixels_of(logits), strip.offsets_of(offset), strict=False)
+            for i, (x, part_offset) in enumerate(parts):
                 if i in ready:
                     continue
                 if i in of_cells:
-                    p = put(frame.pixels, torch.sigmoid, veiled(x, shade, frame.pixels))
+                    p = write_into(
+                        frame.pixels, torch.sigmoid, with_offset(x, part_offset, frame.pixels)
+                    )
                     # p·(g + G - G·p): p meets G at the cells, and the result at the pixels.
-                    up = of_cells[i].repeat_interleave(grid.factor, dim=-1).unsqueeze(-2)
-                    put(slope.cells, torch.addcmul, up + of_sum, -up, frame.cells)
-                    put(out[i], torch.mul, slope.pixels, p)
+                    cell_gradient = of_cells[i].repeat_interleave(grid.factor, dim=-1).unsqueeze(-2)
+                    write_into(
+                        slope.cells,
+                        torch.addcmul,
+                        cell_gradient + of_sum,
+                        -cell_gradient,
+                        frame.cells,
+                    )
+                    write_into(out[i], torch.mul, slope.pixels, p)
                 else:
-                    put(out[i], torch.sigmoid, veiled(x, shade, out[i])).mul_(of_sum)
-        at_label = torch.where(valid, -of_sum, 0) if veil is not None else -of_sum.expand_as(labels)
+                    write_into(out[i], torch.sigmoid, with_offset(x, part_offset, out[i])).mul_(
+                        of_sum
+                    )
+        at_label = (
+            torch.where(valid, -of_sum, 0) if offset is not None else -of_sum.expand_as(labels)
+        )
         result.scatter_add_(1, labels.unsqueeze(1), at_label.unsqueeze(1))
         return result, None, None, None, None, None
 
@@ -150,22 +168,22 @@ class Strip:
     classes: int
 
     def pixels_of(self, maps: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
-        """The rows of pixels of every part."""
+        """Return the rows of pixels of every part."""
         rows = maps[:, :, self.rows]
         return (rows.flatten(0, 1) if self.planes else rows).unbind()
 
     def cells_of(self, maps: Float[Tensor, "m hc wc"], pooled: list[int]) -> dict[int, Tensor]:
-        """The rows of cells of every part that has some, by the number of the part."""
+        """Return the rows of cells of every part that has some, by the number of the part."""
         rows = maps[:, self.cells]
         if self.planes:
             return dict(zip(pooled, rows.unbind(), strict=True))
         return dict(enumerate(rows.unflatten(0, (-1, self.classes)).unbind())) if pooled else {}
 
-    def veils_of(self, veil: Float[Tensor, "b h w"] | None) -> Iterable[Tensor | None]:
-        """The veil over every part, without end if there is none."""
-        if veil is None:
+    def offsets_of(self, offset: Float[Tensor, "b h w"] | None) -> Iterable[Tensor | None]:
+        """Yield the offset of every part, or None without end."""
+        if offset is None:
             return repeat(None)
-        images = veil[:, self.rows].unbind()
+        images = offset[:, self.rows].unbind()
         return [image for image in images for _ in range(self.classes)] if self.planes else images
 
 
@@ -184,7 +202,7 @@ def strips(logits: Float[Tensor, "b c h w"], grid: Grid) -> Iterator[Strip]:
 
 
 class Frame:
-    """Memory for one part of a strip, framed by zeros that make up whole cells.
+    """Memory for one part of a strip, framed by zeros that make cell_gradient whole cells.
 
     ``pixels`` [rows, w] and ``cells`` [cells, k, columns] are two views of it. All parts use it in
     turn, so that it stays in the cache and nothing is allocated in the loop.
@@ -222,7 +240,7 @@ class SoftplusSum:
         self.rows = list(zip(self.products.unbind(), self.sums.unbind(), strict=True))
 
     def add(self, part: int, x: Float[Tensor, "*part"], p: Float[Tensor, "*part"]) -> None:
-        """Take in a part; x may be ``values``."""
+        """Add a part; x may be ``values``."""
         product, total = self.rows[part]
         torch.clamp(x, min=0, out=self.values)
         self.rest.fill_(0)
@@ -257,7 +275,7 @@ def sum_over(terms: Tensor, dim: int, out: Tensor) -> None:
     if not others:
         out.copy_(first)
         return
-    put(out, torch.add, first, others[0])
+    write_into(out, torch.add, first, others[0])
     for other in others[1:]:
         out.add_(other)
 
@@ -270,19 +288,19 @@ def sum_in_float64(
     return (F.softplus(x).sum(1) - x.gather(1, labels.unsqueeze(1)).squeeze(1))[valid].sum()
 
 
-def put(out: Tensor, operation: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def write_into(out: Tensor, operation: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """Write the result to ``out``, which may be a view, and return it."""
     if torch.compiler.is_compiling():  # a graph knows out= for contiguous memory only
         return out.copy_(operation(*inputs))
     return operation(*inputs, out=out)
 
 
-def veiled(x: Tensor, shade: Tensor | None, out: Tensor) -> Tensor:
+def with_offset(x: Tensor, part_offset: Tensor | None, out: Tensor) -> Tensor:
     """Return a part of the logits, -inf where there is no label: in ``out`` if need be."""
-    return x if shade is None else put(out, torch.add, x, shade)
+    return x if part_offset is None else write_into(out, torch.add, x, part_offset)
 
 
-def veil_of(
+def ignore_offset(
     valid: Bool[Tensor, "b h w"], logits: Float[Tensor, "b c h w"]
 ) -> Float[Tensor, "b h w"] | None:
     """Return what to add to logits to make p, its slope and its entropy 0 without a label: -inf.

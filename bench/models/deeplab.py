@@ -33,7 +33,7 @@ class SegmentationModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Upsample the head's logits bilinearly to the size of the images."""
-        logits = self.head(self.backbone(images)).float()  # also where all before was bfloat16
+        logits = self.head(self.backbone(images)).float()  # under autocast they are bfloat16
         return upsample(logits, images, align_corners=self.align_corners)
 
 
@@ -101,14 +101,14 @@ HEADS = {"deeplabv3": DeepLabV3Head, "deeplabv3plus": DeepLabV3PlusHead}
 
 
 def upsample(maps: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:
-    """``maps`` [b, c, h, w] bilinearly at the height and width of ``like``."""
+    """Return ``maps`` [b, c, h, w] resized bilinearly to the height and width of ``like``."""
     return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=align_corners)
 
 
 def conv_bn_relu(
     inputs: int, outputs: int, kernel: int, *, dilation: int = 1, separable: bool = False
 ) -> nn.Sequential:
-    """Convolution that keeps the size, batch norm, ReLU; ``separable``: depthwise, then 1x1."""
+    """Return convolution (same size), batch norm, ReLU; ``separable``: depthwise, then 1x1."""
     padding = dilation * (kernel // 2)
     if not separable:
         return nn.Sequential(
@@ -125,7 +125,7 @@ def conv_bn_relu(
 
 
 def check_model(spec: ModelSpec) -> None:
-    """Raise SpecError where the backbone is unknown or gives no features at the output stride."""
+    """Raise SpecError if the backbone is unknown or has no features at the output stride."""
     if not timm.is_model(spec.backbone):
         raise SpecError(unknown("model.backbone", spec.backbone, timm.list_models()))
     if fault := _fault(spec.backbone, spec.output_stride, spec.dilated):
@@ -146,14 +146,16 @@ def _fault(backbone: str, output_stride: int, dilated: bool) -> str | None:
 
 
 def _backbone(name: str, output_stride: int, dilated: bool) -> nn.Module:
-    """Features from stride 4 on: what the decoder joins and what ASPP reads."""
+    """Return the feature extractor from stride 4 on, for the decoder and ASPP."""
     network = _features(name, output_stride)
     if not dilated:
         with torch.device("meta"):
             plain = _features(name, output_stride=32)
         convolutions, undilated = _convolutions(network), _convolutions(plain)
         if list(convolutions) != list(undilated):
-            raise SpecError("with dilated = false it would have other layers")
+            raise SpecError(
+                "dilated = false is not supported: its undilated variant has different layers"
+            )
         for layer, like in zip(convolutions.values(), undilated.values(), strict=True):
             layer.dilation, layer.padding = like.dilation, like.padding
     return network
@@ -172,7 +174,17 @@ def _features(name: str, output_stride: int) -> nn.Module:
 def build_model(
     spec: ModelSpec, num_classes: int, *, seed: int, weights: Path | None = None
 ) -> SegmentationModel:
-    """The model: weights drawn from ``seed`` alone, but the backbone's from a file, if given."""
+    """Return the model with weights drawn from ``seed`` alone.
+
+    Args:
+        spec: backbone, head and their options.
+        num_classes: channels of the logits.
+        seed: of the random weights.
+        weights: file of the backbone's ImageNet weights; None keeps the random ones.
+
+    Raises:
+        SpecError: the file does not hold the weights of this backbone.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = _backbone(spec.backbone, spec.output_stride, spec.dilated)

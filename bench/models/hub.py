@@ -18,15 +18,16 @@ STORED_AS = ("model.safetensors", "pytorch_model.bin")
 
 
 def has_weights(backbone: str) -> bool:
-    """Whether timm knows pretrained weights of this name."""
+    """Return whether timm has pretrained weights of this name."""
     found = get_pretrained_cfg(backbone)
     return found is not None and bool(found.has_weights)
 
 
 def hub_weights(backbone: str) -> dict[str, Tensor]:
-    """The weights of the whole network, from timm's local cache or over the network.
+    """Return the weights of the whole network, from timm's local cache or from the hub.
 
-    Raises SpecError where they can be had from neither.
+    Raises:
+        SpecError: neither has them.
     """
     try:
         if not _cached(backbone):
@@ -35,7 +36,7 @@ def hub_weights(backbone: str) -> dict[str, Tensor]:
     except OSError as error:
         raise SpecError(
             f"ImageNet weights of {backbone!r} are not in the local cache, and "
-            f"{constants.ENDPOINT} does not give them ({_reason(error)}); name a file with "
+            f"{constants.ENDPOINT} could not be reached ({_reason(error)}); name a file with "
             "--backbone-weights, or train from random weights with pretrained = false"
         ) from None
     return network.state_dict()
@@ -49,10 +50,10 @@ def _cached(backbone: str) -> bool:
 
 
 def _probe() -> None:
-    """Raise OSError where the hub does not answer, of which timm makes sure for a minute."""
+    """Raise OSError at once if the hub does not answer; timm itself retries for a minute."""
     if constants.HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")
-    with contextlib.suppress(HTTPError):  # an answer, if no friendly one
+    with contextlib.suppress(HTTPError):  # any answer shows that the hub is there
         urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=PROBE_SECONDS).close()
 
 

@@ -1,7 +1,7 @@
-"""ImageNet weights of backbones: which file they come from, and its way to the workers.
+"""ImageNet weights of backbones: where they come from, and how workers get them.
 
-A night's workers read them from ``<root>/weights/``, where they are put before the first training:
-so all runs of a root begin with the same weights, whatever becomes of the user's file or the hub.
+The scheduler copies them to ``<root>/weights/`` before the first training, and workers read them
+there. All runs of a root start from the same weights, even if the user's file or the hub changes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LITE0 = "tf_efficientnet_lite0"
 
 
 def check_pretrained(model: ModelSpec) -> None:
-    """Raise SpecError where nothing is known to hold the ImageNet weights a model begins with."""
+    """Raise SpecError if no source of the model's ImageNet weights is known."""
     if model.pretrained and model.weights is None and not has_weights(model.backbone):
         raise SpecError(
             f"model.pretrained: timm has no ImageNet weights for {model.backbone!r}; name a file "
@@ -34,7 +34,11 @@ def check_pretrained(model: ModelSpec) -> None:
 
 
 def with_weights(profile: Profile, path: Path | None) -> Profile:
-    """The profile on the weights in a file, which is checked; raises SpecError in one line."""
+    """Return the profile with the backbone weights of a file.
+
+    Raises:
+        SpecError: the file is not of this backbone, or not the one that the profile demands.
+    """
     if path is None:
         return profile
     model = profile.model
@@ -43,7 +47,7 @@ def with_weights(profile: Profile, path: Path | None) -> Profile:
     found = digest_of(path)
     if model.weights not in (None, found):
         raise SpecError(
-            f"{path}: its SHA-256 begins {found}, and the profile wants model.weights = "
+            f"{path}: its SHA-256 begins {found}, but the profile demands model.weights = "
             f"{model.weights!r}"
         )
     network_weights(path, model.backbone)
@@ -51,7 +55,17 @@ def with_weights(profile: Profile, path: Path | None) -> Profile:
 
 
 def place_weights(root: Path, model: ModelSpec, given: Path | None) -> None:
-    """Put into ``root`` what ``find_weights`` finds; raises SpecError where it cannot be had."""
+    """Copy the model's ImageNet weights into ``root``, where ``find_weights`` finds them.
+
+    Args:
+        root: output folder.
+        model: names the weights.
+        given: the user's file, if any.
+
+    Raises:
+        SpecError: the weights are not available.
+        RootError: the root cannot be written.
+    """
     if not model.pretrained or _is_packaged(model):
         return
     placed = root / "weights" / _name(model)
@@ -65,17 +79,21 @@ def place_weights(root: Path, model: ModelSpec, given: Path | None) -> None:
             write_whole(placed, lambda path: save_file(weights, path))
         elif given is None:
             raise SpecError(
-                f"the profile wants backbone weights whose SHA-256 begins {model.weights}: name "
+                f"the profile demands backbone weights whose SHA-256 begins {model.weights}: name "
                 "their file with --backbone-weights"
             )
         else:
             write_whole(placed, lambda path: shutil.copyfile(given, path))
     except OSError as error:
-        raise RootError(f"{placed}: cannot be written: {error.strerror}") from None
+        raise RootError(f"cannot write {placed}: {error.strerror}") from None
 
 
 def find_weights(run_dir: Path, model: ModelSpec) -> Path | None:
-    """The file of weights a run begins with, None if random; raises SpecError if it is gone."""
+    """Return the file of weights that a run starts from, None for random weights.
+
+    Raises:
+        SpecError: the file is missing or has another SHA-256.
+    """
     if not model.pretrained:
         return None
     if _is_packaged(model):
@@ -84,18 +102,18 @@ def find_weights(run_dir: Path, model: ModelSpec) -> Path | None:
     places = [parent / "weights" / _name(model) for parent in run_dir.resolve().parents[1:4]]
     found = next((path for path in places if path.exists()), None)
     if found is None:
-        raise SpecError(f"{places[0]} is gone; the same segloss run puts it back")
+        raise SpecError(f"{places[0]} is missing; run the same segloss command again to restore it")
     if model.weights is not None and digest_of(found) != model.weights:
         raise SpecError(
-            f"{found}: its SHA-256 begins {digest_of(found)}, and the run's weights begin with "
-            f"{model.weights}; the same segloss run puts them back"
+            f"{found}: its SHA-256 begins {digest_of(found)}, but the run needs "
+            f"{model.weights}; run the same segloss command again to restore them"
         )
     return found
 
 
 def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
-    """Replace the weights of a timm feature backbone by those in a file; raises SpecError."""
-    # timm joins the names of a stage and of what holds it, or puts "model" before all.
+    """Replace the weights of a timm feature backbone by those of a file; raises SpecError."""
+    # In a feature extractor timm joins the names of a stage and its parent, or prefixes "model".
     weights = {
         alias: value
         for key, value in network_weights(path, name).items()

@@ -1,4 +1,4 @@
-"""Files of ImageNet weights: read without running code, and brought under timm's names."""
+"""Files of ImageNet weights: read without running code, renamed to timm's names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Weights = Mapping[str, Tensor]
 Shapes = Mapping[str, torch.Size]
 
 NESTED = ("state_dict", "model")
-"""Where training scripts keep the weights beside epoch, optimiser and so on."""
+"""Keys under which training scripts store the weights beside epoch and optimiser."""
 SHOWN_KEYS = 3
 
 # efficientnet_pytorch's names on the left, timm's on the right.
@@ -41,7 +41,11 @@ _INVERTED_BLOCK = {
 
 
 def digest_of(path: Path) -> str:
-    """The first 12 hexadecimal digits of a file's SHA-256; raises SpecError if it is unreadable."""
+    """Return the first 12 hexadecimal digits of a file's SHA-256.
+
+    Raises:
+        SpecError: the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:12]
@@ -50,11 +54,17 @@ def digest_of(path: Path) -> str:
 
 
 def network_weights(path: Path, name: str) -> dict[str, Tensor]:
-    """The weights in a file under the names of timm's network ``name``, without its classifier.
+    """Return the weights in a file under timm's names, without the classifier.
 
-    Files are safetensors or what torch.save wrote. ResNets go by the same names in timm,
-    torchvision and PyTorch-Encoding; EfficientNets also by those of efficientnet_pytorch.
-    Raises SpecError, in one line, for anything that is not the whole network.
+    ResNets have the same names in timm, torchvision and PyTorch-Encoding; EfficientNets may have
+    those of efficientnet_pytorch.
+
+    Args:
+        path: a file of safetensors or of torch.save.
+        name: of timm's network.
+
+    Raises:
+        SpecError: the file does not hold the whole network.
     """
     stored = _read(path)
     wanted, classifier = _network(name)
@@ -87,7 +97,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from None
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
         first_line = str(error).strip().partition("\n")[0]
-        raise SpecError(f"{path}: torn, or no file of weights: {first_line}") from None
+        raise SpecError(f"{path}: damaged, or not a file of weights: {first_line}") from None
     return _state_dict(stored, path)
 
 
@@ -98,7 +108,7 @@ def _loaded(path: Path) -> Any:
         return load_file(path)
     if start[:2] in (b"PK", b"\x80\x02"):  # torch: a zip archive, or before 1.6 a pickle
         return torch.load(path, map_location="cpu", weights_only=True)
-    raise ValueError("it begins neither as torch's files do nor as safetensors")
+    raise ValueError("it begins neither like a file of torch.save nor like safetensors")
 
 
 def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
@@ -106,17 +116,17 @@ def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
             stored = stored[key]
     if not isinstance(stored, Mapping) or not stored:
-        raise SpecError(f"{path}: holds no weights by name")
+        raise SpecError(f"{path}: holds no named weights")
     for key, value in stored.items():
         if not isinstance(value, Tensor):
-            raise SpecError(f"{path}: {key!r} is no tensor, but {type(value).__name__}")
+            raise SpecError(f"{path}: {key!r} is not a tensor but {type(value).__name__}")
     # DataParallel puts "module." before every name.
     return {str(key).removeprefix("module."): value for key, value in stored.items()}
 
 
 @cache
 def _network(name: str) -> tuple[Shapes, tuple[str, ...]]:
-    """Shape of every weight of a timm network but its classifier's, and what those begin with."""
+    """Return the shapes of a timm network's weights but the classifier's, and its name prefixes."""
     with torch.device("meta"):
         network = timm.create_model(name)
     known = get_pretrained_cfg(name)
@@ -130,7 +140,7 @@ def _network(name: str) -> tuple[Shapes, tuple[str, ...]]:
 
 
 def _from_efficientnet_pytorch(stored: Weights, wanted: Shapes) -> dict[str, Tensor]:
-    """``stored`` with every name of efficientnet_pytorch replaced by timm's."""
+    """Return ``stored`` with every name of efficientnet_pytorch replaced by timm's."""
     found = (re.match(r"blocks\.\d+\.\d+\b", key) for key in wanted)
     blocks = list(dict.fromkeys(match[0] for match in found if match))
     return {_renamed(key, stored, blocks): value for key, value in stored.items()}
@@ -148,7 +158,7 @@ def _renamed(key: str, stored: Weights, blocks: list[str]) -> str:
 
 
 def _misfits(weights: Weights, wanted: Shapes) -> dict[str, list[str]]:
-    """What keeps the weights from being those wanted, by kind."""
+    """Return how the weights differ from those wanted, by kind of difference."""
     return {
         "missing": [key for key in wanted if key not in weights],
         "not known": [key for key in weights if key not in wanted],

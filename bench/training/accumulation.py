@@ -1,9 +1,9 @@
-"""A network over a batch in parts, with the loss over the whole of it.
+"""Gradient accumulation that gives the loss the whole batch.
 
-Only one part's activations are held at a time, and yet the loss may be any function of the batch:
-it gets the logits of the whole, and its gradient then goes back part by part, through a second pass
-of each part but the last (gradient caching: Gao et al. 2021, "Scaling deep contrastive learning
-batch size under memory limited setup").
+The network processes the batch in micro-batches and holds the activations of one at a time. The
+loss gets the logits of the whole batch, so it may be any function of it. Its gradient flows back
+micro-batch by micro-batch, through a second forward pass of each but the last (gradient caching:
+Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup").
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bench.training.distributed import ALONE, Ranks
 
 
-class Parts:
-    """One batch on its way through a network, and its gradient on the way back.
+class AccumulatedBatch:
+    """One batch, passed through a network in micro-batches.
 
-    ``network`` gives the logits of a part, and of the same part the same ones in both passes; it is
-    told the number of the part, and whether this is the last pass that a gradient goes through.
-    Of several ranks each sends its own share of the batch.
+    Args:
+        network: called with the number of a micro-batch, whether this is the last pass that a
+            gradient flows through, and the images; returns the logits. Both passes of one
+            micro-batch must return the same logits.
+        images: [b, 3, h, w], this rank's shard of the batch.
+        count: number of micro-batches.
+        ranks: the processes that train together; each passes its own shard.
     """
 
     def __init__(
@@ -33,36 +37,45 @@ class Parts:
         count: int,
         ranks: Ranks = ALONE,
     ) -> None:
-        *self.early, last = images.chunk(count)
+        *self.all_but_last, last = images.chunk(count)
         self.network = network
         self.ranks = ranks
         with torch.no_grad():
-            early = [network(part, False, images) for part, images in enumerate(self.early)]
-        self.last = network(count - 1, not early, last)
+            first_passes = [
+                network(number, False, images) for number, images in enumerate(self.all_but_last)
+            ]
+        self.last = network(count - 1, not first_passes, last)
         self.logits = self.last
-        """Of the whole batch, for the loss; of several parts or ranks a leaf."""
-        if early or ranks.count > 1:
-            share = torch.cat([*early, self.last.detach()])
-            self.logits = ranks.gather(share).requires_grad_()
+        """Logits of the whole batch; a leaf of autograd if there are micro-batches or ranks."""
+        if first_passes or ranks.count > 1:
+            shard = torch.cat([*first_passes, self.last.detach()])
+            self.logits = ranks.gather(shard).requires_grad_()
 
     def backward(self, loss: Tensor, model: nn.Module) -> None:
-        """Add the gradient of ``loss``, a function of ``logits``, to the weights of ``model``."""
+        """Add the gradient of ``loss``, a function of ``logits``, to the weights of ``model``.
+
+        Args:
+            loss: scalar.
+            model: the model whose batch norms keep their running statistics in the second pass.
+        """
         loss.backward()
         if self.logits is self.last:
             return
         assert self.logits.grad is not None
-        # The mean over ranks, which each weight's gradient will be, is to be their sum.
-        gradient = self.ranks.own(self.logits.grad) * self.ranks.count
-        *early, last = gradient.split(len(self.last))
+        # DistributedDataParallel averages gradients over ranks; this factor makes it a sum.
+        gradient = self.ranks.shard_of(self.logits.grad) * self.ranks.count
+        *gradients, last = gradient.split(len(self.last))
         self.last.backward(last)
-        with _frozen_statistics(model):  # which the first pass has updated
-            for part, (images, own) in enumerate(zip(self.early, early, strict=True)):
-                self.network(part, part == len(early) - 1, images).backward(own)
+        with _frozen_statistics(model):  # the first pass has updated them
+            pairs = zip(self.all_but_last, gradients, strict=True)
+            for number, (images, gradient) in enumerate(pairs):
+                is_last = number == len(gradients) - 1
+                self.network(number, is_last, images).backward(gradient)
 
 
 @contextmanager
 def _frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch norms still normalise by the batch, but their running statistics stay as they are."""
+    """Let batch norms normalise by the batch without updating their running statistics."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     for norm in norms:
         norm.track_running_stats = False

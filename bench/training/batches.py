@@ -1,4 +1,4 @@
-"""The batches of a training: a function of the step alone, some of them made ahead."""
+"""The batches of a training: a function of the step alone, prepared in advance on a GPU."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bench.training.distributed import ALONE, Ranks
 
 @dataclass(frozen=True)
 class Batch:
-    """Images [b, 3, h, w] and labels [b, h, w], both uint8, and what was drawn to make them.
+    """Images [b, 3, h, w] and labels [b, h, w], both uint8, with their ids and augmentations.
 
-    Of several ranks each has the pixels of its share, and ids and draws of the whole.
+    A rank holds the pixels of its shard, and the ids and augmentations of the whole batch.
     """
 
     images: Tensor
@@ -30,7 +30,7 @@ class Batch:
     draws: str
 
     def pinned(self) -> Batch:
-        """The same in memory that a GPU fetches from while other work goes on."""
+        """Return the batch in pinned memory, from which a GPU copies asynchronously."""
         return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.ids, self.draws)
 
 
@@ -46,11 +46,11 @@ class TrainingData:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches in one pass over the split; at least one."""
+        """Number of full batches in one pass over the split; at least 1."""
         return max(1, len(self.split.ids) // self.recipe.batch_size)
 
     def batch(self, step: int) -> Batch:
-        """The batch of step 0, 1, …; an augmentation depends on (seed, epoch, sample) only."""
+        """Return the batch of step 0, 1, …; augmentations depend on (seed, epoch, sample) only."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = epoch_order(self.seed, epoch, len(self.split.ids))
         size = self.recipe.batch_size
@@ -61,15 +61,15 @@ class TrainingData:
         ]
         images, labels = training_batch(
             self.split,
-            self.ranks.share(indices, self.recipe.accumulate),
-            self.ranks.share(draws, self.recipe.accumulate),
+            self.ranks.shard(indices, self.recipe.accumulate),
+            self.ranks.shard(draws, self.recipe.accumulate),
             self.recipe,
             self.dataset.mean,
         )
         return Batch(images, labels, [self.split.ids[i] for i in indices], repr(draws))
 
     def on_device(self, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Normalised images (float32, channels last) and labels (int64) on ``device``."""
+        """Return normalised images (float32, channels last) and labels (int64) on ``device``."""
         pixels = batch.images.to(device, non_blocking=True)
         labels = batch.labels.to(device, non_blocking=True)
         images = normalise(pixels, self.dataset.mean, self.dataset.std)
@@ -77,9 +77,13 @@ class TrainingData:
 
 
 def batches(data: TrainingData, steps: Iterable[int], *, ahead: int, pin: bool) -> Iterator[Batch]:
-    """The batches of ``steps`` in order; up to ``ahead`` of the next are made in threads meanwhile.
+    """Yield the batches of ``steps`` in order; ``ahead`` and ``pin`` change no bit of them.
 
-    They are the same to the bit whatever ``ahead`` is.
+    Args:
+        data: makes the batch of a step.
+        steps: in the order of training.
+        ahead: number of later batches that threads prepare meanwhile; 0 uses no threads.
+        pin: whether to put batches into pinned memory.
     """
 
     def make(step: int) -> Batch:

@@ -1,4 +1,4 @@
-"""Checkpoints: the resumable state of a training, written whole, the one before kept."""
+"""Checkpoints: the resumable state of a training; the latest two are kept."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import torch
 
 from bench.files import write_whole
 
-# Seconds between two checkpoints: at least so many, and more where writing one takes long, so that
-# at most one part in COST_SHARE of a training's time goes into them.
+# Minimum seconds between two checkpoints; longer when writing is slow, so that writing takes at
+# most 1 / COST_SHARE of the training time.
 LEAST_SECONDS = float(os.environ.get("SEGLOSS_CHECKPOINT_SECONDS", "60"))
 COST_SHARE = 50
 
 
 class Checkpoints:
-    """The checkpoints of one training, for those who know its ``mark``.
+    """The checkpoints of one training.
 
-    ``mark`` names the run and the code: a state with another one is foreign and not gone on from.
+    Args:
+        path: file of the latest one; the one before lies beside it.
+        mark: names the run and the code; ``load`` ignores a state with another mark.
     """
 
     def __init__(self, path: Path, mark: dict[str, str]) -> None:
@@ -34,13 +36,17 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for the next one."""
+        """Whether it is time for the next checkpoint."""
         return time.monotonic() - self.written > max(LEAST_SECONDS, COST_SHARE * self.cost)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write ``state`` (tensors, numbers, strings, containers of them); keep the last one too.
+        """Write ``state`` and keep the previous checkpoint.
 
-        Raises OSError where it cannot be written; the checkpoints there are stay as they are.
+        Args:
+            state: tensors, numbers, strings and containers of them.
+
+        Raises:
+            OSError: the state cannot be written; the existing checkpoints are unchanged.
         """
         self.written = time.monotonic()
         write_whole(self.path, lambda new: self._write(new, {**state, **self.mark}))
@@ -53,7 +59,7 @@ class Checkpoints:
             self.path.replace(self.before)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The newest state that can be read and bears the mark, or None where there is none."""
+        """Return the newest readable state with this mark, or None."""
         for path in (self.path, self.before):
             state = _read(path, device)
             if state is not None and self.mark.items() <= state.items():
@@ -61,7 +67,7 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Delete them."""
+        """Delete both checkpoints."""
         for path in (self.path, self.before):
             path.unlink(missing_ok=True)
 
@@ -69,7 +75,7 @@ class Checkpoints:
 def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # torch reads on over damaged numbers
+            if archive.testzip() is not None:  # torch itself does not notice damaged numbers
                 return None
         state = torch.load(path, map_location=device, weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile):

@@ -1,7 +1,7 @@
-"""Ranks: processes that train one model together, each a share of every batch, each on a GPU.
+"""Data-parallel training: one process (rank) per GPU, each with a shard of every batch.
 
-Rank 0 is the worker itself. It starts the others, which write nothing, and ends them. Whichever is
-killed, all end, and the run goes on from its checkpoint when it is tried again.
+Rank 0 is the worker itself. It starts the other ranks, which write nothing, and ends them. When one
+rank is killed, all end, and the next try continues from the checkpoint.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train one model; alone if not told otherwise."""
+    """The rank of this process, and how many ranks train together; one by default."""
 
     rank: int = 0
     count: int = 1
 
-    def share(self, batch: Sequence[T], parts: int) -> list[T]:
-        """What of a batch is this rank's: an equal share of each of its ``parts``."""
-        size = len(batch) // (parts * self.count)
-        firsts = [(part * self.count + self.rank) * size for part in range(parts)]
+    def shard(self, batch: Sequence[T], micro_batches: int) -> list[T]:
+        """Return this rank's items of a batch: an equal share of each micro-batch."""
+        size = len(batch) // (micro_batches * self.count)
+        firsts = [(number * self.count + self.rank) * size for number in range(micro_batches)]
         return [batch[first + i] for first in firsts for i in range(size)]
 
-    def own(self, gathered: Tensor) -> Tensor:
-        """What of ``gathered`` came from this rank."""
+    def shard_of(self, gathered: Tensor) -> Tensor:
+        """Return the part of ``gathered`` that came from this rank."""
         return gathered.chunk(self.count)[self.rank]
 
-    def gather(self, share: Tensor) -> Tensor:
-        """Every rank's share one after the other; no gradient flows through."""
+    def gather(self, shard: Tensor) -> Tensor:
+        """Return the shards of all ranks, joined in order; no gradient flows through."""
         if self.count == 1:
-            return share
-        share = share.contiguous()
-        shares = [torch.empty_like(share) for _ in range(self.count)]
-        dist.all_gather(shares, share)
-        return torch.cat(shares)
+            return shard
+        shard = shard.contiguous()
+        shards = [torch.empty_like(shard) for _ in range(self.count)]
+        dist.all_gather(shards, shard)
+        return torch.cat(shards)
 
     def network(self, model: nn.Module, *, compiled: bool) -> nn.Module:
-        """What trains ``model``: gradients are means over ranks, batch norms see every rank.
+        """Return ``model`` wrapped for training: gradients averaged, batch norms synchronised.
 
         The batch norms of ``model`` are replaced in place.
         """
@@ -70,12 +70,12 @@ class Ranks:
         return network
 
     def unsynchronised(self, network: nn.Module) -> AbstractContextManager[None]:
-        """Within, gradients stay with each rank, to be joined with those of a later pass."""
+        """Return a context in which gradients stay local until a later pass synchronises them."""
         alone = not isinstance(network, DistributedDataParallel)
         return nullcontext() if alone else network.no_sync()
 
     def of_first(self, state: dict[str, Any], device: torch.device) -> dict[str, Any]:
-        """The ``state`` that rank 0 has."""
+        """Return the ``state`` of rank 0, broadcast to all ranks."""
         content = io.BytesIO()
         torch.save(state, content)
         box = [content.getvalue()]
@@ -88,9 +88,15 @@ ALONE = Ranks()
 
 @contextmanager
 def lead(count: int, command: Sequence[str], device: torch.device) -> Iterator[Ranks]:
-    """Be rank 0 of ``count``; the others run ``command`` with --rank, --ranks, --meeting, --leader.
+    """Start ``count`` - 1 other ranks and yield rank 0, which is this process.
 
-    Where one of them fails, this process is killed too: what waits for it would wait for ever.
+    Args:
+        count: number of ranks.
+        command: what the other ranks run, with --rank, --ranks, --meeting and --leader added.
+        device: of rank 0.
+
+    When another rank fails, this process is killed too, because collective calls would wait for
+    ever.
     """
     if count == 1:
         yield ALONE
@@ -117,13 +123,13 @@ def lead(count: int, command: Sequence[str], device: torch.device) -> Iterator[R
 
 
 def follow(ranks: Ranks, meeting: Path, leader: int, device: torch.device) -> Ranks:
-    """Be another rank, and end with the process ``leader``, which has started this one."""
+    """Join as another rank, and end when the process ``leader``, which started this one, ends."""
     threading.Thread(target=_die_with_leader, args=(leader,), daemon=True).start()
     return join(ranks, meeting, device)
 
 
 def join(ranks: Ranks, meeting: Path, device: torch.device) -> Ranks:
-    """Meet the other ranks at the file ``meeting``."""
+    """Join the process group whose rendezvous is the file ``meeting``."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group(
@@ -139,7 +145,7 @@ def _die_with(others: list[subprocess.Popen[bytes]], over: threading.Event) -> N
     while not over.wait(WATCH_SECONDS):
         for rank, other in enumerate(others, start=1):
             if other.poll() and not over.is_set():
-                sys.stderr.write(f"rank {rank} ended with code {other.returncode}: so do all\n")
+                sys.stderr.write(f"rank {rank} ended with code {other.returncode}; all ranks end\n")
                 sys.stderr.flush()
                 os.kill(os.getpid(), signal.SIGKILL)
 

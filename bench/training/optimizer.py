@@ -1,4 +1,4 @@
-"""The optimiser of a training and its learning rate."""
+"""The optimiser and its learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ LOWEST_LR = 1e-6
 
 
 def learning_rate(recipe: RecipeSpec, step: int) -> float:
-    """Rate of step 1, 2, … ``recipe.steps``: linear warm-up, then poly (Zhao et al. 2019, 5.1)."""
+    """Return the rate of step 1, 2, … ``recipe.steps``.
+
+    Linear warm-up, then the poly schedule (Zhao et al. 2019, section 5.1).
+    """
     if step <= recipe.warmup_steps:
         start = recipe.warmup_start_lr
         return start + (recipe.lr - start) * step / recipe.warmup_steps
@@ -23,7 +26,7 @@ def learning_rate(recipe: RecipeSpec, step: int) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give each group ``rate`` times its scale."""
+    """Set each group's rate to ``rate`` times its scale."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
 
@@ -31,10 +34,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def build_optimizer(
     model: nn.Module, recipe: RecipeSpec, learned: Iterable[nn.Parameter] = ()
 ) -> torch.optim.SGD:
-    """SGD whose groups carry "scale": the head's multiplier; norms and biases do not decay.
+    """Return SGD whose groups carry "scale", the head's multiplier; norms and biases do not decay.
 
-    What the loss itself learns is a group of its own, at the base rate and without decay. On a GPU
-    one kernel updates all weights of a group.
+    Args:
+        model: parameters whose name begins with "head." get ``recipe.head_lr_multiplier``.
+        recipe: learning rate, momentum and weight decay.
+        learned: parameters of the loss; a group of its own, at the base rate without decay.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     on_gpu = False

@@ -18,18 +18,18 @@ from bench.errors import DivergedError
 from bench.evaluation.metrics import confusion_matrix
 from bench.iou import class_iou, mean_known
 from bench.seeding import torch_seed
-from bench.training.accumulation import Parts
+from bench.training.accumulation import AccumulatedBatch
 from bench.training.batches import Batch, TrainingData, batches
 from bench.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from losses.base import SegmentationLoss
 
-# So many batches are in the making or waiting: 8 of the paper's are 130 MB of pinned memory.
+# Batches prepared in advance: 8 of the paper's take 130 MB of pinned memory.
 MOST_AHEAD = 8
 
 
 @dataclass
 class Progress:
-    """What a training has done so far besides its weights: all of it goes into a checkpoint."""
+    """State of a training besides its weights; all of it goes into a checkpoint."""
 
     step: int = 0
     order: str = ""
@@ -37,18 +37,25 @@ class Progress:
     augment: str = ""
     """Digest of every augmentation drawn so far, chained."""
     sums: dict[str, float] = field(default_factory=dict)
-    """Sums of the loss terms since the epoch began."""
+    """Sums of the loss terms since the start of the epoch."""
     matrix: Any = 0
-    """Confusion matrix of the training batches since the epoch began."""
+    """Confusion matrix of the training batches since the start of the epoch."""
     seconds: float = 0.0
 
     def state(self) -> dict[str, Any]:
-        """As plain values and tensors."""
+        """Return the fields as plain values and tensors."""
         return dict(vars(self))
 
 
 class Training:
-    """One training that can stop after any step and go on from its state, bit for bit on a CPU."""
+    """One training that can stop after any step and continue from its state, bit for bit on a CPU.
+
+    Args:
+        model: maps images [b, 3, h, w] to logits [b, num_classes, h, w]; moved to ``device``.
+        loss: gets the logits of the whole batch.
+        data: the batch of each step.
+        device: where to train.
+    """
 
     def __init__(
         self,
@@ -68,7 +75,7 @@ class Training:
         self.progress = Progress()
 
     def state(self) -> dict[str, Any]:
-        """Everything that ``restore`` needs."""
+        """Return everything that ``restore`` needs."""
         return {
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
@@ -77,23 +84,28 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state of this very training."""
+        """Continue from a state that ``state`` returned for the same training."""
         self.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
 
     def run(self, on_epoch: Callable[[dict[str, Any]], None]) -> Iterator[int]:
-        """Train to the end, yielding the number of steps done after each; ``on_epoch`` gets means.
+        """Train to the end and yield the number of finished steps after each step.
 
-        Raises DivergedError when a loss or a logit is no longer finite.
+        Args:
+            on_epoch: called after each epoch with "step", the learning rate, and the means of
+                loss, loss terms and mIoU over its batches.
+
+        Raises:
+            DivergedError: the loss or a logit is no longer finite.
         """
         self.model.train()
         if self.data.ranks.count > 1:
             self.restore(self.data.ranks.of_first(self.state(), self.device))
         steps = self.data.recipe.steps
         started = time.perf_counter()
-        for batch in batches(self.data, range(self.progress.step, steps), **self._feed()):
+        for batch in batches(self.data, range(self.progress.step, steps), **self._preparation()):
             self._step(batch, self.progress.step)
             self.progress.step += 1
             self.progress.seconds += time.perf_counter() - started
@@ -102,8 +114,8 @@ class Training:
             yield self.progress.step
             started = time.perf_counter()
 
-    def _feed(self) -> dict[str, Any]:
-        """How batches are made: ahead in threads where a GPU leaves the cores idle."""
+    def _preparation(self) -> dict[str, Any]:
+        """Return how batches are prepared: in advance, in threads, when a GPU leaves cores idle."""
         on_gpu = self.device.type == "cuda"
         return {"ahead": min(MOST_AHEAD, torch.get_num_threads()) if on_gpu else 0, "pin": on_gpu}
 
@@ -112,26 +124,30 @@ class Training:
         set_learning_rate(self.optimizer, learning_rate(self.data.recipe, step + 1))
         labels = self.data.ranks.gather(labels)
         network = partial(self._logits, step)
-        parts = Parts(network, images, self.data.recipe.accumulate, self.data.ranks)
+        accumulated = AccumulatedBatch(
+            network, images, self.data.recipe.accumulate, self.data.ranks
+        )
         try:
-            terms = self.loss.terms(parts.logits, labels, progress=step / self.data.recipe.steps)
+            terms = self.loss.terms(
+                accumulated.logits, labels, progress=step / self.data.recipe.steps
+            )
         except FloatingPointError as error:
             raise DivergedError(step + 1, batch.ids, math.nan) from error
         total = torch.stack(tuple(terms.values())).sum()
-        # A GPU is waited for here and in the score: what comes after is queued while it works.
+        # The CPU waits for the GPU here and in the score; what follows is queued meanwhile.
         values = torch.stack([total, *terms.values()]).tolist()
         if not math.isfinite(values[0]):
             raise DivergedError(step + 1, batch.ids, values[0])
         self._note(batch, dict(zip(["loss", *terms], values, strict=True)))
-        self._score(parts.logits.detach(), labels)
+        self._score(accumulated.logits.detach(), labels)
         self.optimizer.zero_grad(set_to_none=True)
-        parts.backward(total, self.model)
+        accumulated.backward(total, self.model)
         self.optimizer.step()
 
-    def _logits(self, step: int, part: int, last: bool, images: Tensor) -> Tensor:
-        # Dropout is drawn anew for each step from the seed alone, so that a resumed run repeats it.
-        part += self.data.ranks.rank * self.data.recipe.accumulate
-        counters = (step, part) if part else (step,)
+    def _logits(self, step: int, micro_batch: int, last: bool, images: Tensor) -> Tensor:
+        # Dropout is seeded at each step from the run's seed alone, so a resumed run repeats it.
+        number = micro_batch + self.data.ranks.rank * self.data.recipe.accumulate
+        counters = (step, number) if number else (step,)
         torch.manual_seed(torch_seed(self.data.seed, "dropout", *counters))
         half = self.data.recipe.precision == "bfloat16"
         synchronised = nullcontext() if last else self.data.ranks.unsynchronised(self.network)
@@ -162,7 +178,7 @@ class Training:
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Digest of every weight and buffer."""
+    """Return 12 hexadecimal digits that stand for every weight and buffer."""
     content = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         content.update(name.encode())

@@ -105,7 +105,9 @@ def test_a_profile_that_names_a_checksum(weights, tmp_path):
     with pytest.raises(SpecError, match=rf"{model.weights}: name their file with --backbone-weig"):
         place_weights(tmp_path, model, None)
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    with pytest.raises(SpecError, match=rf"begins {digest_of(weights)}, and the profile wants mo"):
+    with pytest.raises(
+        SpecError, match=rf"begins {digest_of(weights)}, but the profile demands mo"
+    ):
         with_weights(named, weights)
     random = named.model_copy(update={"model": model.model_copy(update={"pretrained": False})})
     with pytest.raises(SpecError, match="the profile says pretrained = false"):
@@ -128,7 +130,7 @@ def test_weights_in_the_root_that_vanish_or_change(weights, tmp_path):
     """A worker says so in one line; the scheduler's next start puts them back."""
     model = ModelSpec(backbone=BACKBONE, weights=digest_of(weights))
     run_dir = tmp_path / "root/runs/abc"
-    with pytest.raises(SpecError, match=r"root/weights/\w+ is gone; the same segloss run puts it"):
+    with pytest.raises(SpecError, match=r"root/weights/\w+ is missing; run the same segloss comm"):
         find_weights(run_dir, model)
     place_weights(tmp_path / "root", model, weights)
     placed = find_weights(run_dir, model)
@@ -167,7 +169,7 @@ def test_a_hub_that_does_not_answer_is_said_at_once(tmp_path, monkeypatch):
     """One refused connection, not a minute of retries; the address is that of HF_ENDPOINT."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(SpecError, match=r"http://127.0.0.1:9 does not give them \(.*refused"):
+    with pytest.raises(SpecError, match=r"http://127.0.0.1:9 could not be reached \(.*refused"):
         place_weights(tmp_path, ModelSpec(backbone=BACKBONE), None)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from bench.training.accumulation import Parts
+from bench.training.accumulation import AccumulatedBatch
 from losses import LOSSES, build_loss
 
 CLASSES = 5
@@ -40,7 +40,7 @@ def step(model, loss, batch, count, seen=None):
             seen.append((part, last, len(images), torch.is_grad_enabled()))
         return model(images)
 
-    parts = Parts(logits, images, count)
+    parts = AccumulatedBatch(logits, images, count)
     value = loss(parts.logits, labels)
     parts.backward(value, model)
     return value.item(), [p.grad.clone() for p in model.parameters()]

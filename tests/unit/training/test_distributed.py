@@ -19,10 +19,10 @@ from bench.training.distributed import ALONE, Ranks
 def test_ranks_share_every_part_of_a_batch():
     """A part over all ranks is the part of a process alone, so batch norm sees the same images."""
     batch = list("abcdefgh")
-    assert ALONE.share(batch, 2) == batch
-    shares = [Ranks(rank, 2).share(batch, 2) for rank in range(2)]
+    assert ALONE.shard(batch, 2) == batch
+    shares = [Ranks(rank, 2).shard(batch, 2) for rank in range(2)]
     assert shares == [list("abef"), list("cdgh")]
-    assert [Ranks(rank, 4).share(batch, 1) for rank in range(4)] == [
+    assert [Ranks(rank, 4).shard(batch, 1) for rank in range(4)] == [
         list("ab"),
         list("cd"),
         list("ef"),
