@@ -6,6 +6,8 @@ in the same weights; a CRF of 0 steps changes no label, so it must score as its 
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,9 @@ import numpy as np
 
 from bench.runs.rundir import RunDir, run_dir
 from bench.spec import EvaluationSpec, LossSpec, RunSpec
+from studies.ledger import DONE, states
 from studies.plan import Job, Plan, ResolveLoss
+from studies.schedule import Ending, Executor, Schedule
 
 STEPS = 3
 IMAGES = 4
@@ -43,6 +47,36 @@ def canaries(plans: list[Plan], resolve: ResolveLoss) -> list[Canary]:
             made.append(Canary("a CRF of 0 steps changes nothing", bce, no_steps))
         found |= {canary.second.run_id: canary for canary in made}
     return list(found.values())
+
+
+def run_canaries(
+    found: list[Canary], root: Path, executor: Executor, log: Callable[[str], None]
+) -> tuple[Ending, str | None]:
+    """Run canaries and compare their results; those that have been run are only compared.
+
+    Args:
+        found: the canaries.
+        root: a folder of their own for their runs.
+        executor: where they run.
+        log: is given one line where a canary had to be run.
+
+    Returns:
+        How the runs ended, and for "stopped" the reason: a run failed, or two disagree.
+    """
+    (root / "runs").mkdir(parents=True, exist_ok=True)
+    schedule = Schedule(jobs_of(found), root, executor, lambda *_: None)
+    started, pending = time.monotonic(), bool(schedule.pending)
+    ending = schedule.run()
+    if ending != "done":
+        return ending, schedule.attempts.verdict
+    run_ids = [spec.run_id for canary in found for spec in (canary.first, canary.second)]
+    failed = [s.reason for s in states(root, run_ids).values() if s.status not in DONE]
+    if faults := failed or broken(found, root):
+        return "stopped", f"{faults[0]} (canaries in {root})"
+    if pending:
+        statements = "; ".join(dict.fromkeys(canary.statement for canary in found))
+        log(f"canaries: {statements} ({time.monotonic() - started:.0f} s)")
+    return "done", None
 
 
 def jobs_of(found: list[Canary]) -> list[Job]:

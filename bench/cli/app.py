@@ -120,15 +120,18 @@ def run(
     read = _read(studies, profile)
     # Before anything else is imported, for that uses the libraries.
     nursery = None if detach or executor == "ray" else Nursery.forked()
-    from bench.cli.night import Night, Resources, ray_options, slots
+    from bench.cli.night import Night, Resources
     from bench.cli.store import report_all
     from bench.loss_spec import resolve_loss
+    from bench.runs.environment import visible_gpus
     from studies.deadline import deadline
+    from studies.executors.ray import ray_options
+    from studies.executors.slots import slots
     from studies.ledger import lock_root
 
     ray = ray_options(executor, address, workers, per_gpu, gpus_per_run)
     resources = Resources(
-        [] if ray else slots(workers, per_gpu, gpus_per_run),
+        [] if ray else slots(visible_gpus(), workers, per_gpu, gpus_per_run),
         data_root=data_root,
         store=store,
         end=deadline(until, budget),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,17 +14,18 @@ import typer
 
 from bench.cli.view import NightView
 from bench.data.cache import Cache
-from bench.errors import SeglossError, SpecError
+from bench.errors import SeglossError
 from bench.manifest import Manifest, remember
 from bench.runs.rundir import State
 from bench.runs.snapshot import take_snapshot
 from bench.store.client import StoreError, default_uri
 from bench.store.mirror import Mirror
-from studies.canaries import Canary, broken, canaries, jobs_of
-from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
+from studies.canaries import canaries, run_canaries
+from studies.executors.local import LocalExecutor
 from studies.executors.nursery import Nursery
 from studies.executors.ray import RayExecutor, RayOptions
-from studies.ledger import DONE, states
+from studies.executors.slots import Slot
+from studies.ledger import states
 from studies.plan import Job, Plan, ResolveLoss, jobs
 from studies.schedule import Ending, Executor, Schedule
 
@@ -52,40 +52,6 @@ class Resources:
     """A cluster to use instead of ``slots``."""
     nursery: Nursery | None = None
     """Started already, so that its imports go on beside ours; the first night takes it over."""
-
-
-def slots(workers: int | None, per_gpu: int, per_run: int = 1) -> list[Slot]:
-    """Places for jobs: ``per_gpu`` on each GPU, else ``workers`` (2 if not given) on the cores.
-
-    Or places of ``per_run`` GPUs each. Raises SpecError for more workers than there are places.
-    """
-    import torch
-
-    gpus = [str(index) for index in range(torch.cuda.device_count())]
-    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        gpus = visible.split(",")[: len(gpus)]
-    if per_run > 1 and per_gpu > 1:
-        raise SpecError("--gpus-per-run or --per-gpu: a training has several GPUs or a part of one")
-    if 1 < per_run > len(gpus):
-        raise SpecError(f"--gpus-per-run {per_run}: this machine has {len(gpus)} GPUs")
-    if not gpus:
-        return cpu_slots(workers or 2)
-    found = gpu_slots(gpus, per_gpu, per_run)
-    if workers is not None and workers > len(found):
-        more = f"; use --per-gpu {-(-workers // len(gpus))}" if per_run == 1 else ""
-        raise SpecError(f"--workers {workers}: {len(gpus)} GPUs have {len(found)} places{more}")
-    return found[:workers]
-
-
-def ray_options(
-    executor: str, address: str | None, workers: int | None, per_gpu: int, per_run: int = 1
-) -> RayOptions | None:
-    """The cluster to use, None for this machine; raises SpecError for one without the other."""
-    if executor == "ray" and per_run > 1:
-        raise SpecError("--gpus-per-run: on a Ray cluster each training has one GPU")
-    if (executor == "ray") != (address is not None):
-        raise SpecError("--executor ray and --address HOST:PORT go together")
-    return None if address is None else RayOptions(address, workers, per_gpu)
 
 
 class Night:
@@ -176,27 +142,11 @@ class Night:
         )
 
     def _canaries(self, plans: list[Plan], executor: Executor, snapshot: Path) -> Ending:
-        """Run the canaries of this code, if it has not been done; "stopped" if one is broken."""
-        found = canaries(plans, self.resolve)
-        root = self.root / "canaries" / snapshot.name
-        (root / "runs").mkdir(parents=True, exist_ok=True)
-        schedule = Schedule(jobs_of(found), root, executor, lambda *_: None)
-        started = time.monotonic()
-        pending = bool(schedule.pending)
-        ending = schedule.run()
-        if ending != "done":
-            return self._stopped(schedule.attempts.verdict) if ending == "stopped" else ending
-        failed = [s.reason for s in states(root, _ids(found)).values() if s.status not in DONE]
-        if faults := failed or broken(found, root):
-            return self._stopped(f"{faults[0]} (canaries in {root})")
-        if pending:
-            said = "; ".join(dict.fromkeys(canary.statement for canary in found))
-            typer.echo(f"canaries: {said} ({time.monotonic() - started:.0f} s)")
-        return "done"
-
-    def _stopped(self, why: str | None) -> Ending:
-        typer.echo(f"stopped before the first run: {why}", err=True)
-        return "stopped"
+        folder = self.root / "canaries" / snapshot.name
+        ending, reason = run_canaries(canaries(plans, self.resolve), folder, executor, typer.echo)
+        if ending == "stopped":
+            typer.echo(f"stopped before the first run: {reason}", err=True)
+        return ending
 
     def _code(self, plans: list[Plan], ending: Ending) -> int:
         ids = [run_id for plan in plans for run_id in plan.specs]
@@ -212,10 +162,6 @@ class Night:
         if ending == "stopped" or any(state.status == "failed" for state in found):
             return FAILED
         return INCOMPLETE if missing else 0
-
-
-def _ids(found: list[Canary]) -> list[str]:
-    return [spec.run_id for canary in found for spec in (canary.first, canary.second)]
 
 
 class _MirrorThread(threading.Thread):

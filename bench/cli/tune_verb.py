@@ -78,13 +78,16 @@ def tune(
     profile = shortened_name(profile, steps, scale)
     read = load_study(study), load_profile(profile)
     nursery = None if executor == "ray" else Nursery.forked()  # before other imports, as in `run`
-    from bench.cli.night import Resources, ray_options, slots
+    from bench.cli.night import Resources
     from bench.cli.tune import Asked, tune_study
+    from bench.runs.environment import visible_gpus
     from studies.deadline import deadline
+    from studies.executors.ray import ray_options
+    from studies.executors.slots import slots
 
     ray = ray_options(executor, address, workers, per_gpu, gpus_per_run)
     resources = Resources(
-        [] if ray else slots(workers, per_gpu, gpus_per_run),
+        [] if ray else slots(visible_gpus(), workers, per_gpu, gpus_per_run),
         data_root=data_root,
         store=store,
         end=deadline(until, budget),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import inspect
+import os
 import platform
 import resource
 import sys
@@ -79,6 +80,13 @@ def device_name(device: torch.device) -> str:
         return "cpu"
     name, count = torch.cuda.get_device_name(device), torch.cuda.device_count()
     return name if count == 1 else f"{count} x {name}"
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:count] if visible else [str(index) for index in range(count)]
 
 
 def _version(package: str) -> str | None:

@@ -5,37 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import STOPPED
 from bench.runs.lease import pid_exists
 from studies.executors.nursery import Nursery, Worker
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place for one job: a GPU, several ("0,1") or a share of one, or (None) cores only."""
-
-    gpu: str | None = None
-    memory_share: float = 1.0
-
-
-def cpu_slots(workers: int) -> list[Slot]:
-    """So many places without a GPU."""
-    return [Slot()] * workers
-
-
-def gpu_slots(gpus: list[str], per_gpu: int, per_run: int = 1) -> list[Slot]:
-    """So many places on each GPU, each with its share of the memory; GPU by GPU, not stacked.
-
-    A place of ``per_run`` GPUs has them to itself; GPUs that fill no place stay idle.
-    """
-    if per_run > 1:
-        groups = range(0, len(gpus) - per_run + 1, per_run)
-        return [Slot(",".join(gpus[first : first + per_run])) for first in groups]
-    return [Slot(gpu, 1 / per_gpu) for _ in range(per_gpu) for gpu in gpus]
+from studies.executors.slots import Slot
 
 
 class LocalExecutor:

@@ -41,6 +41,22 @@ class RayOptions:
     per_gpu: int = 1
 
 
+def ray_options(
+    executor: str, address: str | None, workers: int | None, per_gpu: int, per_run: int = 1
+) -> RayOptions | None:
+    """Return the cluster to use, None for this machine.
+
+    Raises:
+        SpecError: ``executor`` and ``address`` do not go together, or several GPUs per training
+            are asked for.
+    """
+    if executor == "ray" and per_run > 1:
+        raise SpecError("--gpus-per-run: on a Ray cluster each training has one GPU")
+    if (executor == "ray") != (address is not None):
+        raise SpecError("--executor ray and --address HOST:PORT go together")
+    return None if address is None else RayOptions(address, workers, per_gpu)
+
+
 class RayExecutor:
     """Starts workers in places of a cluster; a place is asked for ahead, and may have to wait."""
 

@@ -9,13 +9,14 @@ import time
 import pytest
 from made_up import planned
 
-from bench.cli.night import slots
 from bench.errors import SpecError
+from bench.runs.environment import visible_gpus
 from bench.runs.lease import pid_exists
 from bench.runs.rundir import run_dir
 from bench.runs.snapshot import PACKAGES, environment_of, take_snapshot
-from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots
+from studies.executors.local import LocalExecutor
 from studies.executors.nursery import Nursery
+from studies.executors.slots import Slot, cpu_slots, gpu_slots, slots
 
 
 def test_places_on_gpus_go_round_and_share_their_memory():
@@ -31,19 +32,22 @@ def test_workers_are_no_more_than_the_gpus_have_places(monkeypatch):
     """And the GPUs are those that may be seen."""
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    assert [place.gpu for place in slots(None, 1)] == ["4", "7"]
-    assert len(slots(3, 2)) == 3
+    gpus = visible_gpus()
+    assert gpus == ["4", "7"]
+    assert [place.gpu for place in slots(gpus, None, 1)] == ["4", "7"]
+    assert len(slots(gpus, 3, 2)) == 3
     with pytest.raises(SpecError, match="use --per-gpu 2"):
-        slots(3, 1)
-    assert slots(None, 1, 2) == [Slot("4,7")]
+        slots(gpus, 3, 1)
+    assert slots(gpus, None, 1, 2) == [Slot("4,7")]
     with pytest.raises(SpecError, match=r"2 GPUs have 1 places$"):
-        slots(2, 1, 2)
+        slots(gpus, 2, 1, 2)
     with pytest.raises(SpecError, match="--gpus-per-run 3: this machine has 2 GPUs"):
-        slots(None, 1, 3)
+        slots(gpus, None, 1, 3)
     with pytest.raises(SpecError, match="several GPUs or a part of one"):
-        slots(None, 2, 2)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert slots(None, 1) == cpu_slots(2)
+        slots(gpus, None, 2, 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert visible_gpus() == ["0", "1"]
+    assert slots([], None, 1) == cpu_slots(2)
 
 
 def test_a_snapshot_is_the_code_as_it_was(tmp_path):

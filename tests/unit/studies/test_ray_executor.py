@@ -6,12 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.cli.night import ray_options
 from bench.errors import InstallError, SpecError
 from bench.runs.lease import Lease, own_lease
 from bench.runs.rundir import RunDir
 from studies.executors import ray_handle
-from studies.executors.ray import RayExecutor, RayOptions, _share
+from studies.executors.ray import RayExecutor, RayOptions, _share, ray_options
 from studies.executors.ray_handle import KILLED, Handle
 from studies.executors.ray_place import TOKEN, inspect, share
 
