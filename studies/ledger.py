@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import re
 import time
 from collections import Counter
@@ -11,47 +9,43 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from bench.errors import RootError
 from bench.runs.lease import is_alive, own_lease
 from bench.runs.rundir import RunDir, State, run_dir
+from bench.runs.shared_lock import is_held
 
 DONE = ("finished", "diverged")
 # A worker on another host that has not said a word for so long is taken to be gone.
 SILENT_SECONDS = 600.0
-LOCK_TRIES, LOCK_TRY_SECONDS = 4, 0.05
+LOCK_SECONDS = 0.15
+"""How long a lock is waited for: ``holder`` holds it for a moment."""
 
 
 @contextmanager
 def lock_root(root: Path) -> Iterator[None]:
     """Hold ``root`` for this process alone; raises RootError if it is held or not writable."""
     make_root(root)
-    with (root / "lock").open("a+") as file:
-        try:
-            _lock(file)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise RootError(f"{root}: cannot be locked: {error.strerror}") from None
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise RootError(
-                f"{root} is in use by {holder}; wait for it to end or choose another --root"
-            ) from None
+    path = root / "lock"
+    lock = FileLock(path, LOCK_SECONDS, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        other = path.read_text().strip() or "another process"
+        raise RootError(
+            f"{root} is in use by {other}; wait for it to end or choose another --root"
+        ) from None
+    except OSError as error:
+        raise RootError(f"{root}: cannot be locked: {error.strerror}") from None
+    try:
         lease = own_lease()
-        file.truncate(0)
-        file.write(f"process {lease.pid} on {lease.host}")
-        file.flush()
+        path.write_text(f"process {lease.pid} on {lease.host}")
         yield
-
-
-def _lock(file: TextIO) -> None:
-    """Lock the file; one who only looks whether it is locked holds it for a moment."""
-    for _ in range(LOCK_TRIES - 1):
-        with suppress(BlockingIOError):
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(LOCK_TRY_SECONDS)
-    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True)
@@ -66,17 +60,15 @@ class Holder:
 
 
 def holder(root: Path) -> Holder | None:
-    """The scheduler that holds ``root``, None where none lives, whatever the lock's text says."""
+    """Return the scheduler that holds ``root``; None if the lock is free, whatever its text."""
+    path = root / "lock"
     try:
-        with (root / "lock").open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                found = re.fullmatch(r"process (\d+) on (.+)", file.read().strip())
-                return Holder(int(found[1]), found[2]) if found else Holder(0, "an unknown host")
-    except OSError:  # no lock, or one that this file system cannot have
+        if not is_held(path):
+            return None
+        found = re.fullmatch(r"process (\d+) on (.+)", path.read_text().strip())
+    except OSError:  # no lock file, or a file system without locks
         return None
-    return None
+    return Holder(int(found[1]), found[2]) if found else Holder(0, "an unknown host")
 
 
 RESERVE_BYTES = 2**18

@@ -8,14 +8,11 @@ a file is not what the index says. No torch here.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import math
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import PIL
+from filelock import FileLock, Timeout
 from jaxtyping import UInt8
 
 from bench.data.dataset import Entry, Prepare, Split
@@ -82,7 +80,8 @@ class Cache:
             source = _source(entries)
             if found := self._open(place, source):
                 return found
-            with _locked(place / LOCK):
+            place.mkdir(parents=True, exist_ok=True)
+            with FileLock(place / LOCK, WAIT_SECONDS, fallback_to_soft=False):
                 if found := self._open(place, source):  # another process has built it meanwhile
                     return found
                 if (torn := _index(place)) and torn.source == source:
@@ -90,8 +89,8 @@ class Cache:
                 index = _build(place, source, entries, prepare)
             return _mapped(place, index)
         except OSError as error:
-            why = error.strerror or error
-            self.say(f"{place}: no decoded cache ({why}); decoding the files instead")
+            why = "another process builds it" if isinstance(error, Timeout) else error.strerror
+            self.say(f"{place}: no decoded cache ({why or error}); decoding the files instead")
             return load_entries(entries, prepare)
 
     def _open(self, place: Path, source: str) -> Split | None:
@@ -212,20 +211,3 @@ def _content(split: Split) -> str:
 def _paths(place: Path, source: str) -> tuple[Path, Path]:
     # Named by their source, so that an index is never taken for one of other files.
     return place / f"{source}.images", place / f"{source}.labels"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock, which ends with the process; raises TimeoutError where it is not given."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + WAIT_SECONDS
-    with path.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise TimeoutError(errno.ETIMEDOUT, "another process builds it") from None
-                time.sleep(0.1)
-        yield

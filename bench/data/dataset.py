@@ -42,6 +42,12 @@ class Entry:
     read: Callable[[], Sample]
 
 
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """Return ``count`` indices of ``total``: the middles of equal shares; all of them if fewer."""
+    count = min(count, total)
+    return [(2 * pick + 1) * total // (2 * count) for pick in range(count)]
+
+
 @dataclass(frozen=True)
 class Split:
     """Images and labels in memory, in one fixed order."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import http.client
-import os
 import shutil
 import ssl
 import tarfile
@@ -15,10 +12,12 @@ import tomllib
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
 
 from bench.errors import DataError, SpecError
 from bench.spec import Strict, parse, unknown
@@ -80,12 +79,14 @@ def download(source: Source, folder: Path, show: Show = lambda *_: None) -> Path
     archive = folder / source.file
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with FileLock(folder / f".{source.file}.lock", timeout=0, fallback_to_soft=False):
             if not archive.exists():
                 _fetch(source, archive, show)
             elif (found := _md5(archive)) != source.md5:
                 raise DataError(f"{archive}: md5 {found}, not {source.md5}; take the file away")
             _unpack(archive, place, PurePosixPath(source.holds))
+    except Timeout:
+        raise DataError(f"{folder}: another download is at work there") from None
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror or error}; choose another place") from None
     return place
@@ -144,7 +145,8 @@ def _transfer(url: str, part: Path, show: Show) -> None:
         raise DataError(f"{url}: no connection ({why}); try again, or another --url") from None
     with response, part.open("ab") as file:
         if response.status == http.HTTPStatus.OK:  # a server that sends all of it again
-            file.truncate(have := 0)
+            file.truncate(0)
+            have = 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
         _check_room(part.parent, have, total)
@@ -182,19 +184,6 @@ def _unpack(archive: Path, place: Path, holds: PurePosixPath) -> None:
         raise DataError(f"{archive}: cannot be unpacked: {why}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder for one download; raises DataError where another one does."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise DataError(f"{folder}: another download is at work there") from None
-    finally:
-        os.close(held)
 
 
 def _size(path: Path) -> int:

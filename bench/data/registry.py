@@ -13,7 +13,14 @@ from PIL import Image
 
 from bench.data.cache import Cache
 from bench.data.camvid.dataset import open_camvid
-from bench.data.dataset import Entry, Sample, SegmentationDataset, Split, SplitSummary
+from bench.data.dataset import (
+    Entry,
+    Sample,
+    SegmentationDataset,
+    Split,
+    SplitSummary,
+    evenly_spaced,
+)
 from bench.data.held_out import divided
 from bench.data.image_files import resized
 from bench.data.reading import check_entries, load_entries
@@ -131,19 +138,17 @@ def _load(
 
 def _training_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
     entries = [entry for split in spec.train for entry in dataset.entries(split)]
-    return _evenly_spaced(entries, spec.train_images)
+    return _thinned_out(entries, spec.train_images)
 
 
 def _evaluation_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
-    return _evenly_spaced(dataset.entries(spec.evaluate), spec.evaluate_images)
+    return _thinned_out(dataset.entries(spec.evaluate), spec.evaluate_images)
 
 
-def _evenly_spaced(entries: list[Entry], limit: int | None) -> list[Entry]:
-    """At most ``limit`` entries, each from the middle of an equal share of the list."""
-    count = len(entries)
-    if limit is None or limit >= count:
+def _thinned_out(entries: list[Entry], limit: int | None) -> list[Entry]:
+    if limit is None:
         return entries
-    return [entries[(2 * pick + 1) * count // (2 * limit)] for pick in range(limit)]
+    return [entries[index] for index in evenly_spaced(len(entries), limit)]
 
 
 def _resized(

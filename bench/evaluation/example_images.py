@@ -1,4 +1,4 @@
-"""Pictures of a run's predictions, for eyes: the same images for every run of a data set."""
+"""Example images: what a run predicts on a few images, the same for every run of a data set."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from bench.data.dataset import SegmentationDataset, Split
+from bench.data.dataset import SegmentationDataset, Split, evenly_spaced
 from bench.files import write_whole
 from bench.runs.rundir import RunDir
 
-SHOWN_IMAGES = 4
+EXAMPLES = 4
 
 
-class ShownImages:
-    """A fixed list of images, evenly spaced over the split, whose predictions become pictures."""
+class ExampleImages:
+    """A fixed list of images, evenly spaced over a split, whose predictions are written as PNGs."""
 
     def __init__(self, split: Split, dataset: SegmentationDataset) -> None:
-        count = min(SHOWN_IMAGES, len(split))
-        self.indices = {(2 * pick + 1) * len(split) // (2 * count) for pick in range(count)}
+        self.indices = set(evenly_spaced(len(split), EXAMPLES))
         self.split = split
-        # Whatever is not a class, the ignored label above all, is white.
+        # Labels that are not a class, such as ignored pixels, are white.
         self.colours = np.full((256, 3), 255, np.uint8)
         self.colours[: len(dataset.palette)] = dataset.palette
 
-    def keep(self, directory: RunDir, index: int, labels: UInt8[Tensor, "h w"]) -> None:
-        """Write image, truth and prediction, if this image is one of the list."""
+    def write(self, directory: RunDir, index: int, labels: UInt8[Tensor, "h w"]) -> None:
+        """Write image, truth and predicted ``labels`` if image ``index`` is one of the list."""
         if index not in self.indices:
             return
-        pictures = {
+        maps = {
             "image": self.split.images[index],
             "truth": self._coloured(self.split.labels[index]),
             "prediction": self._coloured(labels.cpu().numpy()),
         }
-        for kind, pixels in pictures.items():
+        for kind, pixels in maps.items():
             path = directory.predictions / f"{self.split.ids[index]}.{kind}.png"
             write_whole(path, Image.fromarray(pixels).save)
 

@@ -1,10 +1,11 @@
-"""Score a trained network on the evaluation split, with a CRF or without, and leave the results."""
+"""Score a trained network on the evaluation split, with a CRF or without, and write the results."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,24 +16,40 @@ from torch import Tensor
 from bench.data.cache import Cache
 from bench.data.dataset import SegmentationDataset, Split
 from bench.data.registry import evaluation_split
-from bench.evaluation.example_images import ShownImages
+from bench.evaluation.example_images import ExampleImages
 from bench.evaluation.metrics import PixelCounts
 from bench.evaluation.predictor import Prediction, Predictor, best
-from bench.files import write_json
+from bench.evaluation.result import write_result
 from bench.loss_spec import loss_of
 from bench.models.deeplab import SegmentationModel
-from bench.runs.environment import code_digests, peak_memory_mb
-from bench.runs.heartbeat import TIMED_IMAGES, Watch
+from bench.runs.environment import peak_memory_mb
+from bench.runs.heartbeat import Heartbeat
 from bench.runs.rundir import RunDir
 from bench.spec import CRFSpec, RunSpec
 from postproc.dense_crf import DenseCRF
 
+TIMED_IMAGES = 10
+"""The first images of a split, predicted while no other worker works; tables show their median."""
+
+TimedLabels = Iterator[tuple[UInt8[Tensor, "h w"], float]]
+"""Labels of one image and the seconds they took, for each run of a pass."""
+
+
+@dataclass
+class _ScoredRun:
+    """What is counted and timed of one run while the split is predicted."""
+
+    directory: RunDir
+    spec: RunSpec
+    counts: PixelCounts
+    seconds: list[float] = field(default_factory=list)
+
 
 @dataclass(frozen=True)
 class Scoring:
-    """Runs that one worker scores in one pass: they share network, loss and evaluation."""
+    """The runs that one worker scores in one pass: they share network, loss and evaluation."""
 
-    watch: Watch
+    heartbeat: Heartbeat
     specs: list[RunSpec]
     dataset: SegmentationDataset
     cache: Cache
@@ -40,24 +57,60 @@ class Scoring:
     environment: dict[str, Any]
 
     def score(self, model: SegmentationModel, digests: dict[str, str], train_s: float) -> None:
-        """Predict the split once and write the result of every run."""
-        spec, directories = self.specs[0], self.watch.run_dirs
+        """Predict the split once and write the result of every run.
+
+        Args:
+            model: The trained network.
+            digests: Digests of its training.
+            train_s: Seconds that its training took.
+        """
+        spec = self.specs[0]
         split = evaluation_split(self.dataset, spec.data, self.cache)
-        loss = loss_of(spec.loss)
-        predictor = Predictor(model, loss, self.dataset, self.device, spec.evaluation)
-        labels_of = _Refined(self.specs, predictor, split) if spec.crf else _as_predicted
-        shown = ShownImages(split, self.dataset)
-        counts = [PixelCounts(self.dataset) for _ in self.specs]
-        seconds: list[list[float]] = [[] for _ in self.specs]
-        for prediction in self.watch.timed(lambda: predictor.split(split)):
+        predictor = Predictor(model, loss_of(spec.loss), self.dataset, self.device, spec.evaluation)
+        runs = [
+            _ScoredRun(directory, each, PixelCounts(self.dataset))
+            for directory, each in zip(self.heartbeat.run_dirs, self.specs, strict=True)
+        ]
+        labels_of = _CrfLabels(self.specs, predictor, split) if spec.crf else _most_probable
+        example_images = ExampleImages(split, self.dataset)
+        predictions = predictor.split(split)
+        with self.heartbeat.timing.exclusive():
+            self._warm_up(predictor.split(split))
+            first = islice(predictions, TIMED_IMAGES)
+            self._count(first, runs, labels_of, split, example_images)
+        self._count(predictions, runs, labels_of, split, example_images)
+        for run in runs:
+            write_result(
+                run.directory,
+                run.spec,
+                run.counts,
+                split.ids,
+                data=split.digest,
+                digests=digests,
+                cost={"train_s": train_s, **self._cost(run.seconds)},
+                environment=self.environment,
+            )
+
+    def _warm_up(self, predictions: Iterator[Prediction]) -> None:
+        """Pay one-time costs, such as the choice of kernels for each size of image."""
+        for _ in islice(predictions, TIMED_IMAGES):
+            self.heartbeat.pulse()
+
+    def _count(
+        self,
+        predictions: Iterable[Prediction],
+        runs: list[_ScoredRun],
+        labels_of: Callable[[Prediction], TimedLabels],
+        split: Split,
+        example_images: ExampleImages,
+    ) -> None:
+        for prediction in predictions:
+            self.heartbeat.pulse()
             truth = torch.from_numpy(split.labels[prediction.index])
-            for i, (labels, taken) in enumerate(labels_of(prediction)):
-                seconds[i].append(taken)
-                counts[i].add(labels, truth)
-                shown.keep(directories[i], prediction.index, labels)
-        for i, directory in enumerate(directories):
-            cost = {"train_s": train_s, **self._cost(seconds[i])}
-            self._finish(directory, self.specs[i], split, counts[i], digests, cost)
+            for run, (labels, seconds) in zip(runs, labels_of(prediction), strict=True):
+                run.seconds.append(seconds)
+                run.counts.add(labels, truth)
+                example_images.write(run.directory, prediction.index, labels)
 
     def _cost(self, seconds: list[float]) -> dict[str, float]:
         return {
@@ -66,62 +119,19 @@ class Scoring:
             "peak_mem_mb": peak_memory_mb(self.device),
         }
 
-    def _finish(
-        self,
-        directory: RunDir,
-        spec: RunSpec,
-        split: Split,
-        counts: PixelCounts,
-        digests: dict[str, str],
-        cost: dict[str, float],
-    ) -> None:
-        counts.write(directory, split.ids)
-        result = {
-            "run_id": spec.run_id,
-            **scores_of(counts),
-            "digests": {
-                "env": self.environment["digest"],
-                **digests,
-                "data": split.digest,
-                **code_digests(self.environment),
-            },
-            "cost": cost,
-            "device": self.environment["device"],
-        }
-        write_json(directory.path / "result.json", result)
-        directory.write_state(
-            status="finished", failure=None, reason=None, lease=None, step=spec.recipe.steps
-        )
-
-
-def scores_of(counts: PixelCounts) -> dict[str, Any]:
-    """The scores of a run, as in result.json."""
-    dataset = counts.dataset
-    iou = [None if np.isnan(value) else float(value) for value in counts.class_iou()]
-    return {
-        "metrics": counts.scores(),
-        "class_iou": dict(zip(dataset.class_names, iou, strict=True)),
-        "classes": list(dataset.class_names),
-        "palette": dataset.palette.tolist(),
-    }
-
 
 def crf_of(specs: list[CRFSpec]) -> DenseCRF:
-    """One CRF for specifications that differ in their steps alone."""
+    """Return one CRF for specifications that differ in their steps alone."""
     steps = tuple(spec.steps for spec in specs)
     return DenseCRF(steps=steps, **specs[0].model_dump(exclude={"version", "steps"}))
 
 
-Timed = Iterator[tuple[UInt8[Tensor, "h w"], float]]
-"""Labels and the seconds they took, for each run of a pass."""
-
-
-def _as_predicted(prediction: Prediction) -> Timed:
+def _most_probable(prediction: Prediction) -> TimedLabels:
     yield best(prediction.scores), prediction.seconds
 
 
-class _Refined:
-    """The labels after each number of CRF steps, out of one pass over each image."""
+class _CrfLabels:
+    """The labels after each run's number of CRF steps, out of one CRF per image."""
 
     def __init__(self, specs: list[RunSpec], predictor: Predictor, split: Split) -> None:
         self.crf = crf_of([spec.crf for spec in specs if spec.crf is not None])
@@ -130,8 +140,8 @@ class _Refined:
         entries = predictor.dataset.entries(specs[0].data.evaluate)
         self.entries = {entry.id: entry for entry in entries}
 
-    def __call__(self, prediction: Prediction) -> Timed:
-        # As stored, not resized.
+    def __call__(self, prediction: Prediction) -> TimedLabels:
+        # The CRF sees the image as stored, not resized.
         image = self.entries[self.split.ids[prediction.index]].read().image
         started, elsewhere = time.perf_counter(), 0.0
         probabilities = self.predictor.probabilities(prediction.scores).cpu().numpy()

@@ -1,56 +1,55 @@
-"""Quiet: one process at a time is timed, while the others on the same root hold their breath.
+"""Exclusive timing: while one worker measures a time, the others on the same root pause.
 
-Workers hold a shared lock while they work. Who wants to time something takes the gate, at which the
-others give way between two steps, and then the lock for itself. The system frees both with the
-process that held them, so a killed worker keeps nobody waiting.
+A worker holds the work lock shared while it works. To measure a time, it first takes the request
+lock (the others pause at it between two steps), then the work lock exclusively.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.runs.shared_lock import SharedLock
 
-class Quiet:
-    """One worker's side of it."""
+
+class ExclusiveTiming:
+    """One worker's hold on the two locks of a root."""
 
     def __init__(self, root: Path) -> None:
-        names = (f".{kind}-{socket.gethostname()}" for kind in ("timing", "timing-gate"))
-        self.room, self.gate = (os.open(root / name, os.O_RDWR | os.O_CREAT) for name in names)
-        self.timed = False
-        fcntl.flock(self.room, fcntl.LOCK_SH)
+        host = socket.gethostname()
+        self.work_lock = SharedLock(root / f".timing-{host}")
+        self.request_lock = SharedLock(root / f".timing-gate-{host}")
+        self.is_exclusive = False
+        self.work_lock.share()
 
-    def give_way(self) -> None:
-        """Wait where another process wants to be timed; else return at once."""
-        if self.timed:
+    def yield_to_timing(self) -> None:
+        """Pause while another worker measures a time; without one return at once."""
+        if self.is_exclusive:
             return
-        try:
-            fcntl.flock(self.gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(self.room, fcntl.LOCK_UN)
-            fcntl.flock(self.gate, fcntl.LOCK_SH)
-            fcntl.flock(self.room, fcntl.LOCK_SH)
-        fcntl.flock(self.gate, fcntl.LOCK_UN)
+        if not self.request_lock.share(wait=False):
+            self.work_lock.release()
+            self.request_lock.share()
+            self.work_lock.share()
+        self.request_lock.release()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Be the only worker at work inside the block."""
-        fcntl.flock(self.room, fcntl.LOCK_UN)  # two that wait for the gate must not hold it
-        fcntl.flock(self.gate, fcntl.LOCK_EX)
-        fcntl.flock(self.room, fcntl.LOCK_EX)
-        self.timed = True
+    def exclusive(self) -> Iterator[None]:
+        """Let no other worker of this root and host work inside the block."""
+        # Of two workers that want the request lock neither may hold the work lock meanwhile.
+        self.work_lock.release()
+        self.request_lock.hold_alone()
+        self.work_lock.hold_alone()
+        self.is_exclusive = True
         try:
             yield
         finally:
-            self.timed = False
-            fcntl.flock(self.room, fcntl.LOCK_SH)
-            fcntl.flock(self.gate, fcntl.LOCK_UN)
+            self.is_exclusive = False
+            self.work_lock.share()
+            self.request_lock.release()
 
     def close(self) -> None:
-        """Let go of both."""
-        os.close(self.room)
-        os.close(self.gate)
+        """Close both lock files, which releases the locks."""
+        self.work_lock.close()
+        self.request_lock.close()

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: the truth, of which the store is a mirror.
+"""Run directories: the files of each run. They are the truth; the store is a copy of them.
 
 ``<root>/runs/<run_id>/`` holds spec.json, state.json, metrics.jsonl, checkpoint.pt,
 weights.safetensors, result.json, confusion.npz, boundaries.npz, predictions/, env.json and log.txt.
@@ -22,26 +22,26 @@ from bench.spec import RunSpec, Strict, parse
 
 Status = Literal["queued", "running", "finished", "failed", "diverged", "interrupted"]
 Failure = Literal["refused", "oom", "disk", "crash", "timeout", "killed"]
-"""Why a run failed: its input is at fault, memory or disk ran out, its code raised, it made no
-progress, or something outside ended its process."""
+"""Why a run failed: its input was refused, memory or disk ran out, its code raised an exception, it
+made no progress, or its process was killed."""
 
 ORPHANED = "the process that started it ended"
-"""Why a worker stopped that nobody asked to: a scheduler that lives tries its run again."""
+"""Reason recorded when a worker stopped because its scheduler died; the next one retries it."""
 
 
 class State(Strict):
-    """Where a run stands."""
+    """Status and progress of a run, as in state.json."""
 
     status: Status = "queued"
     failure: Failure | None = None
     """What kind of failure ``reason`` is; None unless the status is failed."""
     reason: str | None = None
     attempts: int = 0
-    """How often its worker has failed since it was last queued by hand."""
+    """How often its worker has failed since `segloss retry` last queued it."""
     step: int = 0
     steps: int = 0
     updated: float = 0.0
-    """Seconds since the epoch of the last change: the heartbeat while running."""
+    """Time of the last change, in seconds since the epoch; while running, the heartbeat."""
     lease: Lease | None = None
 
 
@@ -53,32 +53,32 @@ class RunDir:
 
     @property
     def run_id(self) -> str:
-        """The directory's name."""
+        """Id of the run: the directory's name."""
         return self.path.name
 
     @property
     def root(self) -> Path:
-        """The root that the run belongs to."""
+        """The output folder that the run belongs to."""
         return self.path.parent.parent
 
     @property
     def weights(self) -> Path:
-        """Final weights, safetensors."""
+        """File of the final weights (safetensors)."""
         return self.path / "weights.safetensors"
 
     @property
     def checkpoint(self) -> Path:
-        """Latest resumable state of a training."""
+        """File that a training resumes from; deleted once it is finished."""
         return self.path / "checkpoint.pt"
 
     @property
     def confusion(self) -> Path:
-        """Per-image confusion matrices: ``ids`` [n], ``matrices`` int32 [n, truth, prediction]."""
+        """File of confusion matrices: ``ids`` [n], ``matrices`` int32 [n, truth, prediction]."""
         return self.path / "confusion.npz"
 
     @property
     def boundaries(self) -> Path:
-        """Per-image pixel counts near borders, int32, of the images ``ids`` [n].
+        """File of pixel counts near borders, int32, for the images ``ids`` [n].
 
         ``trimap`` [n, width, truth, prediction] within ``widths`` pixels of a border;
         ``intersection`` and ``union`` [n, object] of Boundary IoU's bands.
@@ -87,29 +87,34 @@ class RunDir:
 
     @property
     def predictions(self) -> Path:
-        """Folder of <image id>.{image,truth,prediction}.png for a fixed list of images."""
+        """Folder of the example images: <image id>.{image,truth,prediction}.png."""
         return self.path / "predictions"
 
     @property
+    def result_file(self) -> Path:
+        """File of a finished run's scores, digests and costs."""
+        return self.path / "result.json"
+
+    @property
     def log(self) -> Path:
-        """Everything the worker printed."""
+        """File of everything that the worker printed."""
         return self.path / "log.txt"
 
     def create(self, spec: RunSpec) -> None:
-        """Make the directory with its spec; one that exists keeps what it has."""
+        """Create the directory with its spec.json; files that exist stay as they are."""
         self.path.mkdir(parents=True, exist_ok=True)
         if read_json(self.path / "spec.json") is None:
             write_json(self.path / "spec.json", spec.model_dump(mode="json", exclude_defaults=True))
 
     def spec(self) -> RunSpec:
-        """The run's specification; raises RootError where it is missing or torn."""
+        """Return the run's specification; raises RootError if it is missing or unreadable."""
         data = read_json(self.path / "spec.json")
         if data is None:
             raise RootError(f"{self.path}: spec.json is missing or unreadable; delete the folder")
         return parse(RunSpec, data, where=str(self.path / "spec.json"))
 
     def state(self) -> State:
-        """Where the run stands: queued without a state, failed with one that cannot be read."""
+        """Return the state: queued without a state.json, failed with an unreadable one."""
         data = read_json(self.path / "state.json")
         try:
             return State() if data is None else parse(State, data, where="state.json")
@@ -117,41 +122,41 @@ class RunDir:
             return State(status="failed", reason=str(error))
 
     def write_state(self, **changes: Any) -> State:
-        """Replace fields of the state and return it."""
+        """Replace fields of the state, note the time, and return the new state."""
         state = self.state().model_copy(update={**changes, "updated": time.time()})
         write_json(self.path / "state.json", state.model_dump(mode="json"))
         return state
 
     def result(self) -> dict[str, Any] | None:
-        """The finished run's result.json, else None."""
-        return read_json(self.path / "result.json")
+        """Return result.json of a finished run; None if it is missing or damaged."""
+        return read_json(self.result_file)
 
     def has_result(self) -> bool:
-        """Whether result.json is there; none stands there in part, for it is written whole."""
-        return (self.path / "result.json").exists()
+        """Return whether ``result`` returns one."""
+        return self.result() is not None
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl: {"step", "time", "<metric>": value, …}."""
         with (self.path / "metrics.jsonl").open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
-            # A writer that was cut off, by a full disk say, must not spoil the line after its own.
             file.seek(max(end - 1, 0))
-            torn = file.read(1) not in (b"", b"\n")
-            file.write(b"\n" * torn + json.dumps(record).encode() + b"\n")
+            if file.read(1) not in (b"", b"\n"):  # a writer was cut off, say by a full disk
+                file.write(b"\n")
+            file.write(json.dumps(record).encode() + b"\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All complete lines of metrics.jsonl; where a step stands twice the later line counts."""
+        """Return all complete lines of metrics.jsonl, by step; of two for one step the later."""
         by_step = {record["step"]: record for record in _lines(self.path / "metrics.jsonl")}
         return [by_step[step] for step in sorted(by_step)]
 
 
 def run_dir(root: Path, run_id: str) -> RunDir:
-    """The directory of ``run_id`` under ``root``, which need not exist."""
+    """Return the directory of ``run_id`` under ``root``, which need not exist."""
     return RunDir(root / "runs" / run_id)
 
 
 def all_run_dirs(root: Path) -> list[RunDir]:
-    """Every run directory under ``root``, by name."""
+    """Return every run directory under ``root``, sorted by id."""
     return [RunDir(path.parent) for path in sorted((root / "runs").glob("*/spec.json"))]
 
 
@@ -164,4 +169,4 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         try:
             yield json.loads(line)
         except json.JSONDecodeError:
-            continue  # the last line of a killed writer
+            continue  # a killed worker's last line

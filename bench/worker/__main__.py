@@ -30,7 +30,7 @@ from bench.errors import (
 )
 from bench.preflight import check_run
 from bench.runs.environment import device_name, environment
-from bench.runs.heartbeat import Watch, say
+from bench.runs.heartbeat import Heartbeat, log_line
 from bench.runs.malloc import keep_freed_memory
 from bench.runs.rundir import ORPHANED, Failure, RunDir, Status
 from bench.worker.execution import Execution
@@ -49,14 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
         torch.cuda.set_per_process_memory_fraction(options.memory_share)
 
     directories = [RunDir(path.resolve()) for path in options.run_dirs]
-    watch = Watch(directories, options.parent)
-    signal.signal(signal.SIGTERM, lambda *_: setattr(watch, "asked_to_stop", True))
+    heartbeat = Heartbeat(directories, options.parent)
+    signal.signal(signal.SIGTERM, lambda *_: setattr(heartbeat, "stop_requested", True))
     try:
-        _run(watch, options.data_root, options.threads)
+        _run(heartbeat, options.data_root, options.threads)
     except HeldError:
-        return STOPPED  # and not a word about a run that is another's
+        return STOPPED  # write nothing: another worker owns this run
     except StoppedError:
-        reason = ORPHANED if watch.orphaned else "stopped"
+        reason = ORPHANED if heartbeat.orphaned else "stopped"
         return _end(directories, "interrupted", None, reason, STOPPED)
     except DivergedError as error:
         return _end(directories, "diverged", None, str(error), 0)
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
         return _end(directories, "failed", failure_of(error), format_error(error), FAILED)
     finally:
-        watch.quiet.close()
+        heartbeat.timing.close()
     return 0
 
 
@@ -79,13 +79,13 @@ def failure_of(error: Exception) -> Failure:
     return "oom" if memory or "can't allocate memory" in str(error) else "crash"
 
 
-def _run(watch: Watch, data_root: Path | None, threads: int) -> None:
-    specs = [directory.spec() for directory in watch.run_dirs]
+def _run(heartbeat: Heartbeat, data_root: Path | None, threads: int) -> None:
+    specs = [directory.spec() for directory in heartbeat.run_dirs]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     facts = environment(device_name(device), threads, find_loss(specs[0].loss.name))
-    watch.take(specs, facts)
+    heartbeat.acquire_leases(specs, facts)
     check_run(specs[0])
-    Execution(watch, specs, device=device, environment=facts, data_root=data_root).run()
+    Execution(heartbeat, specs, device=device, environment=facts, data_root=data_root).run()
 
 
 def _end(
@@ -95,7 +95,7 @@ def _end(
         for directory in directories:
             directory.write_state(status=status, failure=failure, reason=reason, lease=None)
     except OSError as error:
-        say(f"{status}: {reason}; and that could not be written: {error}")
+        log_line(f"{status}: {reason}; and that could not be written: {error}")
         return UNWRITTEN
     return code
 

@@ -22,21 +22,22 @@ from safetensors.torch import load_file
 from bench.data.cache import Cache
 from bench.data.dataset import SegmentationDataset, Split
 from bench.data.registry import evaluation_split, open_dataset
-from bench.evaluation.boundaries import ImageCounts, image_counts
+from bench.evaluation.boundaries import BoundaryCounts, count_pixels
 from bench.evaluation.metrics import PixelCounts
 from bench.evaluation.predictor import Predictor
-from bench.evaluation.scoring import crf_of, scores_of
+from bench.evaluation.result import training_digests, write_result
+from bench.evaluation.scoring import crf_of
 from bench.files import write_json
 from bench.iou import class_iou, mean_known
 from bench.loss_spec import loss_of
 from bench.models.deeplab import build_model
-from bench.runs.environment import code_digests, device_name, environment
+from bench.runs.environment import device_name, environment
 from bench.runs.rundir import RunDir, all_run_dirs, run_dir
 from bench.spec import CRFSpec, RunSpec
 from losses import find_loss
 
 Arrays = tuple[np.ndarray, ...]
-"""An ImageCounts field by field: so it goes from process to process."""
+"""An BoundaryCounts field by field: so it goes from process to process."""
 KEPT_BYTES = 2**30
 """So much of what the networks said each process keeps; the rest it computes again."""
 
@@ -95,25 +96,18 @@ class Refinery:
     def finish(self, directory: RunDir, spec: RunSpec, counts: Sequence[Arrays], s: float) -> None:
         """Leave the run of one seed as a worker would; ``s`` is the time that it took."""
         directory.create(spec)
-        counted = self._together(counts)
-        counted.write(directory, self._split.ids)
         write_json(directory.path / "env.json", self._environment)
         source = self.sources[spec.seed].result() or {}
-        trained = {k: v for k, v in source["digests"].items() if k not in ("code", "env", "data")}
-        result = {
-            "run_id": spec.run_id,
-            **scores_of(counted),
-            "digests": {
-                "env": self._environment["digest"],
-                **trained,
-                "data": self._split.digest,
-                **code_digests(self._environment),
-            },
-            "cost": {"train_s": source["cost"]["train_s"], "evaluate_s": s},
-            "device": "cpu",
-        }
-        write_json(directory.path / "result.json", result)
-        directory.write_state(status="finished", failure=None, reason=None, lease=None)
+        write_result(
+            directory,
+            spec,
+            self._together(counts),
+            self._split.ids,
+            data=self._split.digest,
+            digests=training_digests(source),
+            cost={"train_s": source["cost"]["train_s"], "evaluate_s": s},
+            environment=self._environment,
+        )
 
     def give_up(
         self, directory: RunDir, spec: RunSpec, images: Sequence[int], counts: Sequence[Arrays]
@@ -138,7 +132,7 @@ class Refinery:
 
     def _together(self, counts: Sequence[Arrays]) -> PixelCounts:
         counted = PixelCounts(self._dataset)
-        counted.per_image = [ImageCounts(*map(torch.from_numpy, image)) for image in counts]
+        counted.per_image = [BoundaryCounts(*map(torch.from_numpy, image)) for image in counts]
         return counted
 
     @cached_property
@@ -186,7 +180,7 @@ class _Networks:
         labels = crf_of([crf])(pixels, self._probabilities(seed, image))[crf.steps]
         prediction, truth = map(torch.from_numpy, (labels, self.split.labels[image]))
         classes, objects = len(self.dataset.class_names), self.dataset.num_objects
-        found = image_counts(prediction, truth, classes, objects)
+        found = count_pixels(prediction, truth, classes, objects)
         return tuple(getattr(found, field.name).numpy() for field in fields(found))
 
     def _predictor(self, spec: RunSpec, weights: Path) -> Predictor:

@@ -13,13 +13,14 @@ from safetensors.torch import load_file, save_file
 from bench.data.cache import Cache
 from bench.data.registry import open_dataset, training_split
 from bench.errors import DataError, SpecError, StoppedError
+from bench.evaluation.result import training_digests
 from bench.evaluation.scoring import Scoring
 from bench.files import write_whole
 from bench.loss_spec import loss_of
 from bench.models.deeplab import SegmentationModel, build_model
 from bench.models.pretrained import find_weights
 from bench.runs.environment import code_digests
-from bench.runs.heartbeat import Watch, say
+from bench.runs.heartbeat import Heartbeat, log_line
 from bench.runs.rundir import RunDir
 from bench.seeding import torch_seed
 from bench.spec import RunSpec, digest
@@ -34,22 +35,22 @@ class Execution:
 
     def __init__(
         self,
-        watch: Watch,
+        heartbeat: Heartbeat,
         specs: list[RunSpec],
         *,
         device: torch.device,
         environment: dict[str, Any],
         data_root: Path | None,
     ) -> None:
-        self.watch = watch
-        self.run_dirs = watch.run_dirs
+        self.heartbeat = heartbeat
+        self.run_dirs = heartbeat.run_dirs
         self.specs = specs
         self.device = device
         self.environment = environment
         self.data_root = data_root
         self.dataset = open_dataset(specs[0].data, data_root)
-        self.cache = Cache(self.run_dirs[0].root / "cache", say)
-        self.scoring = Scoring(watch, specs, self.dataset, self.cache, device, environment)
+        self.cache = Cache(self.run_dirs[0].root / "cache", log_line)
+        self.scoring = Scoring(heartbeat, specs, self.dataset, self.cache, device, environment)
         self.unwritten: list[dict[str, Any]] = []
 
     def run(self) -> None:
@@ -62,7 +63,7 @@ class Execution:
     def _train(self) -> None:
         spec, directory = self.specs[0], self.run_dirs[0]
         for line in self.dataset.about():
-            say(f"data: {line}")
+            log_line(f"data: {line}")
         split = training_split(self.dataset, spec.data, self.cache)
         if len(split) < spec.recipe.batch_size:
             raise DataError(
@@ -93,13 +94,13 @@ class Execution:
         if state := checkpoints.load(self.device):
             training.restore(state)
             environments = list(dict.fromkeys([*state["environments"], *environments]))
-            say(f"going on from step {training.progress.step}")
+            log_line(f"going on from step {training.progress.step}")
         elif checkpoints.path.exists():
-            say("the checkpoint is torn or of other code: from the start")
+            log_line("the checkpoint is torn or of other code: from the start")
         steps = training.data.recipe.steps
         for step in training.run(self._record):
-            self.watch.beat(step)
-            stopping = self.watch.asked_to_stop and step < steps
+            self.heartbeat.pulse(step)
+            stopping = self.heartbeat.stop_requested and step < steps
             if stopping or checkpoints.due or step == steps:
                 self._save(checkpoints, training, environments)
             if stopping:
@@ -135,8 +136,7 @@ class Execution:
             raise DataError(f"{source.path}: the training this evaluation needs is not finished")
         model = self._new_model()
         model.load_state_dict(load_file(source.weights))
-        digests = {k: v for k, v in result["digests"].items() if k not in ("code", "env", "data")}
-        self.scoring.score(model, digests, result["cost"]["train_s"])
+        self.scoring.score(model, training_digests(result), result["cost"]["train_s"])
 
     def _new_model(self, weights: Path | None = None) -> SegmentationModel:
         # The loss has no say in it, so one seed gives every method the same weights.
@@ -146,7 +146,7 @@ class Execution:
         return build_model(spec.model, classes, seed=seed, weights=weights)
 
     def _record(self, record: dict[str, Any]) -> None:
-        say(
+        log_line(
             f"step {record['step']}: "
             f"loss {record['train/loss']:.4f}, train mIoU {record['train/miou']:.3f}"
         )
@@ -154,7 +154,7 @@ class Execution:
         try:
             self._write_records()
         except OSError as error:  # a full disk: the training may still come to its end
-            say(f"not recorded yet: {error}")
+            log_line(f"not recorded yet: {error}")
 
     def _write_records(self) -> None:
         while self.unwritten:
@@ -167,4 +167,4 @@ class Execution:
             self._write_records()
             checkpoints.save({**training.state(), "environments": environments})
         except OSError as error:
-            say(f"no checkpoint: {error}")
+            log_line(f"no checkpoint: {error}")

@@ -13,7 +13,7 @@ from bench.data.registry import open_dataset, training_split
 from bench.errors import DivergedError
 from bench.loss_spec import loss_of
 from bench.models.deeplab import build_model
-from bench.runs.heartbeat import say
+from bench.runs.heartbeat import log_line
 from bench.runs.malloc import keep_freed_memory
 from bench.runs.rundir import RunDir
 from bench.training.batches import TrainingData
@@ -42,7 +42,7 @@ def main() -> None:
     run = RunDir(options.run_dir)
     spec = run.spec()
     dataset = open_dataset(spec.data, options.data_root)
-    split = training_split(dataset, spec.data, Cache(run.root / "cache", say))
+    split = training_split(dataset, spec.data, Cache(run.root / "cache", log_line))
     data = TrainingData(split, dataset, spec.recipe, spec.seed, ranks)
     # Which weights it starts from does not matter: rank 0 sends its own.
     model = build_model(spec.model, len(dataset.class_names), seed=0)

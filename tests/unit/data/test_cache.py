@@ -1,6 +1,5 @@
 """The decoded cache gives what decoding gives, whatever has happened to it."""
 
-import fcntl
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from bench import preflight as build
@@ -249,8 +249,7 @@ def test_it_waits_for_another_builder_but_not_forever(data, cache, said, monkeyp
     training_split(dataset, SPEC, cache)
     files_of(cache, "index.json")[0].unlink()
     monkeypatch.setattr(cache_module, "WAIT_SECONDS", 0.2)
-    with files_of(cache, "lock")[0].open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(files_of(cache, "lock")[0]):
         assert equal(training_split(dataset, SPEC, cache), plain)
     assert "another process builds it" in said[0]
 
@@ -310,6 +309,7 @@ def test_every_option_that_can_decide_a_pixel_has_a_place_of_its_own(cache):
 KILLED = """
 import sys, time
 from pathlib import Path
+from filelock import FileLock
 from PIL import Image
 from bench.data.cache import Cache
 from bench.data.registry import open_dataset, training_split

@@ -1,6 +1,5 @@
 """Downloads from a server of our own on the loopback: whole, broken off, wrong, refused."""
 
-import fcntl
 import hashlib
 import http.server
 import io
@@ -12,12 +11,14 @@ import threading
 from collections import namedtuple
 
 import pytest
+from filelock import FileLock
 
 from bench.data import download as module
 from bench.data.download import Source, download, find_source, sources
 from bench.errors import DataError, SpecError
 
 PICTURE = os.urandom(300_000)
+LOCK = ".voc.tgz.lock"
 
 
 def archive(*extra):
@@ -90,7 +91,7 @@ def source_of(server, path="/voc.tgz"):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def test_fetched_checked_and_unpacked(server, tmp_path):
@@ -244,11 +245,11 @@ def test_a_killed_unpacking_is_begun_again(server, tmp_path):
 
 
 def test_two_downloads_do_not_meet(server, tmp_path):
-    held = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    with pytest.raises(DataError, match="another download is at work there"):
+    with (
+        FileLock(tmp_path / LOCK),
+        pytest.raises(DataError, match="another download is at work there"),
+    ):
         download(source_of(server), tmp_path)
-    os.close(held)
     download(source_of(server), tmp_path)
 
 

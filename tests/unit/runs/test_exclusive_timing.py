@@ -1,4 +1,4 @@
-"""Quiet: while one process is timed, no other of the same root works."""
+"""Exclusive timing: while one process is timed, no other of the same root works."""
 
 import subprocess
 import sys
@@ -7,25 +7,25 @@ from itertools import pairwise
 
 import pytest
 
-from bench.runs.exclusive_timing import Quiet
+from bench.runs.exclusive_timing import ExclusiveTiming
 
 WORKER = """
 import sys, time
 from pathlib import Path
-from bench.runs.exclusive_timing import Quiet
-quiet = Quiet(Path(sys.argv[1]))
+from bench.runs.exclusive_timing import ExclusiveTiming
+timing = ExclusiveTiming(Path(sys.argv[1]))
 while True:
-    quiet.give_way()
+    timing.yield_to_timing()
     print(time.monotonic(), flush=True)
     time.sleep(0.005)
 """
 TIMED = """
 import sys, time
 from pathlib import Path
-from bench.runs.exclusive_timing import Quiet
-quiet = Quiet(Path(sys.argv[1]))
+from bench.runs.exclusive_timing import ExclusiveTiming
+timing = ExclusiveTiming(Path(sys.argv[1]))
 for _ in range(3):
-    with quiet.alone():
+    with timing.exclusive():
         began = time.monotonic()
         time.sleep(0.2)
         print(began, time.monotonic(), flush=True)
@@ -75,18 +75,18 @@ def test_a_killed_process_keeps_nobody_waiting(tmp_path):
     assert holder.stdout.readline()
     holder.kill()
     holder.communicate()
-    quiet = Quiet(tmp_path)
-    with quiet.alone():
-        quiet.give_way()
-    quiet.close()
+    timing = ExclusiveTiming(tmp_path)
+    with timing.exclusive():
+        timing.yield_to_timing()
+    timing.close()
 
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_one_who_is_alone_need_not_wait(tmp_path, times):
     """Not for itself either."""
-    quiet = Quiet(tmp_path)
+    timing = ExclusiveTiming(tmp_path)
     for _ in range(times):
-        quiet.give_way()
-        with quiet.alone():
-            quiet.give_way()
-    quiet.close()
+        timing.yield_to_timing()
+        with timing.exclusive():
+            timing.yield_to_timing()
+    timing.close()
