@@ -24,8 +24,8 @@ BOUNDARY_SHARE = 0.02
 
 
 @dataclass(frozen=True)
-class ImageCounts:
-    """Pixel counts of one image with k classes, m of them objects: all that its scores need."""
+class BoundaryCounts:
+    """The pixel counts that score one image with k classes, m of which are objects."""
 
     confusion: Int64[Tensor, "k k"]
     """[truth, prediction] over pixels whose truth is a class."""
@@ -38,26 +38,33 @@ class ImageCounts:
 
 
 def boundary_width(height: int, width: int) -> int:
-    """How far inside a mask Boundary IoU's band reaches, in pixels; at least 1."""
+    """Return how far inside a mask Boundary IoU's band reaches, in pixels; at least 1."""
     return max(1, round(BOUNDARY_SHARE * math.hypot(height, width)))
 
 
-def image_counts(
+def count_pixels(
     prediction: UInt8[Tensor, "h w"],
     target: UInt8[Tensor, "h w"],
     num_classes: int,
     num_objects: int,
-) -> ImageCounts:
-    """Count one image. Classes from ``num_objects`` on are void: no border measure scores there.
+) -> BoundaryCounts:
+    """Return the pixel counts of one image.
 
     Where the truth is void or ignored, the prediction is cut out as well, and the edge of the cut
-    is a border of both maps. So is the image's frame for Boundary IoU, but not for trimaps.
+    is a border of both maps. The image's frame is a border for Boundary IoU, but not for trimaps.
+
+    Args:
+        prediction: Predicted classes.
+        target: True classes; labels from ``num_classes`` on are ignored.
+        num_classes: Number of classes, objects and void.
+        num_objects: Number of classes, the first ones, that are objects; the others are void, and
+            no border measure scores there.
     """
     k, m = num_classes, num_objects
     truth, shown = (labels.where(target < m, IGNORED) for labels in (target, prediction))
     bands = near_border(torch.stack([truth, shown]), boundary_width(*target.shape), frame=True)
     code = _ring(truth).int()
-    # Targets outside the classes share one extra row that is cut off: no masked copies needed.
+    # Targets outside the classes share one extra row, which is cut off: cheaper than a mask.
     rows = target.where(target < k, k)
     for part, size in ((bands[0], 2), (bands[1], 2), (rows, k + 1), (prediction, k)):
         code = code * size + part
@@ -70,19 +77,26 @@ def image_counts(
     by_band = counts[..., :m, :].sum(0)  # [in truth's band, in prediction's, truth, prediction]
     intersection = by_band[1, 1].diagonal()
     union = by_band[1].sum((0, 2)) + by_band[:, 1].sum((0, 1))[:m] - intersection
-    return ImageCounts(counts.sum((0, 1, 2)), trimap, intersection, union)
+    return BoundaryCounts(counts.sum((0, 1, 2)), trimap, intersection, union)
 
 
 def near_border(
     labels: UInt8[Tensor, "*maps h w"], width: int, *, frame: bool
 ) -> Bool[Tensor, "*maps h w"]:
-    """Pixels with another label at most ``width`` away; with ``frame``, all is other outside."""
-    highest, lowest = _spread(torch.stack([labels, 255 - labels]), width, outside=255 * frame)
+    """Return which pixels have another label at most ``width`` pixels away.
+
+    Args:
+        labels: Label maps.
+        width: Distance in pixels.
+        frame: Whether the outside of the image counts as another label.
+    """
+    outside = 255 if frame else 0
+    highest, lowest = _spread(torch.stack([labels, 255 - labels]), width, outside=outside)
     return highest != 255 - lowest
 
 
 def _ring(labels: UInt8[Tensor, "h w"]) -> UInt8[Tensor, "h w"]:
-    """How many of TRIMAP_WIDTHS are too narrow to hold each pixel."""
+    """Return for each pixel how many of TRIMAP_WIDTHS are too narrow to hold it."""
     extremes, reached = torch.stack([labels, 255 - labels]), 0
     ring = torch.zeros_like(labels)
     for width in TRIMAP_WIDTHS:
@@ -95,7 +109,7 @@ def _ring(labels: UInt8[Tensor, "h w"]) -> UInt8[Tensor, "h w"]:
 def _spread(
     values: UInt8[Tensor, "*maps h w"], radius: int, *, outside: int
 ) -> UInt8[Tensor, "*maps h w"]:
-    """The highest value of the square of ``radius`` around each pixel."""
+    """Return the highest value in the square of ``radius`` around each pixel."""
     values = F.pad(values, [radius] * 4, value=outside)
     for dim in (-2, -1):
         covered = 1

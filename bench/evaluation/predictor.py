@@ -1,4 +1,4 @@
-"""What a trained network says of an image: its logits, or the mean of several views of it."""
+"""Predict images with a trained network: its logits, or the mean over several views."""
 
 from __future__ import annotations
 
@@ -21,18 +21,26 @@ from losses.base import SegmentationLoss
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one image of a split, at the label's size."""
+    """The prediction of one image of a split, at the label's size."""
 
     index: int
     scores: Float[Tensor, "k h w"]
-    """Logits, or probabilities where views were averaged; the highest is the class."""
+    """Logits, or probabilities if views were averaged; the class is the highest one."""
     seconds: float
-    """From the image on the device to the scores there."""
+    """Time from the image on the device to the scores there."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network that predicts as ``spec`` says, one image and one view of it at a time."""
+    """A network that predicts one image, and one view of it, at a time.
+
+    Attributes:
+        model: The network; it is moved to ``device``.
+        loss: The loss it was trained with, which turns logits into probabilities.
+        dataset: The data set, for its mean and standard deviation.
+        device: Where the network runs.
+        spec: Scales, flip and sliding window.
+    """
 
     model: nn.Module
     loss: SegmentationLoss
@@ -44,7 +52,7 @@ class Predictor:
         self.model.to(self.device).to(memory_format=torch.channels_last).eval()
 
     def split(self, split: Split) -> Iterator[Prediction]:
-        """Predict every image of a split."""
+        """Yield the prediction of every image of a split, in order."""
         for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
             inputs = self._inputs(image)
             started = self._now()
@@ -52,12 +60,12 @@ class Predictor:
             yield Prediction(index, scores, self._now() - started)
 
     def scores(self, image: UInt8[np.ndarray, "h w 3"], size: Size) -> Float[Tensor, "k h2 w2"]:
-        """What the network says of one image, at ``size``; see Prediction."""
+        """Return the scores of one image at ``size``, as in Prediction."""
         return self._scores(self._inputs(image), size)
 
     @torch.inference_mode()
     def probabilities(self, scores: Float[Tensor, "k h w"]) -> Float[Tensor, "k h w"]:
-        """What a prediction's scores mean under the loss: 1 in sum over classes."""
+        """Return the probabilities that a prediction's scores stand for; they sum to 1."""
         return scores if self._averages else self.loss.probabilities(scores[None])[0]
 
     @property
@@ -77,14 +85,14 @@ class Predictor:
         views = [(scale, flip) for scale in self.spec.scales for flip in flips]
         if not self._averages:
             return self._logits(image, size, *views[0])[0]
-        # Added up as they come, so that a further view takes time but no memory.
-        seen = (self.loss.probabilities(self._logits(image, size, *view)) for view in views)
-        return reduce(torch.add, seen)[0] / len(views)
+        # Summed one by one, so that another view costs time but no memory.
+        averaged = (self.loss.probabilities(self._logits(image, size, *view)) for view in views)
+        return reduce(torch.add, averaged)[0] / len(views)
 
     def _logits(
         self, image: Float[Tensor, "1 3 h w"], size: Size, scale: float, flip: bool
     ) -> Float[Tensor, "1 k height width"]:
-        """The logits of one view, brought back to the image's side and to ``size``."""
+        """Return the logits of one view, flipped back and resized to ``size``."""
         if scale != 1:
             scaled = [max(1, round(length * scale)) for length in image.shape[-2:]]
             image = _resized(image, scaled, antialias=True)
@@ -96,7 +104,7 @@ class Predictor:
         return logits if logits.shape[-2:] == size else _resized(logits, size)
 
     def _windows(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 k h w"]:
-        """Mean of the logits of all windows that hold a pixel."""
+        """Return for each pixel the mean of the logits of all windows that hold it."""
         assert self.spec.window is not None
         assert self.spec.stride is not None
         height, width = self.spec.window
@@ -120,12 +128,12 @@ class Predictor:
 
 
 def best(scores: Float[Tensor, "k h w"]) -> UInt8[Tensor, "h w"]:
-    """The class of the highest score of each pixel."""
+    """Return the class with the highest score for each pixel."""
     return scores.max(0).indices.to(torch.uint8)
 
 
 def _starts(length: int, window: int, stride: int) -> list[int]:
-    """Where windows begin: a stride apart, the last one flush with the end."""
+    """Return where windows begin: a stride apart, the last one flush with the end."""
     last = max(0, length - window)
     return [min(start, last) for start in range(0, last + stride, stride)]
 

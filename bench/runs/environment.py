@@ -1,4 +1,4 @@
-"""Where and with which code a run is made: digests, and the state of the installation."""
+"""The environment of a run: machine, packages and digests of the code."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import torch
 from bench.spec import digest
 
 OUR_PACKAGES = ("bench", "losses", "postproc")
-# Packages that can move a training's numbers.
+# Packages that can change a training's numbers.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
 def code_digest() -> str:
-    """Digest of every file of ours that this process works with."""
+    """Return the digest of every file of the project that this process has imported."""
     loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     ours = {path for path in map(Path, filter(None, loaded)) if _is_ours(path)}
     content = hashlib.sha256()
@@ -33,7 +33,7 @@ def code_digest() -> str:
 
 
 def plugin_digest(loss: type) -> str | None:
-    """Digest of the file of a loss that comes from another package; None for one of ours."""
+    """Return the digest of the file of a plug-in loss; None for a loss of the project."""
     path = Path(inspect.getfile(loss))
     return None if _is_ours(path) else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
@@ -44,7 +44,16 @@ def _is_ours(path: Path) -> bool:
 
 
 def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
-    """Interpreter, packages, machine; "digest" covers what can move a training's numbers."""
+    """Return the facts that env.json holds.
+
+    Args:
+        device: Name of the device, as ``device_name`` returns it.
+        threads: Number of CPU threads of the worker.
+        loss: Class of the run's loss.
+
+    Returns:
+        Interpreter, packages and machine. Its "digest" covers what can change a training's numbers.
+    """
     facts = {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -63,19 +72,19 @@ def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
 
 
 def code_digests(facts: dict[str, Any]) -> dict[str, str]:
-    """Digests of the code in an environment: ours, and that of a loss from elsewhere."""
+    """Return the digests in an environment: the project's code, and a plug-in loss's."""
     return {key: facts[key] for key in ("code", "plugin") if facts[key]}
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Most memory held so far: on a GPU by tensors, on a CPU by the whole process."""
+    """Return the peak memory so far: of tensors on a GPU, of the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def device_name(device: torch.device) -> str:
-    """What the environment calls the device: the GPU's model and, of several, their number."""
+    """Return "cpu", or the model of the GPU with the number of GPUs if there are several."""
     if device.type == "cpu":
         return "cpu"
     name, count = torch.cuda.get_device_name(device), torch.cuda.device_count()

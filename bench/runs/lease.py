@@ -1,4 +1,4 @@
-"""Leases: which process runs a run, and whether it still lives."""
+"""Leases: which process executes a run, and whether that process is alive."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bench.spec import Strict
 
 
 class Lease(Strict):
-    """Who runs a run: enough to tell whether that process still lives."""
+    """The process that executes a run, described well enough to tell whether it is alive."""
 
     host: str
     pid: int
     started: float
-    """The process's own start time, so that a reused pid is not taken for it."""
+    """Start time of the process: tells it apart from a later one with the same pid."""
     gpu: str | None = None
-    """What it was given of the host's GPUs, as CUDA_VISIBLE_DEVICES says it."""
+    """The host's GPUs that the process may use: its CUDA_VISIBLE_DEVICES."""
 
 
 def own_lease() -> Lease:
-    """The lease of this process."""
+    """Return a lease of this process."""
     return Lease(
         host=socket.gethostname(),
         pid=os.getpid(),
@@ -32,12 +32,17 @@ def own_lease() -> Lease:
 
 
 def is_alive(lease: Lease, *, silent: bool = False) -> bool:
-    """Whether the holder lives; one on another host is judged by its heartbeat, if ``silent``."""
+    """Return whether the process that holds the lease is alive.
+
+    Args:
+        lease: The lease of a run.
+        silent: Whether the run's heartbeat is overdue. It decides for a process on another host.
+    """
     if lease.host != socket.gethostname():
         return not silent
     try:
         process = psutil.Process(lease.pid)
-        # A zombie has ended: only its parent has not noticed yet.
+        # A zombie has ended; its parent has not collected the exit status yet.
         ended = process.status() == psutil.STATUS_ZOMBIE
         return not ended and abs(process.create_time() - lease.started) < 1.0
     except psutil.NoSuchProcess:
@@ -45,7 +50,7 @@ def is_alive(lease: Lease, *, silent: bool = False) -> bool:
 
 
 def pid_exists(pid: int) -> bool:
-    """Whether a process of this host has this number and has not ended."""
+    """Return whether a process of this host has this pid and has not ended."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

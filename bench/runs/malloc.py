@@ -1,18 +1,18 @@
-"""Memory: what a process does with what it has freed."""
+"""Keep the memory that a process has freed, which the C library would hand back to the system."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 
-# Of glibc's malloc.h.
+# From glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> None:
-    """Let freed memory stay with the process: large buffers are not mapped anew at every step.
+    """Tell glibc to keep freed memory, so that large buffers are not mapped anew at every step.
 
-    Where the C library is not glibc nothing changes.
+    Another C library is left as it is.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

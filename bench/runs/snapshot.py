@@ -1,4 +1,4 @@
-"""Snapshot: the code a night runs with, copied into the root, so that an edit mixes no versions."""
+"""Snapshots: a session runs a copy of the code, so that edits meanwhile mix no versions."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bench.data.registry import open_dataset
-from bench.evaluation.boundaries import image_counts
+from bench.evaluation.boundaries import count_pixels
 from bench.evaluation.metrics import confusion_matrix
 from bench.evaluation.predictor import Predictor, best
 from bench.models.deeplab import build_model
@@ -46,7 +46,7 @@ def main() -> None:
         "confusion matrix alone": lambda: confusion_matrix(
             prediction.long(), target.long(), CLASSES
         ),
-        "all counts": lambda: image_counts(prediction, target, CLASSES, CLASSES),
+        "all counts": lambda: count_pixels(prediction, target, CLASSES, CLASSES),
     }
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS + 1):

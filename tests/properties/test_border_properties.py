@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.evaluation.boundaries import image_counts
+from bench.evaluation.boundaries import count_pixels
 from bench.iou import TRIMAP_WIDTHS, class_iou, iou_of
 
 
@@ -28,7 +28,7 @@ def test_a_shifted_mask_loses_more_boundary_iou_than_iou():
     target[50:150, 50:150] = 1
     lost = []
     for shift in (1, 2, 4):
-        found = image_counts(target.roll(shift, 1), target, 2, 2)
+        found = count_pixels(target.roll(shift, 1), target, 2, 2)
         iou = class_iou(found.confusion.numpy())[1]
         boundary = iou_of(found.intersection.numpy(), found.union.numpy())[1]
         # By hand: a square of side 100, and its frame 6 pixels wide.
@@ -42,7 +42,7 @@ def test_a_shifted_mask_loses_more_boundary_iou_than_iou():
 def test_a_perfect_prediction_scores_one(seed):
     """In every class that is there."""
     _, target = drawn(seed)
-    found = image_counts(target.where(target < 4, 0), target, 4, 4)
+    found = count_pixels(target.where(target < 4, 0), target, 4, 4)
     assert torch.equal(found.intersection, found.union)
     for matrix in (*found.trimap, found.confusion):
         assert torch.equal(matrix, matrix.diagonal().diag())
@@ -52,8 +52,8 @@ def test_a_perfect_prediction_scores_one(seed):
 def test_flips_change_nothing(seed, axes):
     """The squares are centred."""
     prediction, target = drawn(seed)
-    found = image_counts(prediction, target, 4, 4)
-    flipped = image_counts(prediction.flip(axes), target.flip(axes), 4, 4)
+    found = count_pixels(prediction, target, 4, 4)
+    flipped = count_pixels(prediction.flip(axes), target.flip(axes), 4, 4)
     assert vars(found).keys() == vars(flipped).keys()
     assert all(torch.equal(value, vars(flipped)[name]) for name, value in vars(found).items())
 
@@ -61,7 +61,7 @@ def test_flips_change_nothing(seed, axes):
 @given(SEEDS)
 def test_a_wider_trimap_holds_the_narrower_one(seed):
     """Up to the whole image: 20 pixels reach everything where blocks are 10 wide."""
-    found = image_counts(*drawn(seed), 4, 4)
+    found = count_pixels(*drawn(seed), 4, 4)
     assert (found.trimap.diff(dim=0) >= 0).all()
     assert torch.equal(found.trimap[-1], found.confusion)
 
@@ -72,8 +72,8 @@ def test_void_as_a_class_scores_the_same_borders(seed):
     prediction, target = drawn(seed, ignored=0.1)
     prediction = prediction.where(prediction < 3, 0)
     as_class = target.where(target < 3, 3)
-    ignored = image_counts(prediction, target.where(target < 3, 255), 3, 3)
-    found = image_counts(prediction, as_class, 4, 3)
+    ignored = count_pixels(prediction, target.where(target < 3, 255), 3, 3)
+    found = count_pixels(prediction, as_class, 4, 3)
     assert torch.equal(found.trimap[:, :3, :3], ignored.trimap)
     assert torch.equal(found.intersection, ignored.intersection)
     assert torch.equal(found.union, ignored.union)
@@ -83,7 +83,7 @@ def test_void_as_a_class_scores_the_same_borders(seed):
 def test_an_image_without_a_border_has_no_trimap_but_a_frame():
     """The frame counts for Boundary IoU alone."""
     target = torch.zeros(40, 50, dtype=torch.uint8)
-    found = image_counts(target, target, 2, 2)
+    found = count_pixels(target, target, 2, 2)
     assert not found.trimap.any()
     assert found.trimap.shape == (len(TRIMAP_WIDTHS), 2, 2)
     assert found.union.tolist() == [40 * 50 - 38 * 48, 0]
@@ -93,5 +93,5 @@ def test_what_is_predicted_on_ignored_pixels_does_not_count():
     """There it is cut out, and the cut is a border of both maps."""
     prediction, target = drawn(5, ignored=0.2)
     other = prediction.where(target < 4, (prediction + 1) % 4)
-    found, changed = (image_counts(p, target, 4, 4) for p in (prediction, other))
+    found, changed = (count_pixels(p, target, 4, 4) for p in (prediction, other))
     assert all(torch.equal(value, vars(changed)[name]) for name, value in vars(found).items())

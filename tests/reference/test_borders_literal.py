@@ -6,7 +6,7 @@ import torch
 from plain_borders import boundary_counts, trimap_matrix
 from scipy import ndimage
 
-from bench.evaluation.boundaries import boundary_width, image_counts
+from bench.evaluation.boundaries import boundary_width, count_pixels
 from bench.iou import TRIMAP_WIDTHS
 
 
@@ -27,7 +27,7 @@ def maps(seed, size, classes, ignored=0.1):
 def test_counts_equal_loops_over_pixels(size, ignored, void):
     """Also where the last class is void, and where a window is larger than the image."""
     prediction, target = maps(sum(size), size, 4, ignored)
-    found = image_counts(torch.from_numpy(prediction), torch.from_numpy(target), 4, 4 - void)
+    found = count_pixels(torch.from_numpy(prediction), torch.from_numpy(target), 4, 4 - void)
     intersection, union = boundary_counts(prediction, target, 4 - void)
     assert found.intersection.tolist() == intersection
     assert found.union.tolist() == union
@@ -43,7 +43,7 @@ def test_counts_equal_loops_over_pixels(size, ignored, void):
 def test_bands_are_those_of_repeated_erosion():
     """As the measure was published: a mask less its erosion by 3 x 3, zeros outside the image."""
     prediction, target = maps(3, (240, 320), 5, ignored=0.0)
-    found = image_counts(torch.from_numpy(prediction), torch.from_numpy(target), 5, 5)
+    found = count_pixels(torch.from_numpy(prediction), torch.from_numpy(target), 5, 5)
     width = boundary_width(240, 320)
     assert width == 8
     for label in range(5):
