@@ -1,5 +1,5 @@
-# `make demo` and `make test` do everything on a fresh machine: an environment of its own, exact
-# versions, then the work. Several environments side by side: `make PYTHON=python3.13 VENV=.venv-3.13`.
+# `make demo` and `make test` do everything on a fresh machine: they make an environment of its own with
+# exact versions, then do the work. A second environment: `make PYTHON=python3.13 VENV=.venv-3.13`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -23,9 +23,9 @@ check: setup $(VENV)/.dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The compiler works while the packages are downloaded.
+# The dense CRF is compiled while the packages are downloaded.
 setup: $(VENV)/.build
 	@$(MAKE) --no-print-directory --jobs=2 packages crf
 
@@ -44,24 +44,24 @@ $(VENV)/.packages: $(VENV)/.build
 	$(INSTALL) --editable .
 	@touch $@
 
-# The tools of a dependency group, on top of what the demo needs.
+# Install a dependency group of pyproject.toml, beside what is there.
 $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: $(VENV)/.build
 	$(INSTALL) --group $*
 	@touch $@
 
-# The dense CRF exists as source only. pip builds it, because uv would keep the environment locked
-# meanwhile; without debug symbols, which take a fifth of the time.
+# The dense CRF exists as source only. pip builds it, because uv locks the environment while it builds.
+# Without debug symbols (-g0) the compiler needs a fifth less time.
 crf: $(VENV)/.build
 ifneq ($(shell command -v $(CXX)),)
 	@$(BIN)/python -c "import pydensecrf.densecrf" 2>$(VENV)/crf.log \
 	|| CFLAGS="$(CFLAGS) -g0" $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps \
 	  --constraint requirements.lock pydensecrf2 >$(VENV)/crf.log 2>&1 \
-	|| echo "No dense CRF: its package could not be built; $(VENV)/crf.log says why."
+	|| echo "No dense CRF: pydensecrf2 could not be built; see $(VENV)/crf.log."
 else
-	@echo "No dense CRF: its package is built here and needs a C++ compiler (apt install g++)."
+	@echo "No dense CRF: building pydensecrf2 needs a C++ compiler (apt install g++)."
 endif
 
-# Add what pyproject.toml asks for and keep every other version; for newer ones delete the file first.
+# Write the lock file anew from pyproject.toml. Versions stay; delete the file first to get newer ones.
 lock: $(VENV)/.build
 	$(UV) pip compile --quiet --universal --custom-compile-command "make lock" --extra crf --extra ray \
 	  --group dev --group docs --group build pyproject.toml --output-file requirements.lock
