@@ -21,14 +21,24 @@ def plain_rmi_terms(
     pooling: str = "avg",
     formulation: str = "authors",
     ignored: str = "zero",
-    residual: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Return the sigmoid cross entropy and the region term (eq. 14 to 16), unweighted.
-
-    The region term is by inverse and subtraction (`region_values`) or by the residual of the
-    regression (`residual_values`), which are equal but for rounding.
-    """
+    """Return the sigmoid cross entropy and the region term (eq. 14 to 16), unweighted."""
     authors = formulation == "authors"
+    pixel, probs, truth, holes = pixel_term_and_maps(
+        logits, target, downsample_factor, pooling, authors, ignored
+    )
+    weight = None if holes is None else region_weights(holes, region_size)
+    region = region_values(probs, truth, region_size, authors, weight)
+    return pixel, region.sum(1).mean()
+
+
+def pixel_term_and_maps(
+    logits: Tensor, target: Tensor, factor: int, pooling: str, authors: bool, ignored: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return the sigmoid cross entropy, and the small maps of probability and of truth.
+
+    The last map is above 0 where an ignored pixel went in, if their regions are dropped, else None.
+    """
     labelled = (target != IGNORED).unsqueeze(1).to(logits.dtype)
     onehot = F.one_hot(target.masked_fill(target == IGNORED, 0), logits.shape[1])
     truth = onehot.permute(0, 3, 1, 2).to(logits.dtype) * labelled
@@ -37,16 +47,17 @@ def plain_rmi_terms(
     pixel = pixel / (labelled.sum() + 1)
 
     probs = logits.sigmoid() * labelled + (1e-6 if authors else 0.0)
-    pad = downsample_factor // 2 if authors and downsample_factor > 1 else 0
-    small_probs, small_truth = downsample(probs, truth, downsample_factor, pooling, pad)
-    weight = None
+    pad = factor // 2 if authors and factor > 1 else 0
+    holes = None
     if ignored == "drop":
-        holes = downsample(1 - labelled, 1 - labelled, downsample_factor, pooling, pad)
-        touched = shifted_copies((holes[0] + holes[1] > 0).double(), region_size).amax(2)
-        weight = 1 - touched
-    values = residual_values if residual else region_values
-    region = values(small_probs, small_truth, region_size, authors, weight)
-    return pixel, region.sum(1).mean()
+        mixed, picked = downsample(1 - labelled, 1 - labelled, factor, pooling, pad)
+        holes = mixed + picked
+    return pixel, *downsample(probs, truth, factor, pooling, pad), holes
+
+
+def region_weights(holes: Tensor, side: int) -> Tensor:
+    """Return 1 for each region that no ignored pixel went into, else 0."""
+    return 1 - shifted_copies((holes > 0).double(), side).amax(2)
 
 
 def downsample(
@@ -99,24 +110,6 @@ def region_values(
     ridge = (5e-4 if authors else 1e-6) * torch.eye(side * side, dtype=p.dtype, device=p.device)
     cov_y, cov_p, cov_yp = y @ y.mT * scale, p @ p.mT * scale, y @ p.mT * scale
     m = cov_y - cov_yp @ torch.inverse(cov_p + ridge) @ cov_yp.mT + ridge
-    return half_log_det(m, authors)
-
-
-def residual_values(
-    probs: Tensor, truth: Tensor, side: int, authors: bool, weight: Tensor | None
-) -> Tensor:
-    """Return the same values by way of the regression A = Σ_YP (Σ_P + ξ)⁻¹ and its residual.
-
-    M + ξ = (Y - A P)(Y - A P)ᵀ + ξ A Aᵀ + ξ is a sum of squares. Σ_Y - A Σ_PY is a difference that
-    loses the digits in which both agree, and autograd loses them once more.
-    """
-    p, y, count = centred_points(probs, truth, side, weight)
-    scale = 1.0 if authors else 1 / count
-    ridge = (5e-4 if authors else 1e-6) * torch.eye(side * side, dtype=p.dtype, device=p.device)
-    factor = torch.linalg.cholesky(p @ p.mT * scale + ridge)
-    a = torch.cholesky_solve(p @ y.mT * scale, factor).mT
-    residual = y - a @ p
-    m = residual @ residual.mT * scale + a @ ridge @ a.mT + ridge
     return half_log_det(m, authors)
 
 

@@ -10,6 +10,7 @@ import itertools
 import mpmath
 import pytest
 import torch
+from residual_rmi import residual_rmi_terms
 from test_rmi_singular import exact_value_and_gradient
 
 from bench.perf.plain_rmi import plain_rmi_terms
@@ -84,7 +85,7 @@ def test_value_and_gradient_equal_the_plain_transcription(case, options, data):
     assert (value - expected).abs() <= 1e-6 * expected.abs()
 
     plain = logits.clone().requires_grad_()
-    total = 0.5 * sum(plain_rmi_terms(plain, target, **options, residual=True))
+    total = 0.5 * sum(residual_rmi_terms(plain, target, **options))
     (gradient,) = torch.autograd.grad(value, actual)
     (reference,) = torch.autograd.grad(total, plain)
     # The regression magnifies a rounding by κ(Σ_P), the residual by √(‖Σ_Y‖·‖M⁻¹‖), together by at
