@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from bench.files import read_json
 from bench.manifest import Manifest
-from bench.store.client import StoreError, StudyRecord
-from bench.store.reading import RunRecord, read_runs, read_study, study_names
-from bench.store.sqlite_rows import local_file
+from bench.store.client import StoreError
+from bench.store.reading import RunRecord, StudyRecord, read_runs, read_study, study_names
+from bench.store.sqlite import local_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 
 from bench.files import read_json
 from bench.manifest import Row, TableSpec
-from bench.store.client import fetch_artifact
-from bench.store.sqlite_rows import local_file
+from bench.store.reading import fetch_artifact
+from bench.store.sqlite import local_file
 from reports.statistics.image_counts import ImageCounts
 from reports.statistics.scores import Scores
 from reports.tables import base_row

@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.store.client import StudyRecord
 from bench.store.pages import pages_at
+from bench.store.reading import StudyRecord
 from reports.figures.collect import Figure, figures_of
 from reports.figures.draw import draw_gallery
 from reports.frame import read_frame

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bench.manifest import Manifest, Row, TableSpec
-from bench.store.pages import ABSENT
+from bench.naming import ABSENT
 from reports.frame import Check, checks, classes
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +10,12 @@ import typer
 
 from bench.cli.view import NightView
 from bench.data.cache import Cache
-from bench.errors import SeglossError
-from bench.manifest import Manifest, remember
+from bench.manifest import remember
 from bench.runs.rundir import State
 from bench.runs.snapshot import take_snapshot
-from bench.store.client import StoreError, default_uri
+from bench.store.client import default_uri
 from bench.store.mirror import Mirror
+from bench.store.mirror_thread import MirrorThread
 from studies.canaries import canaries, run_canaries
 from studies.executors.local import LocalExecutor
 from studies.executors.nursery import Nursery
@@ -29,11 +25,6 @@ from studies.ledger import states
 from studies.plan import Job, Plan, ResolveLoss, jobs
 from studies.schedule import Ending, Executor, Schedule
 
-MIRROR_SECONDS = 15.0
-MIRROR_SHARE = 50
-"""The mirror takes one part in so many of a core; but it rests a minute at most."""
-FINISH_SECONDS = 120.0
-"""So long the end of a night waits for the store; what is left is for segloss sync."""
 INCOMPLETE, FAILED, INTERRUPTED = 4, 3, 130
 
 
@@ -75,7 +66,9 @@ class Night:
 
         snapshot = take_snapshot(self.root)
         executor = self._executor(snapshot)
-        mirror = _MirrorThread(self.mirror, self.root, [plan.manifest for plan in plans])
+        mirror = MirrorThread(
+            self.mirror, self.root, [plan.manifest for plan in plans], _import_reports
+        )
         plans = list(plans)
 
         with NightView(plans, self.root) as view:
@@ -164,48 +157,8 @@ class Night:
         return INCOMPLETE if missing else 0
 
 
-class _MirrorThread(threading.Thread):
-    """Keeps the store up to date beside the scheduler; its failures never reach a run."""
+def _import_reports() -> None:
+    """Import the report's code at the start, before an edit of the checkout can change it."""
+    from reports.report import warm_up
 
-    def __init__(self, mirror: Mirror, root: Path, manifests: list[Manifest]) -> None:
-        super().__init__(name="mirror", daemon=True)
-        self.mirror, self.root, self.manifests = mirror, root, manifests
-        mirror.until = math.inf  # a tuning ends several nights
-        self.changed = threading.Event()
-        self.ending = threading.Event()
-        self.error: SeglossError | None = None
-
-    def run(self) -> None:
-        with contextlib.suppress(Exception):  # the report itself will say what is wrong
-            # Before an edit of the checkout can reach it.
-            from reports.report import warm_up
-
-            warm_up()
-
-        while not self.ending.is_set():
-            self.changed.wait(MIRROR_SECONDS)
-            self.changed.clear()
-            began = time.thread_time()
-            self._sync()
-            self.ending.wait(min(MIRROR_SHARE * (time.thread_time() - began), 60))
-        self._sync()
-
-    def finish(self) -> None:
-        """Mirror what is left, then end."""
-        self.ending.set()
-        self.changed.set()
-        if self.ident is not None:
-            self.mirror.until = time.monotonic() + FINISH_SECONDS
-            self.join(2 * FINISH_SECONDS)  # the call under way has its own time limit
-            if self.is_alive():
-                self.error = StoreError(f"store {self.mirror.uri}: it does not answer")
-
-    def _sync(self) -> None:
-        try:
-            for manifest in self.manifests:
-                self.mirror.sync(self.root, manifest)
-            self.error = None
-        except SeglossError as error:
-            self.error = error
-        except Exception as error:  # whatever it is, it must not end the mirror before the night
-            self.error = StoreError(f"{type(error).__name__}: {error}")
+    warm_up()

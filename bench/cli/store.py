@@ -13,11 +13,10 @@ import typer
 
 from bench.manifest import Manifest, manifests
 from bench.runs.rundir import run_dir
-from bench.store.client import StoreError, default_uri, log_report, serve, view_url
-from bench.store.mirror import Mirror
-from bench.store.pages import pages_at
+from bench.store.client import StoreError, default_uri, serve
+from bench.store.mirror import Mirror, log_report
+from bench.store.pages import pages_at, table_view, view_url
 from bench.store.reading import read_study, study_stamp
-from bench.store.saved_view import table_view
 from studies.ledger import DONE, lock_root
 from studies.merge import Merged, check_other, merge
 
@@ -129,9 +128,11 @@ def serve_ui(root: Path, store: str | None, port: int) -> None:
     process = serve(uri, root / "artifacts", port)
     for record in filter(None, records):
         base, manifest = f"http://127.0.0.1:{port}", record.manifest
-        typer.echo(f"{manifest.study} on {manifest.profile}: {view_url(base, record)}")
+        typer.echo(
+            f"{manifest.study} on {manifest.profile}: {view_url(base, record.experiment_id)}"
+        )
         for table in manifest.tables:
-            link = view_url(base, record, table_view(table.key))
+            link = view_url(base, record.experiment_id, table_view(table.key))
             typer.echo(f"  table {table.key}: {link}")
     typer.echo("Ctrl-C ends it.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,11 +1,9 @@
-"""Mirror: the writing side of the store, which makes MLflow show what the run directories hold."""
+"""The mirror: writes what the run directories hold into the MLflow store."""
 
 from __future__ import annotations
 
 import logging
-import math
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,11 +13,11 @@ from bench.files import write_json
 from bench.manifest import Manifest, Row
 from bench.runs.rundir import run_dir
 from bench.spec import digest
-from bench.store.client import StoreError, connect, fullest, search
-from bench.store.pages import headline
+from bench.store.client import StoreError, connect, most_complete, search
+from bench.store.pages import decode_view, encode_view, headline, saved_views, view_tag
+from bench.store.reading import StudyRecord
 from bench.store.run_writer import RunWriter
-from bench.store.saved_view import decode_view, encode_view, saved_views, view_tag
-from bench.store.sqlite_file import prepare
+from bench.store.sqlite import prepare
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run
@@ -28,24 +26,37 @@ log = logging.getLogger(__name__)
 
 
 class Mirror:
-    """The writing side of the store; exactly one process may hold one for a store.
-
-    ``artifact_root`` is where a database store keeps files (a tracking server has its own place).
-    """
-
-    until = math.inf
-    """The time.monotonic() at which a sync under way leaves the other runs to the next one."""
+    """Writes studies into one store. Only one process may write to a store at a time."""
 
     def __init__(self, uri: str, artifact_root: Path) -> None:
+        """Prepare to write; nothing is opened yet.
+
+        Args:
+            uri: MLflow's tracking URI of the store.
+            artifact_root: folder for the files of a database store. A tracking server keeps files
+                in a place of its own.
+        """
         self.uri = uri
         self.artifact_root = artifact_root.resolve()
 
-    def sync(self, root: Path, manifest: Manifest) -> int:
-        """Bring the store up to date with the run directories of ``manifest``; return runs touched.
+    def sync(
+        self, root: Path, manifest: Manifest, is_late: Callable[[], bool] = lambda: False
+    ) -> int:
+        """Bring the store up to date with the run directories of one study.
 
-        Idempotent and incremental: a run whose state has not changed since costs nothing. Runs that
-        never started are not mirrored. Raises StoreError and nothing else, whatever the store does;
-        calling again later goes on from there, also where this process was killed.
+        Idempotent and incremental: a run whose state has not changed costs nothing, and a later
+        call continues where this one was interrupted. Runs that never started are left out.
+
+        Args:
+            root: the output folder that holds the run directories.
+            manifest: the study.
+            is_late: asked before each run; True ends the sync with a StoreError.
+
+        Returns:
+            The number of runs that were written.
+
+        Raises:
+            StoreError: whatever goes wrong in the store.
         """
         prepare(self.uri)
         with connect(self.uri) as client:
@@ -53,20 +64,20 @@ class Mirror:
             known = _single(client, search(client, experiment, "tags.`segloss.role` != 'study'"))
             _mirror_study(client, experiment, manifest)
             writer = RunWriter(client, experiment, manifest)
-            touched = 0
+            written = 0
             for run_id, (row, seed) in _cells(manifest).items():
-                if time.monotonic() > self.until:
+                if is_late():
                     raise StoreError(f"store {self.uri}: too slow, not all runs were written")
                 directory = run_dir(root, run_id)
                 try:
-                    touched += writer.mirror(directory, row, seed, known.get(run_id))
+                    written += writer.mirror(directory, row, seed, known.get(run_id))
                 except SeglossError as error:
                     log.warning("not mirrored: %s", error)
             _write_views(client, experiment, manifest)
-        return touched
+        return written
 
     def forget(self, manifest: Manifest) -> int:
-        """Delete every run of the study from the store, so that the next sync makes all anew."""
+        """Delete every run of the study from the store and return their number."""
         prepare(self.uri)
         with connect(self.uri) as client:
             runs = list(search(client, self._experiment(client, manifest)))
@@ -76,12 +87,12 @@ class Mirror:
 
     def _experiment(self, client: MlflowClient, manifest: Manifest) -> str:
         name = f"{manifest.study}/{manifest.profile}"
-        if found := client.get_experiment_by_name(name):
-            if found.lifecycle_stage == "deleted":
-                client.restore_experiment(found.experiment_id)
-            return found.experiment_id
+        if known := client.get_experiment_by_name(name):
+            if known.lifecycle_stage == "deleted":
+                client.restore_experiment(known.experiment_id)
+            return known.experiment_id
         served = self.uri.startswith("http")
-        # Absolute, because MLflow freezes the location when the experiment is made.
+        # Absolute: MLflow fixes the location when it creates the experiment.
         location = None if served else (self.artifact_root / manifest.name).as_uri()
         tags = {
             "mlflow.experiment.primaryMetric.name": headline(manifest),
@@ -90,11 +101,39 @@ class Mirror:
         return client.create_experiment(name, artifact_location=location, tags=tags)
 
 
+def log_report(uri: str, record: StudyRecord, files: Iterable[Path], note: str) -> None:
+    """Store a report with its study.
+
+    Args:
+        uri: the store.
+        record: the study in it.
+        files: kept as report/<name>.
+        note: Markdown that MLflow shows on the pages of the study and of its experiment.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    with connect(uri) as client:
+        for file in files:
+            client.log_artifact(record.mlflow_run_id, str(file), "report")
+        # MLflow's limits for a tag: 8,000 characters of a run, 20,000 of an experiment.
+        client.set_tag(record.mlflow_run_id, "mlflow.note.content", _cut(note, 8_000))
+        client.set_experiment_tag(record.experiment_id, "mlflow.note.content", _cut(note, 20_000))
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return at most ``limit`` characters of ``text``, in whole lines."""
+    if len(text) <= limit:
+        return text
+    more = "\n\nThe rest is in report/index.html."
+    return text[: text.rfind("\n", 0, limit - len(more))] + more
+
+
 def _single(client: MlflowClient, runs: Iterable[Run]) -> dict[str, Run]:
-    """One run for each id of ours; any other of the same id is deleted from the store."""
-    found = list(runs)
-    kept = fullest(found, lambda run: run.data)
-    for run in found:
+    """Return one run for each run id; delete duplicates from the store."""
+    every = list(runs)
+    kept = most_complete(every, lambda run: run.data)
+    for run in every:
         if run is not kept[run.data.tags.get("segloss.run_id", "")]:
             client.delete_run(run.info.run_id)
     return kept
@@ -115,27 +154,28 @@ def _mirror_study(client: MlflowClient, experiment: str, manifest: Manifest) -> 
         }
         known = client.create_run(experiment, run_name=f"study {manifest.study}", tags=tags)
     with TemporaryDirectory() as folder:
-        write_json(file := Path(folder) / "manifest.json", content)
+        file = Path(folder) / "manifest.json"
+        write_json(file, content)
         client.log_artifact(known.info.run_id, str(file))
     client.set_terminated(known.info.run_id)
-    # Last, so that a sync that was cut off is repeated.
+    # Written last: without this tag, the next sync repeats an interrupted one.
     client.set_tag(known.info.run_id, "segloss.manifest", digest(content))
 
 
 def _write_views(client: MlflowClient, experiment: str, manifest: Manifest) -> None:
     try:
-        found = client.get_experiment(experiment)
+        stored = client.get_experiment(experiment)
         for key, view in saved_views(manifest).items():
-            old = found.tags.get(view_tag(key))
+            old = stored.tags.get(view_tag(key))
             if old is None or decode_view(old) != view:
-                value = encode_view(view, found.creation_time or 0)
+                value = encode_view(view, stored.creation_time or 0)
                 client.set_experiment_tag(experiment, view_tag(key), value)
-    except Exception as error:  # a nicety, in an undocumented format
+    except Exception as error:  # views are optional, and their format is undocumented
         log.info("no saved view in MLflow: %s", error)
 
 
 def _cells(manifest: Manifest) -> dict[str, tuple[Row, int]]:
-    """The row and seed of each distinct run; one that several rows share belongs to the first."""
+    """Return row and seed of each distinct run; a shared run belongs to its first row."""
     cells: dict[str, tuple[Row, int]] = {}
     for row in manifest.rows.values():
         for run_id, seed in zip(row.run_ids, manifest.seeds, strict=True):

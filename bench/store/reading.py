@@ -1,21 +1,23 @@
-"""What a report reads of a store: studies, their runs, and curves.
+"""The reading side of the store: studies, their runs and curves.
 
-From a sqlite store's own tables where they can be read, else through MLflow. No mlflow here.
+A sqlite store is read from its own tables where possible, any other store through MLflow.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.files import read_json
 from bench.manifest import Manifest
 from bench.spec import parse
-from bench.store.client import StudyRecord, connect, database, fetch_artifact, fullest, search
-from bench.store.sqlite_rows import (
+from bench.store.client import connect, database, download, most_complete, search
+from bench.store.sqlite import (
     RunRow,
+    artifact_uri,
     experiment_id,
     experiment_names,
     histories,
@@ -25,8 +27,17 @@ from bench.store.sqlite_rows import (
 
 
 @dataclass(frozen=True)
+class StudyRecord:
+    """A study in the store: its manifest, its experiment, and MLflow's run of the study itself."""
+
+    manifest: Manifest
+    experiment_id: str
+    mlflow_run_id: str
+
+
+@dataclass(frozen=True)
 class RunRecord:
-    """One training or evaluation as the store knows it; ``metrics`` holds latest values."""
+    """One training or evaluation in the store; ``metrics`` holds the latest values."""
 
     run_id: str
     mlflow_run_id: str
@@ -36,28 +47,27 @@ class RunRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
-    """Those of settings and of MLflow's pages may be left out."""
+    """Without the tags of settings and of MLflow's own pages if read from sqlite tables."""
     artifact_uri: str = ""
 
 
 def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
-    """The study ``study`` on ``profile`` as the store knows it, or None."""
+    """Return a study on a profile as the store has it; None where it is missing."""
     file = database(uri)
     if file and not file.exists():
-        return None  # opening it would create it
+        return None  # connecting would create the file
     name = f"{study}/{profile}"
-    found = _quick_study(file, name) if file else None
-    if found is None:
-        found = _study_by_mlflow(uri, name)
-    if found is None:
+    place = _study_in_tables(file, name) if file else None
+    place = place or _study_by_mlflow(uri, name)
+    if place is None:
         return None
-    experiment, run, path = found
+    experiment, run, path = place
     manifest = parse(Manifest, read_json(path), where=f"{uri}: manifest.json")
     return StudyRecord(manifest, experiment, run)
 
 
-def _quick_study(file: Path, name: str) -> tuple[str, str, Path] | None:
-    """Experiment, run and manifest of a study, where tables and file can be read from here."""
+def _study_in_tables(file: Path, name: str) -> tuple[str, str, Path] | None:
+    """Return experiment, run and manifest file of a study; None where a file cannot be read."""
     try:
         experiment = experiment_id(file, name)
         studies = run_rows(file, experiment, "study") if experiment else []
@@ -82,10 +92,10 @@ def _study_by_mlflow(uri: str, name: str) -> tuple[str, str, Path] | None:
 
 
 def study_names(uri: str) -> list[str]:
-    """Every "study/profile" in the store."""
+    """Return the "study/profile" of every study in the store."""
     file = database(uri)
     if file and not file.exists():
-        return []  # opening it would create it
+        return []  # connecting would create the file
     if file:
         try:
             return experiment_names(file)
@@ -97,7 +107,7 @@ def study_names(uri: str) -> list[str]:
 
 
 def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
-    """All trainings and evaluations of a study that ever started."""
+    """Return all trainings and evaluations of a study that ever started."""
     rows = [run for run in _rows(uri, record.experiment_id) if run.tags.get("segloss.run_id")]
     trained = [run for run in rows if run.tags.get("segloss.role") != "study"]
     return [
@@ -112,12 +122,12 @@ def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
             tags=run.tags,
             artifact_uri=run.artifact_uri,
         )
-        for run_id, run in fullest(trained, lambda run: run).items()
+        for run_id, run in most_complete(trained, lambda run: run).items()
     ]
 
 
 def study_stamp(uri: str, record: StudyRecord) -> str:
-    """A text that changes whenever a run of the study starts or ends; cheap to ask for."""
+    """Return a text that changes whenever a run of the study starts or ends; cheap to compute."""
     experiment, runs = [record.experiment_id], "tags.`segloss.role` != 'study'"
     with connect(uri) as client:
         running = client.search_runs(experiment, f"{runs} and attributes.status = 'RUNNING'")
@@ -132,12 +142,12 @@ def study_stamp(uri: str, record: StudyRecord) -> str:
 
 
 def _rows(uri: str, experiment: str) -> list[RunRow]:
-    """Every run of an experiment, from the tables themselves where they can be read."""
+    """Return every run of an experiment, from the sqlite tables if they can be read."""
     if file := database(uri):
         try:
             return run_rows(file, experiment)
         except sqlite3.Error:
-            pass  # MLflow may know better, or says what is wrong
+            pass  # MLflow either reads it or reports the cause
     with connect(uri) as client:
         return [
             RunRow(
@@ -154,21 +164,35 @@ def _rows(uri: str, experiment: str) -> list[RunRow]:
 def read_histories(
     uri: str, mlflow_run_ids: Sequence[str], keys: Sequence[str]
 ) -> dict[tuple[str, str], list[tuple[int, float]]]:
-    """(step, value) by step of each (run, metric); what was never logged is not there."""
+    """Return the curve of each (run, metric) that was logged: (step, value) pairs by step.
+
+    Args:
+        uri: the store.
+        mlflow_run_ids: MLflow's ids of the runs.
+        keys: metrics, such as "train/loss".
+    """
     if file := database(uri):
         try:
             return histories(file, mlflow_run_ids, keys)
         except sqlite3.Error:
             pass
     with connect(uri) as client:
-        found = {
+        curves = {
             (run, key): sorted((m.step, m.value) for m in client.get_metric_history(run, key))
             for run in mlflow_run_ids
             for key in keys
         }
-    return {pair: points for pair, points in found.items() if points}
+    return {pair: points for pair, points in curves.items() if points}
 
 
-def read_history(uri: str, mlflow_run_id: str, key: str) -> list[tuple[int, float]]:
-    """(step, value) of one metric of one run, by step; empty where it was never logged."""
-    return read_histories(uri, [mlflow_run_id], [key]).get((mlflow_run_id, key), [])
+def fetch_artifact(uri: str, mlflow_run_id: str, path: str) -> Path | None:
+    """Return a local path to a file or folder of a run; None where the run has none.
+
+    In a store on this machine that is the file itself, else a copy.
+    """
+    if file := database(uri):
+        with suppress(sqlite3.Error):
+            place = artifact_uri(file, mlflow_run_id)
+            if place is None or place.startswith("file:"):
+                return local_file(place or "", path)
+    return download(uri, mlflow_run_id, path)

@@ -1,4 +1,4 @@
-"""One run in the store: what its directory holds and MLflow lacks is written, once."""
+"""Write one run into the store: everything that its directory has and MLflow lacks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import RootError
 from bench.manifest import Manifest, Row
+from bench.naming import method_colours, run_name
 from bench.runs.rundir import RunDir, State
 from bench.spec import digest
 from bench.store.client import log_batches
-from bench.store.pages import method_colours, run_name, run_params, setting_tags
-from bench.store.saved_view import table_tag
+from bench.store.pages import run_params, setting_tags, table_tag
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run
 
-# A diverged training is a result, so MLflow shows it as finished; its tag says what happened.
+# A diverged training is a result, so MLflow shows it as finished; its tag says "diverged".
 STATUS = {
     "queued": "SCHEDULED",
     "running": "RUNNING",
@@ -35,35 +35,35 @@ STATUS = {
 OVER = frozenset({"finished", "diverged", "failed", "interrupted"})
 ARTIFACTS = ("spec.json", "result.json", "env.json", "confusion.npz", "boundaries.npz", "log.txt")
 GRID_IMAGES = 4
-"""So many predictions go into MLflow's image grid; each costs a PNG and a WebP there."""
+"""Predictions in MLflow's image grid; each needs a PNG and a WebP there."""
 THUMBNAIL = (256, 256)
-"""The size at which MLflow's own log_image keeps a compressed copy."""
+"""Size of the compressed copy that MLflow's own log_image stores."""
 
 Numbers = dict[tuple[str, int], tuple[float, int]]
 """Value and timestamp in ms of each (metric, step)."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a run directory holds at one moment."""
+class RunSnapshot:
+    """The content of a run directory at one moment."""
 
     state: State
     step: int
     started: float
     numbers: Numbers
     tags: dict[str, str]
-    """About the result; empty where there is none."""
+    """Facts about the result; empty where there is none."""
 
     @classmethod
-    def read(cls, directory: RunDir) -> Found:
-        """All that is to be mirrored."""
+    def read(cls, directory: RunDir) -> RunSnapshot:
+        """Return everything that is mirrored."""
         state, lines, result = directory.state(), directory.metrics(), directory.result()
         numbers = dict(_history(lines))
         tags: dict[str, str] = {}
         if result is not None:
             numbers |= dict(_final(result, state))
             tags["segloss.result"] = digest(result)
-            # MLflow keeps no order of metrics, but tables want the data set's.
+            # MLflow keeps no order of metrics; tables need the data set's order of classes.
             tags["segloss.classes"] = json.dumps(result["classes"])
             tags |= {f"segloss.digest.{k}": str(v) for k, v in result["digests"].items()}
         started = lines[0]["time"] if lines else state.updated
@@ -79,9 +79,19 @@ class RunWriter:
     manifest: Manifest
 
     def mirror(self, directory: RunDir, row: Row, seed: int, run: Run | None) -> Literal[0, 1]:
-        """Write what is new in ``directory``; 1 if that was anything.
+        """Write what is new in ``directory``.
 
-        Raises RootError where one of its files is not what a run leaves.
+        Args:
+            directory: the run directory.
+            row: the row that the run belongs to.
+            seed: the run's seed.
+            run: the run in the store, or None.
+
+        Returns:
+            1 if anything was written, else 0.
+
+        Raises:
+            RootError: a file of the run directory cannot be read.
         """
         params = run_params(self.manifest, row, seed)
         with _readable(directory):
@@ -91,23 +101,23 @@ class RunWriter:
         if run is None and state.status == "queued":
             return 0
         with _readable(directory):
-            found = Found.read(directory)
+            snapshot = RunSnapshot.read(directory)
         held = self._held(run) if run else {}
-        if run and _contradicts(run, params, found, held):
-            # MLflow changes no parameter and forgets no number, so the run is made anew.
+        if run and _contradicts(run, params, snapshot, held):
+            # MLflow can neither change a param nor delete a metric: replace the run.
             self.client.delete_run(run.info.run_id)
             run, held = None, {}
             if state.status == "queued":
                 return 0
         if run is None:
-            run = self._create(directory, row, seed, found)
+            run = self._create(directory, row, seed, snapshot)
         missing = {key: value for key, value in params.items() if key not in run.data.params}
-        new = {at: number for at, number in found.numbers.items() if at not in held}
-        self._write(run, directory, found, missing, new)
+        new = {at: number for at, number in snapshot.numbers.items() if at not in held}
+        self._write(run, directory, snapshot, missing, new)
         return 1
 
     def _held(self, run: Run) -> dict[tuple[str, int], list[float]]:
-        """Every value that stands in the store: a sync that was cut off has left some."""
+        """Return every value in the store; an interrupted sync leaves some."""
         held: dict[tuple[str, int], list[float]] = {}
         for key in run.data.metrics:
             for metric in self.client.get_metric_history(run.info.run_id, key):
@@ -115,13 +125,18 @@ class RunWriter:
         return held
 
     def _write(
-        self, run: Run, directory: RunDir, found: Found, params: dict[str, str], numbers: Numbers
+        self,
+        run: Run,
+        directory: RunDir,
+        snapshot: RunSnapshot,
+        params: dict[str, str],
+        numbers: Numbers,
     ) -> None:
-        run_id, state = run.info.run_id, found.state
+        run_id, state = run.info.run_id, snapshot.state
         log_batches(self.client, run_id, params=params)
         rows = ((key, value, time, step) for (key, step), (value, time) in numbers.items())
         log_batches(self.client, run_id, metrics=rows)
-        if found.tags and "segloss.result" not in run.data.tags:
+        if snapshot.tags and "segloss.result" not in run.data.tags:
             self._log_grid(run, directory)
         if state.status in OVER:
             self._log_files(run_id, directory)
@@ -131,14 +146,14 @@ class RunWriter:
         tags = {
             "segloss.status": state.status,
             "segloss.reason": (state.reason or "")[:2000],
-            "segloss.step": str(found.step),
-            **found.tags,
+            "segloss.step": str(snapshot.step),
+            **snapshot.tags,
             "segloss.updated": repr(state.updated),
         }
-        # Last, so that a sync that was cut off is repeated.
+        # Written last: without these tags, the next sync repeats an interrupted one.
         log_batches(self.client, run_id, tags=tags)
 
-    def _create(self, directory: RunDir, row: Row, seed: int, found: Found) -> Run:
+    def _create(self, directory: RunDir, row: Row, seed: int, snapshot: RunSnapshot) -> Run:
         manifest = self.manifest
         role = manifest.role
         if role == "train" and not directory.spec().trains:
@@ -150,7 +165,7 @@ class RunWriter:
         ]
         return self.client.create_run(
             self.experiment,
-            start_time=_ms(found.started),
+            start_time=_ms(snapshot.started),
             run_name=run_name(manifest, row, seed),
             tags={
                 "segloss.role": role,
@@ -173,9 +188,9 @@ class RunWriter:
             self.client.log_artifacts(run_id, str(directory.predictions), "predictions")
 
     def _log_grid(self, run: Run, directory: RunDir) -> None:
-        """Show predictions side by side: the image grid lines runs up by key and step.
+        """Log predictions for the image grid, which lines runs up by key and step.
 
-        As client.log_image does it, but under names that a repeated sync writes over.
+        Like client.log_image, but under names that a repeated sync overwrites.
         """
         from PIL import Image
 
@@ -191,7 +206,7 @@ class RunWriter:
                     with Image.open(file) as stored:
                         image = stored.convert("RGB")
                 except OSError:
-                    continue  # a torn picture costs its place in the grid, no number
+                    continue  # a damaged image is missing in the grid; no number depends on it
                 image.save(Path(folder) / f"{name}.png")
                 image.thumbnail(THUMBNAIL)
                 image.save(Path(folder) / f"{name}+compressed.webp")
@@ -204,27 +219,32 @@ def _readable(directory: RunDir) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise RootError(f"{directory.path} cannot be read: {what}; delete it") from error
+        cause = f"{type(error).__name__}: {error}"
+        raise RootError(f"{directory.path} cannot be read: {cause}; delete it") from error
 
 
 def _complete(run: Run, params: dict[str, str], state: State) -> bool:
-    """Whether the last sync of this state went through, under this row."""
+    """Return whether a sync of this state was completed, for this row."""
     updated = run.data.tags.get("segloss.updated") == repr(state.updated)
     return updated and params.items() <= run.data.params.items()
 
 
 def _contradicts(
-    run: Run, params: dict[str, str], found: Found, held: dict[tuple[str, int], list[float]]
+    run: Run,
+    params: dict[str, str],
+    snapshot: RunSnapshot,
+    held: dict[tuple[str, int], list[float]],
 ) -> bool:
-    """Whether the mirrored run is of an earlier life of its directory, or of another row."""
+    """Return whether the mirrored run is of another row or of a deleted run directory."""
     old, tags = run.data.params, run.data.tags
     if any(old.get(key, value) != value for key, value in params.items()):
         return True
-    if tags.get("segloss.result") not in (None, found.tags.get("segloss.result")):
+    if tags.get("segloss.result") not in (None, snapshot.tags.get("segloss.result")):
         return True
     return any(
-        len(values) > 1 or at not in found.numbers or not _same(values[0], found.numbers[at][0])
+        len(values) > 1
+        or at not in snapshot.numbers
+        or not _same(values[0], snapshot.numbers[at][0])
         for at, values in held.items()
     )
 
@@ -237,24 +257,24 @@ Number = tuple[tuple[str, int], tuple[float, int]]
 
 
 def _history(lines: Iterable[dict[str, Any]]) -> Iterator[Number]:
-    """Every number in the lines of a metrics.jsonl."""
+    """Yield every number in the lines of a metrics.jsonl."""
     for line in lines:
         for key, value in line.items():
             if key not in ("step", "time") and isinstance(value, int | float):
-                yield (key, line["step"]), (_shown(value), _ms(line["time"]))
+                yield (key, line["step"]), (_rounded(value), _ms(line["time"]))
 
 
 def _final(result: dict[str, Any], state: State) -> Iterator[Number]:
-    """A finished run's numbers, all at step 0: MLflow draws those as bars."""
+    """Yield the numbers of a finished run, all at step 0, which MLflow draws as bars."""
     groups = {"final": "metrics", "iou": "class_iou", "cost": "cost"}
     for prefix, group in groups.items():
         for key, value in result[group].items():
             if value is not None:
-                yield (f"{prefix}/{key}", 0), (_shown(value), _ms(state.updated))
+                yield (f"{prefix}/{key}", 0), (_rounded(value), _ms(state.updated))
 
 
-def _shown(value: float) -> float:
-    """Five places, because MLflow's table cuts long numbers off; inf has no place in its charts."""
+def _rounded(value: float) -> float:
+    """Round to five places, the width of MLflow's table; inf, which no chart shows, becomes nan."""
     return round(float(value), 5) if math.isfinite(value) else math.nan
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.manifest import Manifest, TableSpec
-from bench.store.pages import slug
+from bench.naming import slug
 from reports.figures import data as of
 from reports.figures import draw
 from reports.figures.ink import Drawing, row_looks

@@ -8,7 +8,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from bench.manifest import Manifest, Row, TableSpec
-from bench.store.pages import varying
+from bench.naming import varying
 from bench.store.reading import read_histories
 from reports.frame import classes, values
 from reports.statistics.stats import Estimate, difference, estimate

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.manifest import Manifest, TableSpec
-from bench.store.pages import COLOURS, method_colours
+from bench.naming import COLOURS, method_colours
 from reports.figures.data import distinct
 
 if TYPE_CHECKING:

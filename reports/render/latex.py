@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from bench.store.pages import slug
+from bench.naming import slug
 from reports.model import Cell, Column, Table, TableRow
 from reports.render.terminal import VERDICTS, name_of, notes_of, parts, plain
 from reports.wording import DAGGER, DASH, MINUS, PLUS_MINUS

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.manifest import Manifest
+from bench.naming import slug
 from bench.spec import digest
-from bench.store.pages import runs_url, slug
+from bench.store.pages import runs_url
 from reports.figures.collect import Figure
 from reports.frame import Check, checks, values
 from reports.gallery import Gallery, Tile

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.manifest import Row
+from bench.naming import varying
 from bench.spec import Scalar
-from bench.store.pages import varying
 from reports.model import Cell, Column, Table, TableRow
 from reports.statistics.marks import with_holm
 from reports.statistics.scores import BY_IMAGE, Scores, mean_comparison

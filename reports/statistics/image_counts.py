@@ -17,8 +17,9 @@ from jaxtyping import Float64, Int64
 from bench.errors import DataError
 from bench.files import write_whole
 from bench.iou import mean_known
-from bench.store.client import StoreError, fetch_artifact
-from bench.store.sqlite_rows import local_file
+from bench.store.client import StoreError
+from bench.store.reading import fetch_artifact
+from bench.store.sqlite import local_file
 from reports.statistics.stats import Comparison, compare
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ import psutil
 from bench.runs.lease import pid_exists
 from bench.runs.rundir import RunDir, all_run_dirs
 from bench.store.client import default_uri
-from bench.store.reading import read_history
+from bench.store.reading import read_histories
 from reports.frame import runs_frame
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
@@ -159,6 +159,7 @@ def outcome(root: Path) -> dict[str, dict[str, Any]]:
     """All that must not depend on what happened on the way, by run id, with what the store has."""
     uri = default_uri(root)
     frame = runs_frame(uri, "storm-study", "storm")[1].set_index("run_id")
+    curves = read_histories(uri, list(frame["mlflow_run_id"]), ["train/loss"])
     found = runs_of(root)
     for run_id, run in found.items():
         row = frame.loc[run_id]
@@ -167,7 +168,7 @@ def outcome(root: Path) -> dict[str, dict[str, Any]]:
             for key, value in row.to_dict().items()
             if key not in OWN and not key.startswith("cost/")
         }
-        run["store curve"] = len(read_history(uri, row["mlflow_run_id"], "train/loss"))
+        run["store curve"] = len(curves.get((row["mlflow_run_id"], "train/loss"), []))
     return found
 
 

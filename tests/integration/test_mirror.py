@@ -8,11 +8,17 @@ from contextlib import closing
 import pytest
 
 import bench.store.mirror
-from bench.store.client import StoreError, connect, fetch_artifact, log_report, serve, view_url
-from bench.store.reading import RunRecord, read_history, read_runs, read_study
-from bench.store.saved_view import VIEW_KEY, decode_view, view_tag
+from bench.store.client import StoreError, connect, serve
+from bench.store.mirror import log_report
+from bench.store.pages import VIEW_KEY, decode_view, view_tag, view_url
+from bench.store.reading import RunRecord, fetch_artifact, read_histories, read_runs, read_study
 
 # MLflow's own use of SQLAlchemy.
+
+
+def history(store, mlflow_run_id, key):
+    """(step, value) of one metric of one run, by step."""
+    return read_histories(store.uri, [mlflow_run_id], [key]).get((mlflow_run_id, key), [])
 
 
 def record_of(fresh):
@@ -37,13 +43,13 @@ def test_second_sync_adds_nothing(fresh):
     assert fresh.sync() == 0
     assert runs_of(fresh) == before
     run = before[directory.run_id]
-    assert [step for step, _ in read_history(fresh.uri, run.mlflow_run_id, "train/loss")] == [
+    assert [step for step, _ in history(fresh, run.mlflow_run_id, "train/loss")] == [
         10,
         20,
         30,
         40,
     ]
-    assert len(read_history(fresh.uri, run.mlflow_run_id, "final/miou_11")) == 1
+    assert len(history(fresh, run.mlflow_run_id, "final/miou_11")) == 1
 
 
 def test_a_run_carries_all_that_a_reader_needs(fresh):
@@ -90,8 +96,8 @@ def test_growing_run_is_mirrored_bit_by_bit(fresh):
     directory.append_metrics({"step": 20, "time": 2e9, "train/loss": 1 / 20})
     directory.write_state(status="running", step=20)
     fresh.sync()
-    history = read_history(fresh.uri, run.mlflow_run_id, "train/loss")
-    assert history == [(10, 0.1), (20, 0.05)]
+    points = history(fresh, run.mlflow_run_id, "train/loss")
+    assert points == [(10, 0.1), (20, 0.05)]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +140,7 @@ def test_run_made_anew_replaces_the_old_one(fresh):
     fresh.sync()
     (run,) = runs_of(fresh).values()
     assert run.mlflow_run_id != first.mlflow_run_id
-    assert read_history(fresh.uri, run.mlflow_run_id, "train/loss") == [(10, 7.0)]
+    assert history(fresh, run.mlflow_run_id, "train/loss") == [(10, 7.0)]
 
 
 def test_renamed_row_is_shown_under_its_new_name(fresh):
@@ -156,7 +162,7 @@ def test_more_metrics_than_one_call_takes(fresh):
     fresh.sync()
     run = runs_of(fresh)[directory.run_id]
     for key in ("train/loss", "train/lr"):
-        assert len(read_history(fresh.uri, run.mlflow_run_id, key)) == 700
+        assert len(history(fresh, run.mlflow_run_id, key)) == 700
 
 
 def test_infinite_losses_do_not_stop_a_sync(fresh):
@@ -208,7 +214,7 @@ def test_saved_view_is_written_and_its_loss_is_no_loss(fresh, monkeypatch):
         own = decode_view(tags[view_tag("segloss-1")]).state["searchFilter"]
         found = client.search_runs([record.experiment_id], own)
     assert [run.data.tags["segloss.run_id"] for run in found] == [fresh.directory("CE", 0).run_id]
-    url = view_url("http://127.0.0.1:5000/", record)
+    url = view_url("http://127.0.0.1:5000/", record.experiment_id)
     assert url.startswith(f"http://127.0.0.1:5000/#/experiments/{record.experiment_id}/runs?")
     assert "workflowType=machine_learning" in url
     assert "viewStateShareKey=segloss" in url

@@ -15,8 +15,8 @@ from bench.cli.store import watch_report
 from bench.files import write_json
 from bench.runs.rundir import run_dir
 from bench.spec import digest
-from bench.store.client import StoreError, default_uri, fetch_artifact
-from bench.store.reading import read_study
+from bench.store.client import StoreError, default_uri
+from bench.store.reading import fetch_artifact, read_study
 from reports.report import build_report
 
 # MLflow's own use of SQLAlchemy.

@@ -26,7 +26,7 @@ from rich.table import Table as Printed
 from bench.manifest import Manifest, Row, TableSpec
 from bench.spec import Scalar
 from bench.store.client import default_uri
-from bench.store.sqlite_file import prepare
+from bench.store.sqlite import prepare
 
 CLASSES = [f"class {i}" for i in range(11)]
 IMAGES = 233

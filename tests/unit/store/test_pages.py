@@ -1,10 +1,9 @@
-"""The saved view, the colours and the names that MLflow's pages show."""
+"""The saved views and the addresses of MLflow's pages."""
 
 import json
 
 from bench.manifest import Manifest, Row, TableSpec
-from bench.store.pages import method_colours, run_name, runs_url, slug, varying
-from bench.store.saved_view import VIEW_KEY, View, decode_view, encode_view, saved_views
+from bench.store.pages import VIEW_KEY, View, decode_view, encode_view, runs_url, saved_views
 
 
 def main_view(manifest: Manifest) -> View:
@@ -67,24 +66,6 @@ def test_charts_stand_in_sections_that_exist():
     assert len(set(uuids)) == len(uuids)
 
 
-def test_names_hold_every_factor_that_varies_within_a_method():
-    manifest = study(CE, rmi(2, "avg"), rmi(4, "max"))
-    assert run_name(manifest, CE, 0) == "CE-s0"
-    assert run_name(manifest, manifest.tables[0].rows[2], 1) == "RMI-df4-max-s1"
-
-
-def test_a_method_has_one_colour():
-    colours = method_colours(study(CE, rmi(2), rmi(4)))
-    assert list(colours) == ["CE", "RMI"]
-    assert len(set(colours.values())) == 2
-
-
-def test_varying_tells_numbers_from_their_text():
-    a = Row(label="a", method="m", settings={"x": 1, "y": 2}, run_ids=("x",))
-    b = Row(label="b", method="m", settings={"x": "1", "y": 2}, run_ids=("y",))
-    assert varying([a, b]) == ["x"]
-
-
 def test_each_table_has_a_view_of_its_runs_over_its_own_settings():
     tables = (
         TableSpec(key="1", title="Losses", columns=("miou",), rows=(CE, rmi(4))),
@@ -104,13 +85,6 @@ def test_each_table_has_a_view_of_its_runs_over_its_own_settings():
     assert "params.`loss.downsample_factor`" in state["selectedColumns"]
     (over,) = [c for c in state["compareRunCharts"] if c["uuid"].startswith("over-")]
     assert over["xaxis"] == {"key": "loss.downsample_factor", "type": "PARAM"}
-
-
-def test_slugs_are_plain_and_differ():
-    assert slug("3a") == "3a"
-    found = [slug(key) for key in ("a b", "a-b", "A-b", "中", "文", "<script>", "")]
-    assert len(set(found)) == len(found)
-    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") for name in found)
 
 
 def test_links_to_one_run_and_to_several():

@@ -5,8 +5,8 @@ import sqlite3
 import pytest
 
 from bench.store.client import StoreError, connect, database, search
-from bench.store.reading import read_histories, read_history, read_runs, read_study, study_names
-from bench.store.sqlite_rows import experiment_id, run_rows
+from bench.store.reading import read_histories, read_runs, read_study, study_names
+from bench.store.sqlite import experiment_id, run_rows
 from reports.frame import read_frame
 
 
@@ -53,14 +53,13 @@ def test_histories_of_many_runs_are_those_of_each(store):
     assert record is not None
     ids = [run.mlflow_run_id for run in read_runs(store.uri, record)]
     found = read_histories(store.uri, ids, ["train/loss", "final/miou_11", "nothing"])
-    assert found.keys() == {
-        (run, key)
-        for run in ids
-        for key in ("train/loss", "final/miou_11")
-        if read_history(store.uri, run, key)
-    }
-    for (run, key), points in found.items():
-        wanted = read_history(store.uri, run, key)
+    each: dict = {}
+    for run in ids:
+        for key in ("train/loss", "final/miou_11"):
+            each |= read_histories(store.uri, [run], [key])
+    assert found.keys() == each.keys()
+    for pair, points in found.items():
+        wanted = each[pair]
         assert [step for step, _ in points] == [step for step, _ in wanted]
         assert [v for _, v in points] == pytest.approx([v for _, v in wanted], nan_ok=True)
 
