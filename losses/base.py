@@ -1,13 +1,16 @@
-"""The interface of every loss, and what they share: input checks and one-hot labels."""
+"""The interface of every loss, and what losses share: input checks, one-hot labels, gradients."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+
+Backward = Callable[..., tuple[Tensor | None, ...]]
 
 
 class SegmentationLoss(nn.Module, ABC):
@@ -148,3 +151,22 @@ def one_hot(
     """Return 1 in the channel of a labelled pixel's class and 0 elsewhere, shaped ``like``."""
     channel = target.masked_fill(~valid, 0).unsqueeze(1)
     return torch.zeros_like(like).scatter_(1, channel, valid.unsqueeze(1).to(like.dtype))
+
+
+def first_order(backward: Backward) -> Backward:
+    """Return the backward pass of a torch.autograd.Function that refuses to be differentiated.
+
+    Otherwise autograd would take the closed-form gradient for a constant, and return a second
+    derivative of 0.
+    """
+
+    @wraps(backward)
+    def refusing(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            raise RuntimeError(
+                "this loss has no second derivative: its gradient is a closed form that autograd "
+                "does not see into; ask for it without create_graph"
+            )
+        return backward(ctx, *grad_outputs)
+
+    return refusing

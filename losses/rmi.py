@@ -4,7 +4,7 @@ From logits to the loss in four steps, each in a file of its own:
 
 1. probabilities, their pixel term, and their means over cells (sigmoid.py);
 2. the truth's means over the same cells, counted from the labels (cells.py);
-3. both maps' regions as points, and the points' covariances (region.py, windows.py);
+3. both maps' regions as points, and the points' covariances (region_term.py, windows.py);
 4. the entropy of the truth's points given the prediction's, eq. 9 to 14 (region_term.py).
 """
 
@@ -25,8 +25,7 @@ from losses.base import (
 )
 from losses.cells import Grid, cell_counts, cell_coverage, nearest, on_host
 from losses.cross_entropy import binary_cross_entropy, cross_entropy
-from losses.region import build_region
-from losses.region_term import Formulation, RegionTerm, absent_value
+from losses.region_term import Formulation, RegionTerm, absent_value, build_region
 from losses.sigmoid import SigmoidTerms
 
 Pooling = Literal["avg", "max", "interp"]

@@ -17,8 +17,7 @@ from losses import (
     DiceLoss,
     RMILoss,
 )
-from losses.region import build_region
-from losses.region_term import RegionTerm
+from losses.region_term import RegionTerm, build_region
 from losses.rmi import FORMULATIONS
 
 IGNORED = 255

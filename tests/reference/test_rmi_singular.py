@@ -10,8 +10,7 @@ import mpmath
 import pytest
 import torch
 
-from losses.region import build_region
-from losses.region_term import RegionTerm
+from losses.region_term import RegionTerm, build_region
 from losses.rmi import FORMULATIONS
 
 
