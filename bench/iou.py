@@ -5,6 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int64
 
+HEADLINE = "miou"
+"""Column key of the metric that the profile names, such as "miou_11" (``Manifest.metric``).
+
+A study asks for "miou" on any data set; the profile says which classes the mean is over. Reports
+print the metric's own name (``reports.statistics.scores.Scores.metric``); the values that a paper
+prints go by their own names in reports/published.toml.
+"""
 IGNORED = 255
 """Label of a pixel that is neither trained on nor scored."""
 TRIMAP_WIDTHS = (1, 3, 5, 10, 20)

@@ -1,1 +1,1 @@
-"""Tables and figures made from the store alone."""
+"""Tables, figures and pages, built from the store alone."""

@@ -1,61 +1,70 @@
-"""The one table model that every renderer reads: columns, rows and cells, no ink."""
+"""Everything that a report shows, as finished data; renderers read these records alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from jaxtyping import UInt8
+
+from bench.manifest import Manifest
 from reports.statistics.stats import Comparison, Estimate
 
 Verdict = Literal["agrees", "differs", "cannot tell"]
 Kind = Literal["setting", "score", "class", "cost", "gain", "paper", "seeds"]
+Pixels = UInt8[np.ndarray, "h w 3"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: ``key`` as in the study, ``header`` as printed with its unit."""
+    """One column of a table."""
 
     key: str
+    """As the study names it, such as "miou" or "loss.pooling"."""
     header: str
+    """As printed, with its unit."""
     kind: Kind
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one cell says: a setting's ``text``, or an estimate in the column's unit, or neither."""
+    """One cell: the text of a setting, or an estimate in the column's unit, or neither."""
 
     text: str | None = None
     value: Estimate | None = None
     missing: bool = False
-    """A number was due here and no run gave it; the row's ``reasons`` say why."""
+    """Whether a number belongs here and no run has it; the row's ``reasons`` explain it."""
     best: bool = False
-    """The highest mean, and above every other row by its paired interval."""
+    """Whether this is the highest mean and lies above every other row by its paired interval."""
     tied: bool = False
-    """One of those that cannot be told from the highest mean, itself included."""
+    """Whether no difference from the highest mean is shown; true of that row as well."""
     doubtful: bool = False
-    """A run behind it was made under other conditions than its neighbours."""
+    """Whether a run behind the number was made under other conditions than its neighbours."""
     comparison: Comparison | None = None
-    """Of a gain: how sure it is."""
+    """For a gain: its interval and its p value."""
     verdict: Verdict | None = None
-    """Of a score that the paper prints: whether its interval holds the printed number."""
+    """For a score or gain that the paper prints: how ours relates to it."""
     links: tuple[str, ...] = ()
-    """MLflow's ids of the runs behind it, by seed."""
+    """MLflow's ids of the runs behind the number, by seed."""
     reason: str | None = None
-    """Why it is missing."""
+    """Why the number is missing."""
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row; ``reference`` rows are quoted from a paper and have no runs of ours."""
+    """One line of a table."""
 
     label: str
     name: str
-    """The first column: the method, or the label where methods do not tell rows apart."""
+    """The first column: the method, or the label where the method does not identify the row."""
     cells: tuple[Cell, ...]
     seeds: int = 0
+    """Number of finished seeds."""
     reasons: tuple[str, ...] = ()
     """Why seeds are missing, such as "seed 2: diverged: loss is nan at step 40"."""
     reference: bool = False
+    """Whether the row is quoted from a paper, without runs of ours."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +74,141 @@ class Table:
     key: str
     title: str
     scale: str
-    """Which data, how many images, steps and seeds: read with the title."""
+    """Which data, how many images, steps and seeds: printed with the title."""
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
     seeds: int
+    """Number of seeds that the study asks for."""
     complete: int = 0
-    """For how many seeds every row has its run."""
+    """Number of seeds at which every row has finished."""
     notes: tuple[str, ...] = field(default=())
+    number: str = ""
+    """Number of the paper's table that this one repeats, such as "1b"."""
 
     @property
     def caption(self) -> str:
         """Title and scale."""
         return f"{self.title}. {self.scale}"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure in both formats; the same data gives the same bytes."""
+
+    svg: str
+    pdf: bytes
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure with its texts."""
+
+    key: str
+    """Names its files and its place on the page."""
+    title: str
+    drawing: Drawing
+    caption: str
+    alt: str
+    """What the figure shows, in words, for readers who cannot see it."""
+    table: str | None = None
+    """Key of the table under which it is printed; None gives it a section of its own."""
+    on_page: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One image with its caption."""
+
+    caption: str
+    pixels: Pixels
+    photo: bool = False
+    """Whether its colours may be mixed when it is resized; those of labels may not."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example image: the image, its labels, and each row's prediction."""
+
+    image_id: str
+    remark: str
+    """Why it is shown: its gain, and the rank of that gain among all images."""
+    given: tuple[Tile, ...]
+    """The image and its true labels."""
+    rows: tuple[tuple[Tile, Tile], ...]
+    """Prediction and difference for each row of the table."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Example images, the rule that chose them, and their colours."""
+
+    rule: str
+    examples: tuple[Example, ...]
+    legend: dict[str, str]
+    """Colour of each class, "#rrggbb"."""
+    differences: dict[str, str]
+    """Colour of each kind of difference, "#rrggbb"."""
+    colour_names: tuple[str, ...]
+    """The kinds of difference with their colours in words."""
+
+
+@dataclass(frozen=True)
+class News:
+    """The runs that finished after a moment."""
+
+    since: str
+    lines: tuple[str, ...]
+    """One per run: time, row, seed and score."""
+    mlflow_run_ids: frozenset[str]
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One run in the list at the end of the page."""
+
+    label: str
+    seed: int
+    status: str
+    reason: str
+    run_id: str
+    mlflow_run_id: str | None
+    score: float | None
+    """The headline metric in percent."""
+
+
+@dataclass(frozen=True)
+class DigestLine:
+    """Whether runs that must agree in one digest do."""
+
+    name: str
+    digests: tuple[str, ...]
+    """The digests that most runs have, one per seed where a seed decides it."""
+    odd: tuple[str, ...]
+    """The runs that differ."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a report comes from: its store and the command that builds it again."""
+
+    pages: str
+    """Address of the MLflow pages."""
+    experiment_id: str
+    mlflow_run_id: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole report."""
+
+    manifest: Manifest
+    summary: str
+    """One sentence: the result."""
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...]
+    gallery: Gallery | None
+    news: News | None
+    digests: tuple[DigestLine, ...]
+    runs: tuple[RunLine, ...]
+    origin: Origin

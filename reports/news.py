@@ -1,36 +1,28 @@
-"""What is new in a study since a moment."""
+"""The runs of a study that finished after a moment."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from bench.errors import SpecError
-from bench.manifest import Manifest
-from reports.frame import values
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.iou import HEADLINE
+from reports.model import News
+from reports.statistics.scores import Scores
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-@dataclass(frozen=True)
-class News:
-    """The runs that finished since a moment."""
-
-    since: str
-    lines: tuple[str, ...]
-    """One per run: when, which row and seed, its score."""
-    mlflow_run_ids: frozenset[str]
-
-
 def moment(text: str, now: datetime | None = None) -> datetime:
-    """What "yesterday", "today", "8h", "90m", "2d" or an ISO date means, in local time.
+    """Return the moment that ``--since`` names, in local time.
 
-    "yesterday" and "today" are those days' midnights. Raises SpecError for anything else.
+    Args:
+        text: "yesterday" or "today" (the midnight that begins the day), a span such as "8h",
+            "90m" or "2d", or an ISO date with or without a time.
+        now: The present; the clock's if None.
+
+    Raises:
+        SpecError: The text is none of these.
     """
     now = now or datetime.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -43,20 +35,22 @@ def moment(text: str, now: datetime | None = None) -> datetime:
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise SpecError(
-            f"--since {text}: no moment such as yesterday, 8h, 2026-05-01 or 2026-05-01T22:00"
+            f"--since {text}: not a moment; write one such as yesterday, 8h, 2026-05-01 or "
+            "2026-05-01T22:00"
         ) from None
     return found.astimezone().replace(tzinfo=None) if found.tzinfo else found
 
 
-def news(manifest: Manifest, frame: pd.DataFrame, since: datetime) -> News:
-    """The finished runs of a study whose last word came after ``since``, oldest first."""
+def news(scores: Scores, since: datetime) -> News:
+    """Return the runs of a study that finished after ``since``, oldest first."""
+    frame, metric = scores.frame, scores.manifest.metric
     over = frame.loc[frame["status"] == "finished", :]
     over = over.loc[over["updated"] > since.timestamp(), :].sort_values("updated", kind="stable")
     lines = []
     for run in over.to_dict("records"):
-        score = values(frame, run["label"], f"final/{manifest.metric}").get(run["seed"])
-        shown = "" if score is None else f": {manifest.metric} {100 * score:.2f}"
+        score = scores.of(run["label"], HEADLINE).get(run["seed"])
+        result = "" if score is None else f": {metric} {score:.2f}"
         when = datetime.fromtimestamp(run["updated"]).strftime("%Y-%m-%d %H:%M")
-        lines.append(f"{when}  {run['label']}, seed {run['seed']}{shown}")
-    said = since.strftime("%Y-%m-%d %H:%M")
-    return News(said, tuple(lines), frozenset(over["mlflow_run_id"]))
+        lines.append(f"{when}  {run['label']}, seed {run['seed']}{result}")
+    start = since.strftime("%Y-%m-%d %H:%M")
+    return News(start, tuple(lines), frozenset(over["mlflow_run_id"]))

@@ -1,4 +1,4 @@
-"""Published numbers to print beside ours, from reports/published.toml."""
+"""The published numbers that reports print beside ours, from reports/published.toml."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ class PublishedRow(Strict):
 
     method: str
     settings: dict[str, Scalar] | None = None
-    """What a row of ours must be set to to repeat it; None where nothing of ours does."""
+    """Settings of a row of ours that repeats it; None where no row of ours can."""
     values: dict[str, float]
     """Scores in percent and times in seconds, by name."""
     iou: tuple[float, ...] = ()
     """Per-class IoU in percent, in the order of the table's classes."""
 
     def repeated_by(self, settings: Mapping[str, Scalar]) -> bool:
-        """Whether a row with these settings repeats this one; the CRF must be on or off in both."""
+        """Return whether a row with these settings repeats this one.
+
+        The CRF must be on in both or off in both.
+        """
         if self.settings is None or ("crf.steps" in settings) != ("crf.steps" in self.settings):
             return False
         return all(settings.get(key) == value for key, value in self.settings.items())
@@ -38,25 +41,25 @@ class PublishedTable(Strict):
     data: str
     model: str
     head: str
-    held: dict[str, Scalar]
-    """What a study of ours must hold equal to be the same experiment, by setting."""
+    fixed: dict[str, Scalar]
+    """Fixed settings of a study of ours that is the same experiment."""
     note: str = ""
     classes: tuple[str, ...] = ()
     rows: tuple[PublishedRow, ...]
 
     def row(self, settings: Mapping[str, Scalar]) -> PublishedRow | None:
-        """The printed row that a row with these settings repeats, or None."""
+        """Return the printed row that a row with these settings repeats, or None."""
         return next((row for row in self.rows if row.repeated_by(settings)), None)
 
     def other_than(self, settings: Mapping[str, Scalar | None]) -> str | None:
-        """What sets a study apart from the paper's, in words for a title; None where nothing does.
+        """Return how a study differs from the paper's, in words for a title; None if it does not.
 
-        A backbone is the paper's whatever weights it starts from ("resnet101.a1_in1k").
+        A backbone counts as the paper's with any initial weights ("resnet101.a1_in1k").
         """
         found = {**settings, "model.backbone": str(settings.get("model.backbone")).split(".")[0]}
-        if found.get("data.name") != self.held["data.name"]:
+        if found.get("data.name") != self.fixed["data.name"]:
             return "on other data than the paper's"
-        if any(found.get(key) != value for key, value in self.held.items()):
+        if any(found.get(key) != value for key, value in self.fixed.items()):
             return "at another scale than the paper's"
         return None
 
@@ -69,17 +72,22 @@ class Published(Strict):
 
 @functools.cache
 def published_tables() -> tuple[PublishedTable, ...]:
-    """Every table in the file."""
+    """Return every table in the file."""
     return parse(Published, tomllib.loads(FILE.read_text()), where=FILE.name).table
 
 
 def find_published(key: str, head: str) -> PublishedTable | None:
-    """The table called ``key``; of several ("1" means 1a and 1b) the one that uses ``head``."""
+    """Return the published table called ``key``; None where there is none.
+
+    Args:
+        key: Number of the table, such as "1b". "1" means 1a and 1b.
+        head: Of several tables, the one of this model head is preferred.
+    """
     tables = [table for table in published_tables() if key in (table.key, table.key.rstrip("ab"))]
     return next((table for table in tables if table.head == head), next(iter(tables), None))
 
 
 def published_keys() -> list[str]:
-    """What ``find_published`` knows."""
+    """Return the keys that ``find_published`` knows."""
     keys = [key for t in published_tables() for key in (t.key, t.key.rstrip("ab"))]
     return sorted(set(keys) - {"3"})  # 3a and 3b are different tables

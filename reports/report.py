@@ -1,4 +1,4 @@
-"""One study as files: page, tables in every form, figures."""
+"""One study's report as files: the page, its tables in every format, and its figures."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.iou import HEADLINE
 from bench.store.pages import pages_at
 from bench.store.reading import StudyRecord
-from reports.figures.collect import Figure, figures_of
-from reports.figures.draw import draw_gallery
-from reports.frame import read_frame
-from reports.gallery import Gallery, gallery
-from reports.model import Table
-from reports.news import News, news
+from reports.figures.collect import TRAINING, study_figures, training_figures
+from reports.figures.gallery import gallery, gallery_figure
+from reports.model import DigestLine, Figure, Gallery, News, Origin, Report, RunLine, Table
+from reports.news import news
 from reports.render import latex, markdown
-from reports.render.page import Origin, page
+from reports.render.page import page
 from reports.render.records import rows_csv, tables_json
 from reports.render.terminal import one_line, text
-from reports.statistics.effects import effect_table, measure_table
-from reports.statistics.image_counts import read_images
-from reports.statistics.scores import Scores
-from reports.tables import build_tables, class_tables
-from reports.tuning.answer import tuning_summary
-from reports.wording import summary
+from reports.runs_frame import checks
+from reports.statistics.scores import Scores, distinct_rows
+from reports.stored.artifacts import class_colours, read_predictions
+from reports.stored.study import read_scores, read_training
+from reports.tables.build import build_tables, class_tables
+from reports.tables.effects import effect_table, measure_table
+from reports.tables.sentences import summary
+from reports.tuning.figures import tuning_figures
+from reports.tuning.sentences import tuning_summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-# What takes a second to import, and is imported where it is used.
+# Libraries that take a second to import; they are imported where they are used.
 LIBRARIES = (
     "pandas",
     "jinja2",
@@ -43,26 +45,26 @@ LIBRARIES = (
 
 
 def warm_up() -> None:
-    """Import what building a report needs, while there is time."""
+    """Import the libraries that building a report needs, ahead of time."""
     for library in LIBRARIES:
         import_module(library)
 
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """A report that was written."""
+    """A report on disk."""
 
     index: Path
-    """The page: one file that needs nothing else."""
+    """The page: one file that needs no other."""
     others: tuple[Path, ...]
-    """Tables and figures in every other form."""
+    """Tables and figures in every other format."""
     note: str
-    """One sentence, then the tables in Markdown: for the store's own pages."""
+    """One sentence, then the tables in Markdown: for MLflow's pages."""
     summary: str
-    """One sentence, the first table, and what is new, for a terminal."""
+    """One sentence, the first table and the news: for a terminal."""
     record: StudyRecord
     unfinished: int
-    """How many runs of the study are still queued or running."""
+    """Number of runs that are still queued or running."""
 
     @property
     def all(self) -> tuple[Path, ...]:
@@ -70,7 +72,7 @@ class ReportFiles:
         return (self.index, *self.others)
 
     def named(self, name: str) -> Path:
-        """One of the files."""
+        """Return the file with this name."""
         return next(file for file in self.all if file.name == name)
 
 
@@ -83,66 +85,113 @@ def build_report(
     command: str | None = None,
     since: datetime | None = None,
 ) -> ReportFiles:
-    """Write the study's report to ``out_dir`` from the store alone.
+    """Write a study's report, from the store alone, and return its files.
 
-    Raises StoreError where the store does not hold the study. Works at any moment: runs that have
-    not finished are listed with their reason. ``command`` is what makes it again, for the page;
-    with ``since`` the runs that finished later are listed and their cells marked.
+    A report can be built at any moment: it lists the runs that have not finished, with the reason.
+
+    Args:
+        uri: Address of the store.
+        study: Name of the study.
+        profile: Name of the profile that it ran on.
+        out_dir: Folder for the files; made if it does not exist.
+        command: Command that builds the report again, printed on the page.
+        since: Moment after which a finished run is news: listed, with its cells marked.
+
+    Raises:
+        StoreError: The store does not hold the study.
     """
-    record, frame = read_frame(uri, study, profile)
-    manifest = record.manifest
-    images = read_images(uri, frame, manifest.metric, cache=out_dir.parent / "cache")
-    scores = Scores(manifest, frame, images)
-    tables = build_tables(manifest, frame, images)
-    if not manifest.search:
-        tables += class_tables(manifest, frame)
-        tables += filter(None, (measure_table(scores), effect_table(scores)))
-    shown = None if manifest.search else gallery(uri, scores, manifest.tables[0])
-    figures = [*figures_of(uri, manifest, frame), *_predictions(shown)]
-    found = tuning_summary(manifest, frame) if manifest.search else summary(tables[0])
-    fresh = news(manifest, frame, since) if since else None
+    record, scores = read_scores(uri, study, profile, cache=out_dir.parent / "cache")
     origin = Origin(
         pages=pages_at(uri),
         experiment_id=record.experiment_id,
         mlflow_run_id=record.mlflow_run_id,
         command=command or f"segloss report {study} --profile {profile}",
     )
+    report = _report(uri, scores, origin, since)
     out_dir.mkdir(parents=True, exist_ok=True)
     return ReportFiles(
-        index=_write(
-            out_dir / "index.html",
-            page(manifest, frame, found, tables, figures, shown, origin, fresh),
-        ),
+        index=_write(out_dir / "index.html", page(report)),
         others=(
-            *_write_tables(out_dir, manifest.title, tables, figures),
-            *(file for figure in figures for file in _write_figure(out_dir, figure)),
+            *_write_tables(out_dir, report),
+            *(file for figure in report.figures for file in _write_figure(out_dir, figure)),
         ),
-        note=f"{markdown.escape(found)}\n\n{markdown.document(tables)}",
-        summary=_summary(found, tables[0], fresh),
+        note=f"{markdown.escape(report.summary)}\n\n{markdown.document(report.tables)}",
+        summary=_terminal_text(report.summary, report.tables[0], report.news),
         record=record,
-        unfinished=_unfinished(frame),
+        unfinished=_unfinished(scores.frame),
     )
 
 
-def _predictions(shown: Gallery | None) -> list[Figure]:
-    """The predictions as a figure for a paper; the page has each picture by itself."""
-    if shown is None or not shown.strips:
-        return []
-    drawing = draw_gallery("predictions", shown)
-    colours = "; ".join(shown.colour_names)
-    caption = f"{shown.rule} Under each prediction: {colours}."
-    return [Figure("predictions", "Predictions", drawing, caption, caption, on_page=False)]
+def _report(uri: str, scores: Scores, origin: Origin, since: datetime | None) -> Report:
+    manifest, frame = scores.manifest, scores.frame
+    tables, shown = build_tables(scores), None
+    if manifest.search:
+        result, figures = tuning_summary(scores), tuning_figures(scores)
+    else:
+        tables += class_tables(scores)
+        tables += filter(None, (measure_table(scores), effect_table(scores)))
+        result, figures = summary(tables[0]), study_figures(scores)
+        shown = _gallery(uri, scores)
+    histories = read_training(uri, frame, manifest.tables[0], list(TRAINING.values()))
+    figures += training_figures(manifest, frame, histories)
+    if shown and shown.examples:
+        figures.append(gallery_figure(shown))
+    return Report(
+        manifest=manifest,
+        summary=result,
+        tables=tuple(tables),
+        figures=tuple(figures),
+        gallery=shown,
+        news=news(scores, since) if since else None,
+        digests=_digests(frame),
+        runs=_runs(scores),
+        origin=origin,
+    )
 
 
-def _write_tables(
-    out_dir: Path, title: str, tables: Sequence[Table], figures: Sequence[Figure]
-) -> list[Path]:
-    drawn = [(f"{figure.key}.pdf", figure.caption) for figure in figures]
+def _gallery(uri: str, scores: Scores) -> Gallery | None:
+    """Return the example images of the first seed at which a finished run kept predictions."""
+    rows = distinct_rows(scores.manifest.tables[0])
+    for seed in scores.manifest.seeds:
+        if kept := read_predictions(uri, scores.frame, rows, seed):
+            return gallery(scores, kept, seed, class_colours(uri, scores.frame))
+    return None
+
+
+def _digests(frame: pd.DataFrame) -> tuple[DigestLine, ...]:
+    found = checks(frame)
+    lines = []
+    for name in dict.fromkeys(check.name for check in found):
+        mine = [check for check in found if check.name == name]
+        odd = tuple(f"{label}, seed {seed}" for check in mine for label, seed in check.odd)
+        values = dict.fromkeys(check.value for check in mine if check.value)
+        lines.append(DigestLine(name, tuple(values), odd))
+    return tuple(lines)
+
+
+def _runs(scores: Scores) -> tuple[RunLine, ...]:
+    return tuple(
+        RunLine(
+            label=run["label"],
+            seed=run["seed"],
+            status=run["status"],
+            reason=run["reason"] if isinstance(run["reason"], str) else "",
+            run_id=run["run_id"],
+            mlflow_run_id=run["mlflow_run_id"] if isinstance(run["mlflow_run_id"], str) else None,
+            score=scores.of(run["label"], HEADLINE).get(run["seed"]),
+        )
+        for run in scores.frame.to_dict("records")
+    )
+
+
+def _write_tables(out_dir: Path, report: Report) -> list[Path]:
+    tables: Sequence[Table] = report.tables
+    drawn = [(f"{figure.key}.pdf", figure.caption) for figure in report.figures]
     contents = {
         "tables.md": markdown.document(tables),
         "tables.tex": latex.document(tables),
         "macros.tex": latex.macros(tables),
-        "paper.tex": latex.paper(title, drawn),
+        "paper.tex": latex.paper(report.manifest.title, drawn),
         "tables.csv": rows_csv(tables),
         "tables.json": tables_json(tables),
     }
@@ -155,8 +204,8 @@ def _write_figure(out_dir: Path, figure: Figure) -> tuple[Path, Path]:
     return _write(out_dir / f"{figure.key}.svg", figure.drawing.svg), pdf
 
 
-def _summary(found: str, table: Table, fresh: News | None) -> str:
-    lines = [one_line(found), "", text(table)]
+def _terminal_text(result: str, table: Table, fresh: News | None) -> str:
+    lines = [one_line(result), "", text(table)]
     if fresh:
         lines += [f"New since {fresh.since}:", *map(one_line, fresh.lines or ("nothing",)), ""]
     return "\n".join(lines)

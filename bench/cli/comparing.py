@@ -13,7 +13,7 @@ from bench.spec import unknown
 from bench.store.client import default_uri
 
 if TYPE_CHECKING:
-    from reports.statistics.compare import Side
+    from reports.tables.comparison import Side
     from studies.schema import Study
 
 
@@ -22,7 +22,7 @@ def print_comparison(
 ) -> None:
     """Print how the rows of A lie above those of B; raises where they measure different things."""
     from reports.render.terminal import text
-    from reports.statistics.compare import compare_studies
+    from reports.tables.comparison import compare_studies
 
     sides = [_side(name, profile, root, store) for name in (ours, theirs)]
     typer.echo(text(compare_studies(*sides)))
@@ -41,7 +41,8 @@ def check_papers(studies: Mapping[str, Study]) -> None:
 
 
 def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
-    from reports.statistics.compare import read_side
+    from reports.stored.study import read_scores
+    from reports.tables.comparison import Side
     from studies.schema import profile_name, study_name
 
     folder, _, given = name.rpartition("/")
@@ -49,4 +50,5 @@ def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
     if not study:
         raise SpecError(f"{name!r} names no study: write [ROOT/]STUDY[@PROFILE]")
     uri = default_uri(Path(folder)) if folder else store or default_uri(root)
-    return read_side(name, uri, study_name(study), profile_name(held or profile))
+    _, scores = read_scores(uri, study_name(study), profile_name(held or profile))
+    return Side(name, scores)

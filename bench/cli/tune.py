@@ -20,8 +20,10 @@ from bench.models.pretrained import with_weights
 from bench.preflight import check_profile, check_runs
 from bench.profile import Profile
 from bench.store.client import StoreError, default_uri
-from reports.frame import read_frame
-from reports.tuning.answer import answers, origin
+from reports.statistics.scores import Scores
+from reports.stored.study import read_frame
+from reports.tuning.answer import answers
+from reports.tuning.sentences import origin
 from studies.ledger import lock_root
 from studies.plan import Plan
 from studies.schedule import Interrupts
@@ -202,7 +204,7 @@ def _write(asked: Asked, manifest: Manifest, uri: str) -> None:
     assert asked.write is not None
     record, frame = read_frame(uri, manifest.study, manifest.profile)
     found = []
-    for answer in answers(record.manifest, frame):
+    for answer in answers(Scores(record.manifest, frame)):
         method = answer.search.method
         if answer.values is None:
             typer.echo(f"{method}: too few trials, its values stay", err=True)

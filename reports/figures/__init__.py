@@ -1,1 +1,1 @@
-"""Figures of a study: first the numbers as a frame that a test can check, then ink."""
+"""A study's figures: first the numbers as a data frame that a test can check, then the drawing."""

@@ -1,69 +1,34 @@
-"""Ink for each frame of reports.figures.data."""
+"""One function per figure: it draws the data frame of the same name in figures/data.py."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from reports.figures.ink import (
+from reports.figures.drawing import (
     INK,
     MARKERS,
-    WIDTH,
-    Drawing,
     Look,
     band,
-    canvas,
     legend,
     line,
     looks,
+    sheet,
     short,
 )
-from reports.gallery import Gallery, Strip, Tile
-from reports.tuning.answer import Answer
-from reports.wording import MINUS, header
+from reports.model import Drawing
+from reports.wording import header
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Looks = dict[str, Look]
-COLUMNS = 10
-"""Pictures beside each other at most; what is more goes on below, in lines of equal length."""
-
-
-def draw_gallery(name: str, shown: Gallery) -> Drawing:
-    """The strips of a gallery: image, truth and predictions in a line, differences under them."""
-    height, width = shown.strips[0].given[0].pixels.shape[:2]
-    pictures = len(shown.strips[0].given) + len(shown.strips[0].rows)
-    columns = math.ceil(pictures / math.ceil(pictures / COLUMNS))
-    lines = [line for strip in shown.strips for line in _lines(strip, columns)]
-    inches = len(lines) * (WIDTH / columns * height / width + 0.16)
-    with canvas(name, inches) as made:
-        panels = made.figure.subplots(len(lines), columns, squeeze=False)
-        for axes in panels.flat:
-            axes.set_axis_off()
-        for y, line in enumerate(lines):
-            for x, tile in enumerate(line):
-                if tile:
-                    panels[y][x].imshow(tile.pixels, interpolation="none")
-                    panels[y][x].set_title(short(tile.caption, 20), fontsize=5, pad=1.5)
-    return made.drawing
-
-
-def _lines(strip: Strip, columns: int) -> Iterator[list[Tile | None]]:
-    """Two lines for every ``columns`` pictures: what is shown, and the differences below."""
-    above: list[Tile | None] = [*strip.given, *(tile for tile, _ in strip.rows)]
-    below = [None] * len(strip.given) + [tile for _, tile in strip.rows]
-    for start in range(0, len(above), columns):
-        yield above[start : start + columns]
-        yield below[start : start + columns]
 
 
 def draw_curve(name: str, data: pd.DataFrame, x: str, score: str) -> Drawing:
-    """The curves of ``curve_data`` in their bands; levels to compare with run across."""
+    """Draw the curves of ``curve_data`` in their bands, and levels as lines across."""
     series = [str(key) for key in dict.fromkeys(data["series"])]
     handles: dict[str, Any] = {}
-    with canvas(name, 2.9) as made:
+    with sheet(name, 2.9) as made:
         axes = made.figure.add_subplot()
         for key, look in looks(series).items():
             points = data.loc[data["series"] == key, :]
@@ -83,11 +48,11 @@ def draw_curve(name: str, data: pd.DataFrame, x: str, score: str) -> Drawing:
 
 
 def draw_gains(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
-    """The gains of ``gain_data``: a line of marks per class, zero marked."""
+    """Draw the gains of ``gain_data``: a line of marks per class, with zero marked."""
     names = list(dict.fromkeys(data["class"]))
     labels = list(dict.fromkeys(data["label"]))
     handles: dict[str, Any] = {}
-    with canvas(name, 0.9 + 0.085 * len(names) * (len(labels) + 1)) as made:
+    with sheet(name, 0.9 + 0.085 * len(names) * (len(labels) + 1)) as made:
         axes = made.figure.add_subplot()
         axes.axvline(0, color=INK, linewidth=0.6)
         for i, label in enumerate(labels):
@@ -109,10 +74,10 @@ def draw_gains(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
 
 
 def draw_boundary(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
-    """The gains of ``boundary_data`` over the width of the band that is scored."""
+    """Draw the gains of ``boundary_data`` over the width of the scored band."""
     widths = sorted(data["width"].unique())
     handles: dict[str, Any] = {}
-    with canvas(name, 2.9) as made:
+    with sheet(name, 2.9) as made:
         axes = made.figure.add_subplot()
         axes.axhline(0, color=INK, linewidth=0.6)
         for label, rows in data.groupby("label", sort=False):
@@ -127,10 +92,10 @@ def draw_boundary(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
 
 
 def draw_cost(name: str, data: pd.DataFrame, looks: Looks, score: str) -> Drawing:
-    """The points of ``cost_data``, a panel per cost, with the Pareto front as steps."""
+    """Draw the points of ``cost_data``: a panel per cost, the Pareto front as steps."""
     costs = list(dict.fromkeys(data["cost"]))
     handles: dict[str, Any] = {}
-    with canvas(name, 3.1) as made:
+    with sheet(name, 3.1) as made:
         panels = made.figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
         for axes, cost in zip(panels, costs, strict=True):
             points = data.loc[data["cost"] == cost, :]
@@ -153,18 +118,18 @@ def draw_cost(name: str, data: pd.DataFrame, looks: Looks, score: str) -> Drawin
                     linestyle="none",
                 )
             axes.set_xlabel(header(cost))
-            axes.set_xlim(0, 1.12 * points["spent"].max())  # so that twice as far is twice the cost
+            axes.set_xlim(0, 1.12 * points["spent"].max())  # from zero: distance is cost
         panels[0].set_ylabel(score)
         legend(made.figure, handles)
     return made.drawing
 
 
 def draw_seeds(name: str, data: pd.DataFrame, score: str) -> Drawing:
-    """The scores of ``seed_data``: a line per row, a marker per seed, the mean as a bar."""
+    """Draw the scores of ``seed_data``: a line per row, a marker per seed, the mean as a bar."""
     labels = list(dict.fromkeys(data["label"]))
     seeds = sorted(data["seed"].unique())
     handles: dict[str, Any] = {}
-    with canvas(name, 0.9 + 0.26 * len(labels)) as made:
+    with sheet(name, 0.9 + 0.26 * len(labels)) as made:
         axes = made.figure.add_subplot()
         for y, label in enumerate(labels):
             rows = data[data["label"] == label]
@@ -187,50 +152,10 @@ def draw_seeds(name: str, data: pd.DataFrame, score: str) -> Drawing:
     return made.drawing
 
 
-def draw_tuning(
-    key: str, curve: pd.DataFrame, trials: pd.DataFrame, answer: Answer, name: str, score: str
-) -> Drawing:
-    """``tuning_data`` in its band with the trials of ``trial_data``; lines at own value and top."""
-    from matplotlib.ticker import LogLocator
-
-    assert answer.best is not None
-    scale = answer.search.spaces[name].scale
-    flipped = scale == "log10(1 - x)"
-    handles: dict[str, Any] = {}
-
-    def placed(x: Any) -> Any:
-        return 1 - x if flipped else x
-
-    with canvas(key, 3.0) as made:
-        axes = made.figure.add_subplot()
-        x, (look, dots) = placed(curve["x"]), looks(["curve", "trials"]).values()
-        axes.fill_between(
-            x, curve["low"], curve["high"], color=look.colour, alpha=0.15, linewidth=0
-        )
-        axes.plot(x, curve["mean"], color=look.colour)
-        for seed, rows in trials.groupby("seed"):
-            marker = MARKERS[int(str(seed)) % len(MARKERS)]
-            (handles[f"seed {seed}"],) = axes.plot(
-                placed(rows["x"]), rows["score"], marker, color=dots.colour, linestyle="none"
-            )
-        for values, style in ((answer.search.own, "--"), (answer.best.values, "-")):
-            axes.axvline(placed(float(values[name])), color=INK, linewidth=0.8, linestyle=style)
-        axes.set_xlabel(f"1 {MINUS} {name}" if flipped else name)
-        if scale != "linear":
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter("")
-        axes.set_ylabel(score)
-        if len(handles) <= len(MARKERS):
-            legend(made.figure, handles)
-    return made.drawing
-
-
 def draw_training(name: str, panels: dict[str, pd.DataFrame], looks: Looks) -> Drawing:
-    """``training_data``, a panel per title: the mean of the seeds in their band."""
+    """Draw ``training_data``: a panel per title, the mean of the seeds in their band."""
     handles: dict[str, Any] = {}
-    with canvas(name, 3.0) as made:
+    with sheet(name, 3.0) as made:
         for i, (title, data) in enumerate(panels.items()):
             axes = made.figure.add_subplot(1, len(panels), i + 1)
             for label, rows in data.groupby("label", sort=False):

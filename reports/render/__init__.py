@@ -1,1 +1,1 @@
-"""One table model, a file for each form it is printed in."""
+"""One table model, and a file for each format that prints it."""

@@ -11,7 +11,14 @@ from collections.abc import Iterator, Sequence
 
 from bench.naming import slug
 from reports.model import Cell, Column, Table, TableRow
-from reports.render.terminal import VERDICTS, name_of, notes_of, parts, plain
+from reports.render.cells import (
+    VERDICTS,
+    cell_text,
+    dagger,
+    mean_and_interval,
+    name_of,
+    notes_of,
+)
 from reports.wording import DAGGER, DASH, MINUS, PLUS_MINUS
 
 PACKAGES = (
@@ -39,7 +46,7 @@ SPECIAL = {
     '"': r"\textquotedbl{}",
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
-    "[": "{[}",  # at the start of a row it would be an option of the row before
+    "[": "{[}",  # at the start of a row it would be an option of the previous one
     PLUS_MINUS: r"$\pm$",
     MINUS: "$-$",
     DASH: r"\textendash{}",
@@ -52,14 +59,15 @@ SPECIAL = {
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 SIZE = r"width=\linewidth,height=0.75\textheight,keepaspectratio"
 WIDE = 8
-"""From so many columns on a table is set in the wide form."""
+"""Smallest number of columns of a table in the wide form."""
 LONG_NAME = 36
+"""Number of letters beyond which the first column is broken into lines."""
 MACRO_WORDS = 60
-"""Letters of each part of a macro's name: a row may be called anything."""
+"""Largest number of letters in each part of a macro's name: a row may have any name."""
 
 
 def latex(table: Table) -> str:
-    """The table with its notes under it; needs PACKAGES."""
+    """Return the table with its notes under it; it needs PACKAGES."""
     wide = len(table.columns) >= WIDE
     headers = [_header(column, turned=wide) for column in table.columns]
     lines = [
@@ -85,13 +93,13 @@ def latex(table: Table) -> str:
 
 
 def document(tables: Sequence[Table]) -> str:
-    """All tables, under a comment that names what they need."""
+    """Return all tables, under a comment that names the packages they need."""
     head = [f"% \\usepackage{package}" for package in PACKAGES]
     return "\n".join([*head, "", *map(latex, tables)])
 
 
 def macros(tables: Sequence[Table]) -> str:
-    r"""One macro per cell, ``\segTableOneRMIMiou`` say, that prints what the cell prints."""
+    r"""Return a macro for each cell, such as ``\segTableOneRMIMiou``, that prints its text."""
     used: set[str] = set()
     lines = ["% One macro per cell: table, row, column. A paper that uses them follows a new run."]
     for table in tables:
@@ -104,12 +112,17 @@ def macros(tables: Sequence[Table]) -> str:
 
 
 def macro_name(table: str, row: str, column: str) -> str:
-    """Letters only, as TeX wants them: digits become words, all else begins a new word."""
+    """Return a name of letters alone, as TeX needs it: digits become words."""
     return f"segTable{_words(table)}{_words(row)}{_words(column)}"
 
 
 def paper(title: str, figures: Sequence[tuple[str, str]]) -> str:
-    """A document with every table and every (file, caption) of the figures; pdflatex sets it."""
+    """Return a document with every table and figure, for pdflatex.
+
+    Args:
+        title: Title of the document.
+        figures: File and caption of each figure.
+    """
     lines = [
         r"\documentclass{article}",
         r"\usepackage[margin=2.5cm]{geometry}",
@@ -133,9 +146,12 @@ def paper(title: str, figures: Sequence[tuple[str, str]]) -> str:
 
 
 def escape(value: str) -> str:
-    """The text as itself; a character that pdflatex has no glyph for is named by its code point."""
+    """Return LaTeX that prints the text as it is.
+
+    A character without a glyph in pdflatex is printed as its code point.
+    """
     words = (re.sub(r"(\S{16})(?=\S)", "\\1\0", word) for word in value.split())
-    # Two hyphens are two, not a dash.
+    # LaTeX would set two hyphens as a dash.
     return re.sub(r"-(?=-)", "-{}", "".join(map(_character, " ".join(words))))
 
 
@@ -164,18 +180,19 @@ def _row(table: Table, row: TableRow) -> str:
 
 
 def _stacked(table: Table, row: TableRow) -> Iterator[str]:
-    """The row's means in one line, its intervals in a smaller one under them."""
-    shown = [(cell, parts(cell, column)) for _, column, cell in _cells_of(table, row)]
-    means = [_bold(escape(mean + DAGGER * cell.doubtful), cell) for cell, (mean, _) in shown]
-    under = any(spread for _, (_, spread) in shown)
-    yield " & ".join([escape(name_of(row)), *means]) + (r" \\[-3pt]" if under else r" \\")
-    if under:
-        spreads = [rf"\scriptsize {escape(spread)}" if spread else "" for _, (_, spread) in shown]
-        yield " & ".join(["", *spreads]) + r" \\[2pt]"
+    """Yield the row's means in one line and its intervals in a smaller line below."""
+    texts = [(cell, *mean_and_interval(cell, column)) for _, column, cell in _cells_of(table, row)]
+    means = [_bold(escape(mean + dagger(cell)), cell) for cell, mean, _ in texts]
+    spreads = [spread for _, _, spread in texts]
+    has_spreads = any(spreads)
+    yield " & ".join([escape(name_of(row)), *means]) + (r" \\[-3pt]" if has_spreads else r" \\")
+    if has_spreads:
+        below = [rf"\scriptsize {escape(spread)}" if spread else "" for spread in spreads]
+        yield " & ".join(["", *below]) + r" \\[2pt]"
 
 
 def _cell(cell: Cell, column: Column) -> str:
-    return escape(plain(cell, column))
+    return escape(cell_text(cell, column))
 
 
 def _bold(text: str, cell: Cell) -> str:
@@ -199,7 +216,7 @@ def _words(text: str) -> str:
 
 
 def _unused(name: str, used: set[str]) -> str:
-    """The name itself the first time, then with a letter more: rows may differ by symbols only."""
+    """Return the name, with a suffix if it is used: rows may differ in symbols alone."""
     found, count = name, 0
     while found in used:
         count += 1

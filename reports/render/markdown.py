@@ -1,4 +1,4 @@
-"""Tables in GitHub's Markdown, which MLflow's notes show as well."""
+"""Tables in GitHub's Markdown, which MLflow's notes also show."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 
 from reports.model import Table
-from reports.render.terminal import name_of, notes_of, plain
+from reports.render.cells import cell_text, name_of, notes_of
 
 
 def markdown(table: Table) -> str:
-    """The table with its best cells bold and its notes as a list."""
+    """Return the table with its best cells bold and its notes as a list."""
     lines = [
         _pipes(["", *(escape(column.header) for column in table.columns)]),
         _pipes([":--", *("--:" for _ in table.columns)]),
@@ -19,7 +19,7 @@ def markdown(table: Table) -> str:
         cells = [
             f"**{escaped}**" if cell.best else escaped
             for cell, column in zip(row.cells, table.columns, strict=True)
-            for escaped in [escape(plain(cell, column))]
+            for escaped in [escape(cell_text(cell, column))]
         ]
         lines.append(_pipes([escape(name_of(row)), *cells]))
     notes = [f"- {escape(note)}" for note in notes_of(table)]
@@ -28,12 +28,12 @@ def markdown(table: Table) -> str:
 
 
 def document(tables: Sequence[Table]) -> str:
-    """All tables, one after the other."""
+    """Return all tables, one after the other."""
     return "\n".join(map(markdown, tables))
 
 
 def escape(value: str) -> str:
-    """The text as itself in Markdown: no markup, no HTML, no new cell."""
+    """Return Markdown that prints the text as it is: no markup, no HTML, no new cell."""
     value = " ".join(value.split())
     value = value.replace("&", "&amp;").replace("<", "&lt;")
     value = re.sub(r"([\\`*\[\]|~$>])", r"\\\1", value)

@@ -1,4 +1,4 @@
-"""Tables for programs: CSV by cell, and JSON; docs/report-files.md says what each field is."""
+"""Tables for programs: CSV by cell, and JSON; docs/report-files.md explains each field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.model import Cell, Column, Table, TableRow
 from reports.statistics.stats import Estimate
 
 SCHEMA = 1
-"""Raised when a field of the JSON changes its meaning or goes."""
+"""Version of the JSON: raised when a field changes its meaning or is removed."""
 FIELDS = (
     *("table", "row", "column", "source", "text", "mean", "low", "high", "n", "best", "verdict"),
     *("gain", "gain_low", "gain_high", "p", "p_adjusted", "same_conditions", "missing", "runs"),
@@ -20,7 +20,7 @@ FIELDS = (
 
 
 def rows_csv(tables: Sequence[Table]) -> str:
-    """All cells of all tables, one line each, with the full numbers."""
+    """Return all cells of all tables as CSV, one line each, with unrounded numbers."""
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n", restval="")
     writer.writeheader()
@@ -30,7 +30,7 @@ def rows_csv(tables: Sequence[Table]) -> str:
 
 
 def tables_json(tables: Sequence[Table]) -> str:
-    """All tables with every number in full."""
+    """Return all tables as JSON, with unrounded numbers."""
     content = {"schema": SCHEMA, "tables": [_table(table) for table in tables]}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -91,7 +91,7 @@ def _row(table: Table, row: TableRow) -> dict[str, Any]:
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    told = cell.comparison
+    test = cell.comparison
     return {
         "text": cell.text,
         "value": _estimate(cell.value),
@@ -100,12 +100,12 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "best": cell.best,
         "same_conditions": not cell.doubtful,
         "verdict": cell.verdict,
-        "comparison": told
+        "comparison": test
         and {
-            "gain": _estimate(told.gain),
-            "p": told.p,
-            "p_floor": told.floor,
-            "p_adjusted": told.p_adjusted,
+            "gain": _estimate(test.gain),
+            "p": test.p,
+            "p_floor": test.floor,
+            "p_adjusted": test.p_adjusted,
         },
         "runs": list(cell.links),
     }

@@ -1,1 +1,1 @@
-"""Intervals, scores and effects, from the runs of a study."""
+"""Scores of a study's runs, their intervals and their comparisons."""

@@ -1,4 +1,4 @@
-"""What is known of cells only beside each other: the best, ties, Holm's p; and beside the paper."""
+"""Marks that need the whole table: best row, ties, Holm-adjusted p, verdict against the paper."""
 
 from __future__ import annotations
 
@@ -7,11 +7,31 @@ from dataclasses import replace
 
 from reports.model import Column, TableRow, Verdict
 from reports.statistics.scores import Scores
-from reports.statistics.stats import Comparison, adjusted
+from reports.statistics.stats import Comparison, Estimate, adjusted
 
 
-def direction(found: Comparison, printed: float | None) -> Verdict | None:
-    """Whether our gain has the sign of the printed one: scales differ, signs compare."""
+def score_verdict(value: Estimate, printed: float, *, same_experiment: bool) -> Verdict:
+    """Return whether the interval of our score contains the printed one.
+
+    Args:
+        value: Our score in percent.
+        printed: The paper's score in percent.
+        same_experiment: Whether data, model and metric are the paper's; if not, nothing follows.
+    """
+    if not same_experiment or value.low is None or value.high is None:
+        return "cannot tell"
+    return "agrees" if value.low <= printed <= value.high else "differs"
+
+
+def gain_verdict(found: Comparison, printed: float | None) -> Verdict | None:
+    """Return whether our gain has the sign of the printed one.
+
+    Signs compare where scales differ, so this holds for any experiment.
+
+    Args:
+        found: Our gain.
+        printed: The paper's gain; None where it prints none.
+    """
     if printed is None:
         return None
     above = found.gain.above_zero
@@ -21,7 +41,10 @@ def direction(found: Comparison, printed: float | None) -> Verdict | None:
 
 
 def with_holm(rows: Sequence[TableRow]) -> list[TableRow]:
-    """The rows with the p of all their comparisons adjusted as one family; a repeated row once."""
+    """Return the rows with the p values of all their comparisons adjusted as one family.
+
+    A row that the table repeats counts once.
+    """
     family = {
         (row.label, i): cell.comparison
         for row in rows
@@ -42,7 +65,15 @@ def with_holm(rows: Sequence[TableRow]) -> list[TableRow]:
 
 
 def mark_best(rows: list[TableRow], columns: Sequence[Column], scores: Scores) -> list[TableRow]:
-    """Mark the highest mean of each score where it lies above all others, else the tied rows."""
+    """Return the rows with each score's best row marked, or with the rows that tie for it.
+
+    The best row has the highest mean and lies above every other row by its paired interval.
+
+    Args:
+        rows: The table's rows.
+        columns: The table's columns, as many as a row has cells.
+        scores: The study, which compares the rows.
+    """
     for i, column in enumerate(columns):
         found = {r.label: r.cells[i].value for r in rows if column.kind == "score"}
         means = {label: value.mean for label, value in found.items() if value}

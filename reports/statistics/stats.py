@@ -1,4 +1,4 @@
-"""Means over seeds, with the interval that so few seeds allow; docs/statistics.md explains them."""
+"""Means over seeds, with intervals for few seeds; docs/statistics.md explains the methods."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ import numpy as np
 from jaxtyping import Float64
 
 CONFIDENCE = 0.95
+LEVEL = 0.05
+"""Significance level of the exact test."""
 EXACT_UP_TO = 13
-"""Differences whose sign flips are all tried: 8,192."""
+"""Largest number of differences for which all sign flips (8,192) are tried."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over ``n`` seeds, from ``low`` to ``high``: None below two seeds, may be lopsided."""
+    """A mean over ``n`` seeds with its 95 % interval from ``low`` to ``high``.
+
+    The bounds are None below two seeds; they need not be symmetric about the mean.
+    """
 
     mean: float
     low: float | None
@@ -27,14 +32,14 @@ class Estimate:
 
     @property
     def half_width(self) -> float | None:
-        """Half the interval's length; None without one."""
+        """Half the interval's length; None without an interval."""
         if self.low is None or self.high is None:
             return None
         return (self.high - self.low) / 2
 
     @property
     def above_zero(self) -> bool | None:
-        """Whether the whole interval lies above (True) or below (False) zero, or None."""
+        """Whether the whole interval lies above (True) or below (False) zero; else None."""
         if self.low is None or self.high is None or self.low <= 0 <= self.high:
             return None
         return self.mean > 0
@@ -42,21 +47,38 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours - theirs, paired; ``p`` is None below two pairs."""
+    """A paired difference, ours - theirs, with its exact test."""
 
     gain: Estimate
     p: float | None
-    """Of the exact sign-flip test over seeds, two-sided."""
+    """Two-sided p of the exact sign-flip test over seeds; None below two pairs."""
     floor: float | None
-    """The smallest p that so many seeds can give: 2 / 2**n."""
+    """The smallest p that this number of seeds can give: 2 / 2**n."""
     p_adjusted: float | None = None
-    """p by Holm over the comparisons of one table."""
+    """p after Holm's adjustment over the comparisons of one table."""
+
+
+def percent(share):
+    """Return a share in 0..1 as percent: a float, or an array of any shape."""
+    return 100 * share
 
 
 def estimate(values: Iterable[float]) -> Estimate | None:
-    """Mean with Student's 95 % interval; None without a value.
+    """Return the mean of ``values`` with Student's 95 % interval.
 
-    It speaks of other seeds on the same images.
+    The interval covers other seeds on the same images.
+
+    Args:
+        values: One number per seed, in any unit.
+
+    Returns:
+        The estimate in the same unit, without an interval for a single value; None for no value.
+
+    >>> found = estimate([1.0, 2.0, 3.0])
+    >>> found.mean, round(found.half_width, 3), found.n
+    (2.0, 2.484, 3)
+    >>> estimate([0.5])
+    Estimate(mean=0.5, low=None, high=None, n=1)
     """
     numbers = list(values)
     n = len(numbers)
@@ -70,7 +92,18 @@ def estimate(values: Iterable[float]) -> Estimate | None:
 
 
 def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
-    """Mean of ours - theirs over the seeds that both have: paired, as a seed fixes all else."""
+    """Return the mean of ours - theirs, paired by seed, with Student's 95 % interval.
+
+    Args:
+        ours: Our value by seed.
+        theirs: Their value by seed, in the same unit.
+
+    Returns:
+        The estimate over the seeds that both have; None where they share no seed.
+
+    >>> difference({0: 3.0, 1: 5.0, 7: 100.0}, {0: 1.0, 1: 3.0, 2: 9.0})
+    Estimate(mean=2.0, low=2.0, high=2.0, n=2)
+    """
     return estimate(ours[seed] - theirs[seed] for seed in ours if seed in theirs)
 
 
@@ -79,10 +112,21 @@ def compare(
     theirs: Mapping[int, float],
     influence: Float64[np.ndarray, "n images"] | None = None,
 ) -> Comparison | None:
-    """Ours - theirs over the seeds that both have; None where there is no such seed.
+    """Return ours - theirs, paired by seed, with its interval and its exact test.
 
-    ``influence`` holds by how much each image moves each of these differences (its rows have mean
-    zero); with it the interval speaks of other images of the same kind too.
+    Args:
+        ours: Our value by seed.
+        theirs: Their value by seed, in the same unit.
+        influence: How much each image moves each of the n paired differences, in the same unit;
+            every row has mean zero. With it the interval covers other images of the same kind too;
+            without it, other seeds alone.
+
+    Returns:
+        The comparison over the seeds that both have; None where they share no seed.
+
+    >>> found = compare({0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 4.0, 2: 2.5})
+    >>> found.gain.mean, found.p, found.floor
+    (1.5, 0.25, 0.25)
     """
     differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
     gain = estimate(differences)
@@ -96,10 +140,19 @@ def compare(
 
 
 def sign_flip(differences: Sequence[float]) -> tuple[float | None, float | None]:
-    """Two-sided p of the exact sign-flip test that they are as likely positive as negative.
+    """Return the two-sided p of the exact sign-flip test, and the smallest p it can give.
 
-    With the smallest p that so many can give, 2 / 2**n; (None, None) below two. Above 13 of them,
-    10,000 random flips stand for all.
+    The null hypothesis: each difference is as likely positive as negative. Up to 13 differences
+    every flip is tried; above that, 10,000 random flips.
+
+    Args:
+        differences: One paired difference per seed.
+
+    Returns:
+        p, and its floor 2 / 2**n; (None, None) below two differences.
+
+    >>> sign_flip([5.0, 5.1, 4.9])
+    (0.25, 0.25)
     """
     n = len(differences)
     if n < 2:
@@ -120,9 +173,18 @@ def sign_flip(differences: Sequence[float]) -> tuple[float | None, float | None]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p adjusted so that the chance of any false alarm in the family stays its level.
+    """Return each p adjusted by Holm, which bounds the chance of any false alarm in the family.
 
     S. Holm, "A simple sequentially rejective multiple test procedure" (1979).
+
+    Args:
+        p_values: The p values of one family, in any order.
+
+    Returns:
+        The adjusted p values, in the same order.
+
+    >>> holm([0.01, 0.04])
+    [0.02, 0.04]
     """
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
@@ -132,17 +194,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons of one family with their p by Holm."""
+    """Return the comparisons of one family with their p values adjusted by Holm.
+
+    Args:
+        comparisons: The family; a comparison without a p value does not count.
+    """
     known = [comparison.p for comparison in comparisons if comparison.p is not None]
     found = iter(holm(known))
     return [c if c.p is None else replace(c, p_adjusted=next(found)) for c in comparisons]
 
 
 def _image_spread(influence: Float64[np.ndarray, "n images"]) -> float:
-    """Half-width of the mean difference's interval over other images of the same kind.
+    """Return the half-width that other images of the same kind add to a mean difference.
 
-    From the variance between images that all seeds share: what one image does to one seed alone
-    is part of the seeds' variance already.
+    It rests on the variance between images that all seeds share: the effect of one image on one
+    seed alone is part of the seeds' variance already.
     """
     n, images = influence.shape
     if images < 2:

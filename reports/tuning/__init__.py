@@ -1,1 +1,1 @@
-"""The answer of a tuning: the curve through all trials."""
+"""The answer of a tuning: the curve through all its trials."""

@@ -1,8 +1,8 @@
-"""Smoother: the curve behind noisy trials, where its top lies, and how sure that is.
+"""The curve behind noisy trials, the place of its top, and the uncertainty of both.
 
 A Gaussian process over the unit cube (Matérn 5/2; Rasmussen & Williams 2006, chapters 2 and 4),
-averaged over smoothness and noise by their marginal likelihood (ibid. 5.2): a dozen trials do not
-tell those apart, and a band that takes one of them for certain is too narrow.
+averaged over smoothness and noise by their marginal likelihood (ibid. 5.2): a dozen trials cannot
+separate the two, and a band that fixes one of them is too narrow.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ Values = Mapping[str, Scalar]
 Points = Float64[np.ndarray, "n d"]
 
 MODELS = 128
-"""Pairs of smoothness and noise that are averaged over."""
+"""Number of pairs of smoothness and noise in the average."""
 LENGTHS = (0.15, 3.0)
-"""Shortest and longest length scale, as shares of the range."""
+"""Shortest and longest length scale, as a share of the range."""
 NOISES = (0.02, 0.98)
-"""Share of the variance that is noise between trainings."""
+"""Smallest and largest share of the variance that is noise between trainings."""
 LEVEL = 10.0
-"""Variance of the curve's unknown level, in variances of the scores: it says next to nothing."""
+"""Prior variance of the curve's level, in variances of the scores: almost uninformative."""
 CURVES = 2000
+"""Number of whole curves drawn to judge the top."""
 GRID = 101
+"""Number of candidates for the top along a single setting."""
 SCATTER = 512
+"""Number of candidates for the top over several settings."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What one training of a trial scored."""
+    """The score of one training of a trial."""
 
     values: Values
     seed: int
@@ -44,24 +47,29 @@ class Observation:
 
 @dataclass(frozen=True)
 class Best:
-    """Where the curve is highest; bounds hold 95 %."""
+    """The highest point of the curve; all bounds are of 95 %."""
 
     values: dict[str, Scalar]
     ranges: dict[str, tuple[Scalar, Scalar]]
-    """Bounds of the top's place by setting; of choices nothing."""
+    """Bounds of the top's place, by numeric setting."""
     score: float
     low: float
     high: float
     gain: float
-    """Over the study's own values, read off the same curves; ``gain_low`` and ``gain_high``."""
+    """Height of the top above the study's own values, from ``gain_low`` to ``gain_high``."""
     gain_low: float
     gain_high: float
 
 
 class Curve:
-    """The curve behind ``observations`` over ``spaces``; scores may be in any unit.
+    """The curve behind the trials of a tuning.
 
-    Seeds fix all but the searched values, so what a seed adds to every trial is taken out first.
+    A seed fixes everything but the searched values, so the effect of a seed on all trials is
+    subtracted first.
+
+    Args:
+        spaces: The searched settings.
+        observations: The scores, in any unit; heights of the curve are in the same unit.
     """
 
     def __init__(self, spaces: Mapping[str, Space], observations: Sequence[Observation]) -> None:
@@ -73,17 +81,21 @@ class Curve:
         self.models = _models(self.points, (scores - self.centre) / self.unit)
 
     def at(self, values: Sequence[Values]) -> tuple[Float64[np.ndarray, " n"], ...]:
-        """Height of the curve at ``values``, and the lower and upper bounds of 95 %."""
+        """Return the height of the curve, and its lower and upper bounds of 95 %.
+
+        Args:
+            values: The n points, each a value for every searched setting.
+        """
         wanted = self._encoded(values)
-        parts = [model.at(wanted) for model in self.models]
+        moments = [model.at(wanted) for model in self.models]
         weights = np.array([model.weight for model in self.models])
-        means, variances = (np.stack(part) for part in zip(*parts, strict=True))
+        means, variances = (np.stack(moment) for moment in zip(*moments, strict=True))
         mean = weights @ means
         spread = 1.96 * np.sqrt(weights @ (variances + (means - mean) ** 2))
         return tuple(self.centre + self.unit * v for v in (mean, mean - spread, mean + spread))
 
     def best(self, own: Values) -> Best:
-        """The highest point of the curve, held against the height at ``own``."""
+        """Return the highest point of the curve, compared with its height at ``own``."""
         candidates = [own, *self._candidates]
         heights = self._drawn(candidates)
         mean = self.at(candidates)[0]
@@ -108,7 +120,7 @@ class Curve:
 
     @cached_property
     def _candidates(self) -> list[Values]:
-        """Values from all over the spaces: every one of a line, a scatter of more dimensions."""
+        """Points all over the spaces: a grid of one setting, a scatter of several."""
         if len(self.spaces) == 1:
             positions = np.linspace(0, 1, GRID)[:, None]
         else:
@@ -122,7 +134,7 @@ class Curve:
         return list({repr(values): values for values in found}.values())
 
     def _drawn(self, values: Sequence[Values]) -> Float64[np.ndarray, "k n"]:
-        """Whole curves at ``values``, drawn from what the observations leave open."""
+        """Return whole curves at ``values``, drawn from the posterior of the models."""
         wanted = self._encoded(values)
         random = np.random.default_rng(0)
         counts = random.multinomial(CURVES, [model.weight for model in self.models])
@@ -131,7 +143,7 @@ class Curve:
         return self.centre + self.unit * np.concatenate(drawn)
 
     def _encoded(self, values: Sequence[Values]) -> Points:
-        """Points of the unit cube; a choice is a corner for each of its values."""
+        """Return points of the unit cube; a choice has one coordinate for each of its values."""
         rows = []
         for wanted in values:
             row: list[float] = []
@@ -146,7 +158,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class _Model:
-    """One Gaussian process: its length scales, the noise's share, and what follows from both."""
+    """One Gaussian process at fixed length scales and noise, fitted to the observations."""
 
     points: Points
     lengths: Float64[np.ndarray, " d"]
@@ -159,7 +171,7 @@ class _Model:
     weight: float = 0.0
 
     def at(self, wanted: Points) -> tuple[Float64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
-        """Mean and variance of the curve itself at each point."""
+        """Return mean and variance of the curve itself, without noise, at each point."""
         cross, left = self._reduced(wanted)
         prior = LEVEL + 1 - self.noise
         return cross @ self.solved, self.variance * np.maximum(prior - (left**2).sum(0), 0)
@@ -167,7 +179,7 @@ class _Model:
     def drawn(
         self, wanted: Points, count: int, random: np.random.Generator
     ) -> Float64[np.ndarray, "k m"]:
-        """``count`` curves at the points; heavier tails, as the variance is an estimate too."""
+        """Return ``count`` curves at the points, with the tails of an estimated variance."""
         cross, left = self._reduced(wanted)
         prior = _covariance(wanted, wanted, self.lengths, self.noise)
         values, vectors = np.linalg.eigh(prior - left.T @ left)
@@ -184,7 +196,7 @@ class _Model:
 
 
 def _models(points: Points, scores: Float64[np.ndarray, " n"]) -> list[_Model]:
-    """The likelier models, each with its weight; together all but a thousandth of it."""
+    """Return the likelier models, each with its weight; the rest have a thousandth of it."""
     from dataclasses import replace
 
     from scipy.stats import qmc
@@ -219,14 +231,14 @@ def _model(
 def _covariance(
     a: Points, b: Points, lengths: Float64[np.ndarray, " d"], noise: float
 ) -> Float64[np.ndarray, "n m"]:
-    """Of the curve's heights at two sets of points: its unknown level, and Matérn 5/2."""
+    """Return the covariance of the curve's heights: its unknown level, and Matérn 5/2."""
     difference = (a[:, None, :] - b[None, :, :]) / lengths
     r = np.sqrt(5 * (difference**2).sum(2))
     return LEVEL + (1 - noise) * (1 + r + r**2 / 3) * np.exp(-r)
 
 
 def _without_seeds(observations: Sequence[Observation]) -> Float64[np.ndarray, " n"]:
-    """Scores less what their seed adds to the trials that every seed has."""
+    """Return the scores without the mean effect of their seed on the complete trials."""
     trials: dict[str, dict[int, float]] = {}
     for o in observations:
         trials.setdefault(repr(sorted(o.values.items())), {})[o.seed] = o.score

@@ -56,7 +56,7 @@ def test_verbs_load_no_more_than_they_need(arguments, allowed):
     ("module", "allowed"),
     [
         ("reports", set()),
-        ("reports.frame", {"pandas"}),
+        ("reports.stored.study", {"pandas"}),
         ("reports.report", {"pandas"}),
         ("bench.store.client", set()),
         ("bench.store.mirror", set()),

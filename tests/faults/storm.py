@@ -33,7 +33,7 @@ from bench.runs.lease import pid_exists
 from bench.runs.rundir import RunDir, all_run_dirs
 from bench.store.client import default_uri
 from bench.store.reading import read_histories
-from reports.frame import runs_frame
+from reports.stored.study import read_frame
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 from tiny import TINY_PROFILE, TINY_STUDY, many_trainings  # pyright: ignore[reportMissingImports]
@@ -158,7 +158,7 @@ def wait_for(condition: Any, seconds: float) -> bool:
 def outcome(root: Path) -> dict[str, dict[str, Any]]:
     """All that must not depend on what happened on the way, by run id, with what the store has."""
     uri = default_uri(root)
-    frame = runs_frame(uri, "storm-study", "storm")[1].set_index("run_id")
+    frame = read_frame(uri, "storm-study", "storm")[1].set_index("run_id")
     curves = read_histories(uri, list(frame["mlflow_run_id"]), ["train/loss"])
     found = runs_of(root)
     for run_id, run in found.items():

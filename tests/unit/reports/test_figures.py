@@ -7,9 +7,10 @@ from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import Searched, Space
 from reports.figures import data as of
 from reports.figures import draw
-from reports.figures.collect import figures_of
-from reports.figures.ink import looks, short
+from reports.figures.drawing import looks, short
+from reports.statistics.scores import Scores
 from reports.tuning.answer import answers
+from reports.tuning.figures import Panel, curve_data, trial_data, tuning_figures
 
 SCORES = {"CE": (0.40, 0.42), "RMI": (0.50, 0.54), "Slow": (0.45, 0.47)}
 COSTS = {"CE": 10.0, "RMI": 20.0, "Slow": 30.0}
@@ -65,7 +66,7 @@ def frame() -> pd.DataFrame:
 
 
 def test_the_front_is_what_nothing_else_beats(manifest, frame, table):
-    found = of.cost_data(manifest, frame, table).set_index("label")
+    found = of.cost_data(Scores(manifest, frame), table).set_index("label")
     assert list(found.index) == ["CE", "RMI", "Slow"]
     assert found["front"].to_dict() == {"CE": True, "RMI": True, "Slow": False}
     assert found.loc["RMI", "mean"] == pytest.approx(52)
@@ -75,27 +76,29 @@ def test_the_front_is_what_nothing_else_beats(manifest, frame, table):
 def test_memory_of_a_crf_is_no_cost_of_training(manifest, frame, table):
     crf = rows()[0].model_copy(update={"settings": {"loss.name": "ce", "crf.steps": 1}})
     frame["cost/peak_mem_mb"] = 100.0
-    found = of.cost_data(manifest, frame, table.model_copy(update={"rows": (crf, rows()[1])}))
+    refined = table.model_copy(update={"rows": (crf, rows()[1])})
+    found = of.cost_data(Scores(manifest, frame), refined)
     assert list(found.loc[found["cost"] == "peak_mem_mb", "label"]) == ["RMI"]
 
 
-def test_boundary_gain_is_paired_and_by_width(frame, table):
-    found = of.boundary_data(frame, table)
+def test_boundary_gain_is_paired_and_by_width(manifest, frame, table):
+    found = of.boundary_data(Scores(manifest, frame), table)
     assert list(found["width"].unique()) == [1, 5, 20]
     ours = found.loc[found["label"] == "RMI", :].set_index("width")["mean"]
     assert ours.to_dict() == pytest.approx({1: 1.0, 5: 3.0, 20: 4.0})
     assert found.loc[found["label"] == "Slow", "mean"].abs().max() == 0
-    assert of.boundary_data(frame[["label", "seed", "status", "final/miou"]], table).empty
+    without = frame[["label", "seed", "status", "final/miou"]]
+    assert of.boundary_data(Scores(manifest, without), table).empty
 
 
 def test_every_finished_run_is_one_mark(manifest, frame, table):
-    found = of.seed_data(manifest, frame, table)
+    found = of.seed_data(Scores(manifest, frame), table)
     assert len(found) == 6
     assert found["score"].max() == pytest.approx(54)
 
 
 def test_the_same_data_gives_the_same_bytes(manifest, frame, table):
-    found = of.seed_data(manifest, frame, table)
+    found = of.seed_data(Scores(manifest, frame), table)
     first, again = (draw.draw_seeds("seeds", found, "mIoU (%)") for _ in range(2))
     assert first == again
     assert b"CreationDate" not in first.pdf
@@ -149,18 +152,20 @@ def trials() -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def test_a_tuning_is_its_curve_and_every_trial(tuning, trials, monkeypatch):
+def test_a_tuning_is_its_curve_and_every_trial(tuning, trials):
     """The curve over the whole range in its band; a line for each training, in percent."""
-    (answer,) = answers(tuning, trials)
-    curve, points = (of_what(answer, "loss.lambda_") for of_what in (of.tuning_data, of.trial_data))
+    scores = Scores(tuning, trials)
+    (answer,) = answers(scores)
+    panel = Panel(answer, "loss.lambda_", "RMI")
+    curve, points = curve_data(panel), trial_data(panel)
     assert (curve["x"].min(), curve["x"].max()) == (0.5, 0.999)
     assert (curve["low"] < curve["mean"]).all()
     assert (curve["mean"] < curve["high"]).all()
     assert sorted(points["x"]) == sorted(TRIED * 2)
     first = points[(points["x"] == 0.5) & (points["seed"] == 1)]
     assert first["score"].tolist() == [pytest.approx(50.0)]
-    monkeypatch.setattr(of, "read_histories", lambda *arguments: {})
-    figure = next(f for f in figures_of("", tuning, trials) if f.table == "RMI")
+    (figure,) = tuning_figures(scores)
+    assert figure.table == "RMI"
     assert figure.key.startswith("tuning-rmi-loss-lambda-")
     assert "the dashed one the study's own value (0.5)" in figure.caption
     assert "RMI: the curve through 4 trials is highest at" in figure.alt

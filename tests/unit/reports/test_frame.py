@@ -7,13 +7,15 @@ import pytest
 
 from bench.runs.rundir import run_dir
 from bench.store.client import StoreError, default_uri
-from reports.frame import checks, classes, read_frame, runs_frame, values
+from reports.runs_frame import checks, class_names, values
+from reports.stored.study import read_frame
 
 # MLflow's own use of SQLAlchemy.
 
 
 def test_one_line_for_each_row_and_seed_in_order(store):
-    manifest, frame = runs_frame(store.uri, "losses", "tiny")
+    record, frame = read_frame(store.uri, "losses", "tiny")
+    manifest = record.manifest
     assert manifest == store.manifest
     wanted = [(label, seed) for label in manifest.rows for seed in manifest.seeds]
     assert list(zip(frame["label"], frame["seed"], strict=True)) == wanted
@@ -21,7 +23,7 @@ def test_one_line_for_each_row_and_seed_in_order(store):
 
 
 def test_states_and_reasons_arrive(store):
-    _, frame = runs_frame(store.uri, "losses", "tiny")
+    _, frame = read_frame(store.uri, "losses", "tiny")
     ours = frame[frame["label"] == "Affinity"]
     assert list(ours["status"]) == ["diverged", "failed", "queued"]
     assert list(ours["reason"])[:2] == ["loss is nan at step 10", "oom: 3 GB wanted"]
@@ -29,16 +31,16 @@ def test_states_and_reasons_arrive(store):
 
 
 def test_scores_arrive_as_written_and_classes_in_their_order(store):
-    manifest, frame = runs_frame(store.uri, "losses", "tiny")
-    result = run_dir(store.root, manifest.rows["RMI"].run_ids[1]).result()
+    record, frame = read_frame(store.uri, "losses", "tiny")
+    result = run_dir(store.root, record.manifest.rows["RMI"].run_ids[1]).result()
     assert result is not None
     score = values(frame, "RMI", "final/miou_11")[1]
     assert score == pytest.approx(result["metrics"]["miou_11"], abs=1e-5)
-    assert classes(frame) == list(result["class_iou"])
+    assert class_names(frame) == list(result["class_iou"])
 
 
 def test_the_one_foreign_digest_is_named(store):
-    _, frame = runs_frame(store.uri, "losses", "tiny")
+    _, frame = read_frame(store.uri, "losses", "tiny")
     odd = [check for check in checks(frame) if check.odd]
     assert [(check.name, check.seed, check.odd) for check in odd] == [("augment", 1, (("BCE", 1),))]
 
@@ -53,7 +55,7 @@ def test_unknown_study_is_an_error_that_names_it(store, tmp_path):
 
 def test_importing_reports_loads_nothing_heavy():
     code = (
-        "import sys, reports, reports.report, reports.tables, reports.figures, bench.store.mirror;"
+        "import sys, reports, reports.report, bench.store.mirror;"
         "heavy = {'torch', 'mlflow', 'matplotlib', 'pandas', 'scipy'} & set(sys.modules);"
         "assert not heavy, heavy"
     )

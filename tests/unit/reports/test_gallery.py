@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from reports.gallery import choose, difference_map, gain_by_image
-from reports.statistics.image_counts import image_counts
+from reports.figures.gallery import choose, difference_map
+from reports.statistics.image_counts import gain_by_image, image_counts
 
 BLUE, ORANGE, GREY, WHITE = (0, 119, 187), (238, 119, 51), (187, 187, 187), (255, 255, 255)
 

@@ -10,14 +10,15 @@ import pytest
 from bench.errors import SpecError
 from bench.manifest import Manifest, Row, TableSpec
 from bench.spec import Scalar
-from reports.frame import checks
-from reports.statistics.compare import Side, compare_studies, differing_conditions
-from reports.statistics.effects import effect_table, effects, measure_table
-from reports.statistics.image_counts import Images, image_counts, read_images
+from reports.runs_frame import checks
+from reports.statistics.image_counts import StudyCounts, image_counts
 from reports.statistics.scores import Scores
 from reports.statistics.stats import compare
-from reports.tables import build_tables
-from reports.wording import difference_named
+from reports.stored.artifacts import read_counts
+from reports.tables.build import build_tables
+from reports.tables.comparison import Side, compare_studies, differing_conditions
+from reports.tables.effects import effect_table, effects, measure_table
+from reports.tables.sentences import difference_named
 
 SEEDS = (0, 1, 2)
 SETTINGS: dict[str, dict[str, Scalar]] = {
@@ -87,12 +88,12 @@ def made(folder: Path, study: str = "s", seed: int = 0) -> pd.DataFrame:
 
 def scores(folder: Path, study: str = "s", seed: int = 0, **settings: Scalar) -> Scores:
     frame = made(folder, study, seed)
-    return Scores(manifest(study, **settings), frame, read_images("none", frame, "miou"))
+    return Scores(manifest(study, **settings), frame, read_counts("none", frame, "miou"))
 
 
 def test_gains_speak_of_other_images_where_every_run_has_its_matrices(tmp_path):
     found = scores(tmp_path)
-    assert found.imaged
+    assert found.covers_images
     assert found.images.notes == ()
     narrow = Scores(found.manifest, found.frame).compare("RMI max 4", "CE", "miou")
     wide = found.compare("RMI max 4", "CE", "miou")
@@ -100,7 +101,7 @@ def test_gains_speak_of_other_images_where_every_run_has_its_matrices(tmp_path):
     assert wide is not None
     assert wide.gain.mean == pytest.approx(narrow.gain.mean, abs=2e-3)
     assert wide.gain.half_width > narrow.gain.half_width
-    (table,) = build_tables(found.manifest, found.frame, found.images)
+    (table,) = build_tables(found)
     assert any("other images of this kind" in note for note in table.notes)
     keys = [column.key for column in table.columns]
     cell = table.rows[3].cells[keys.index("miou_image")]
@@ -129,12 +130,12 @@ def test_gains_speak_of_other_images_where_every_run_has_its_matrices(tmp_path):
 def test_a_run_without_sound_matrices_is_named_and_its_number_stays(tmp_path, harm, said):
     frame = made(tmp_path)
     harm(tmp_path / "s-RMI_avg_2-1" / "confusion.npz")
-    images = read_images("none", frame, "miou")
+    images = read_counts("none", frame, "miou")
     (note,) = images.notes
     assert "RMI avg 2, seed 1" in note
     assert said in note
-    assert not Scores(manifest(), frame, images).imaged
-    (table,) = build_tables(manifest(), frame, images)
+    assert not Scores(manifest(), frame, images).covers_images
+    (table,) = build_tables(Scores(manifest(), frame, images))
     assert table.rows[1].cells[1].value.n == 3
     assert note in table.notes
     assert any("other seeds on these images" in n for n in table.notes)
@@ -142,7 +143,7 @@ def test_a_run_without_sound_matrices_is_named_and_its_number_stays(tmp_path, ha
 
 def test_a_metric_that_no_run_has_is_said(tmp_path):
     frame = made(tmp_path).drop(columns="final/boundary_miou")
-    (table,) = build_tables(manifest(), frame)
+    (table,) = build_tables(Scores(manifest(), frame))
     keys = [column.key for column in table.columns]
     cell = table.rows[0].cells[keys.index("boundary_miou")]
     assert (cell.missing, cell.reason) == (True, "its runs have no boundary_miou")
@@ -205,7 +206,7 @@ def test_studies_scored_on_other_images_are_compared_over_seeds_alone(tmp_path):
     counts = {
         i: replace(c, ids=tuple(f"o{n}" for n in c.ids)) for i, c in theirs.images.runs.items()
     }
-    other = Scores(theirs.manifest, theirs.frame, Images(counts))
+    other = Scores(theirs.manifest, theirs.frame, StudyCounts(counts))
     table = compare_studies(Side("new", ours), Side("old", other))
     plain = compare(ours.of("CE", "miou"), theirs.of("CE", "miou"))
     assert plain is not None
@@ -225,10 +226,10 @@ def test_what_came_over_a_network_is_fetched_once(tmp_path, monkeypatch):
         asked.append(run)
         return files[run]
 
-    monkeypatch.setattr("reports.statistics.image_counts.fetch_artifact", fetch)
+    monkeypatch.setattr("reports.stored.artifacts.fetch_artifact", fetch)
     frame["artifact_uri"] = "mlflow-artifacts:/1"
-    first = read_images("http://store", frame, "miou", tmp_path / "cache")
-    again = read_images("http://store", frame, "miou", tmp_path / "cache")
+    first = read_counts("http://store", frame, "miou", tmp_path / "cache")
+    again = read_counts("http://store", frame, "miou", tmp_path / "cache")
     assert len(asked) == len(frame)
     assert {i: c.score for i, c in first.runs.items()} == {
         i: c.score for i, c in again.runs.items()

@@ -8,10 +8,11 @@ import pytest
 from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import Searched, Space
 from reports.figures.data import curve_data, gain_data
-from reports.frame import checks
+from reports.runs_frame import checks
+from reports.statistics.scores import Scores
 from reports.statistics.stats import difference, estimate
-from reports.tables import build_tables, class_tables
-from reports.wording import summary
+from reports.tables.build import build_tables, class_tables
+from reports.tables.sentences import summary
 
 SEEDS = (0, 1, 2)
 SCORES = {"CE": (0.40, 0.42, 0.44), "RMI df=2": (0.45, 0.46, 0.50), "RMI df=4": (0.44, 0.47, 0.49)}
@@ -95,7 +96,7 @@ def test_difference_pairs_seeds_and_ignores_the_rest():
 
 
 def test_cells_are_means_in_percent_with_paired_gains():
-    (table,) = build_tables(manifest(), frame())
+    (table,) = build_tables(Scores(manifest(), frame()))
     value = cell(table, "RMI df=4", "miou").value
     gain = cell(table, "RMI df=4", "gain:miou").value
     assert value.mean == pytest.approx(140 / 3)
@@ -105,7 +106,7 @@ def test_cells_are_means_in_percent_with_paired_gains():
 
 
 def test_a_tie_is_called_a_tie_and_nobody_is_best():
-    (table,) = build_tables(manifest(), frame())
+    (table,) = build_tables(Scores(manifest(), frame()))
     cells = {label: cell(table, label, "miou") for label in SCORES}
     assert not any(found.best for found in cells.values())
     assert [label for label, found in cells.items() if found.tied] == ["RMI df=2", "RMI df=4"]
@@ -115,7 +116,7 @@ def test_a_tie_is_called_a_tie_and_nobody_is_best():
 
 def test_best_is_who_lies_above_every_other():
     ahead = {f"RMI df=2/{seed}": {"final/miou_11": 0.6 + seed / 100} for seed in SEEDS}
-    (table,) = build_tables(manifest(), frame(**ahead))
+    (table,) = build_tables(Scores(manifest(), frame(**ahead)))
     cells = {label: cell(table, label, "miou") for label in SCORES}
     assert [label for label, found in cells.items() if found.best] == ["RMI df=2"]
     assert not any(found.tied for found in cells.values())
@@ -124,13 +125,13 @@ def test_best_is_who_lies_above_every_other():
 
 def test_one_seed_marks_nobody():
     study = manifest().model_copy(update={"seeds": (0,)})
-    (table,) = build_tables(study, frame().query("seed == 0"))
+    (table,) = build_tables(Scores(study, frame().query("seed == 0")))
     assert not any(found.best for row in table.rows for found in row.cells)
     assert "one seed cannot tell" in summary(table)
 
 
 def test_gains_have_their_exact_p_by_holm_and_its_floor_is_said():
-    (table,) = build_tables(manifest(), frame())
+    (table,) = build_tables(Scores(manifest(), frame()))
     found = [cell(table, label, "gain:miou").comparison for label in ("RMI df=2", "RMI df=4")]
     assert [(c.p, c.floor, c.p_adjusted) for c in found] == [(0.25, 0.25, 0.5)] * 2
     (note,) = [note for note in table.notes if note.startswith("Exact")]
@@ -158,9 +159,9 @@ def test_a_score_is_judged_by_its_interval_and_only_in_the_same_experiment(
     table = study.tables[0].model_copy(update={"rows": (study.tables[0].rows[0], bce)})
     runs = frame(**{f"RMI df=2/{seed}": {} for seed in SEEDS})
     runs["final/miou"] = [0.4, 0.42, 0.44, 0.77, 0.78, 0.76, 0, 0, 0]
-    (built,) = build_tables(study.model_copy(update={"tables": (table,)}), runs)
+    (built,) = build_tables(Scores(study.model_copy(update={"tables": (table,)}), runs))
     assert built.title == title
-    (by_class,) = class_tables(study, runs)[:1]
+    (by_class,) = class_tables(Scores(study, runs))[:1]
     assert by_class.title == title.replace("T", "IoU by class", 1)
     assert [cell(built, label, "miou").verdict for label in ("CE", "RMI df=2")] == verdicts
     # The paper has BCE below CE: gains are judged by their sign, at any scale.
@@ -168,7 +169,7 @@ def test_a_score_is_judged_by_its_interval_and_only_in_the_same_experiment(
 
 
 def test_the_mean_over_twelve_classes_is_not_taken_for_that_over_eleven():
-    table, _ = build_tables(manifest(paper="4", columns=("miou", "class_iou")), frame())
+    table, _ = build_tables(Scores(manifest(paper="4", columns=("miou", "class_iou")), frame()))
     assert [c.header for c in table.columns if c.kind == "paper"] == ["paper, mIoU_12 (%)"]
     assert cell(table, "CE", "miou").verdict == "cannot tell"
 
@@ -177,7 +178,7 @@ def test_missing_runs_keep_their_row_and_say_why():
     gone = {"status": "failed", "reason": "oom", "final/miou_11": None}
     broken = {f"CE/{seed}": gone for seed in SEEDS}
     late = {"RMI df=4/2": {"status": "queued", "final/miou_11": None}}
-    (table,) = build_tables(manifest(), frame(**broken, **late))
+    (table,) = build_tables(Scores(manifest(), frame(**broken, **late)))
     assert cell(table, "CE", "miou").missing
     assert cell(table, "RMI df=4", "miou").value.n == 2
     assert cell(table, "RMI df=4", "seeds").text == "2 of 3"
@@ -187,17 +188,19 @@ def test_missing_runs_keep_their_row_and_say_why():
         f"seed {seed}: failed: oom" for seed in SEEDS
     )
     assert "Every row is complete for 0 of 3 seeds." in table.notes
-    (table,) = build_tables(manifest(), frame(**late))
+    (table,) = build_tables(Scores(manifest(), frame(**late)))
     assert "Every row is complete for 2 of 3 seeds." in table.notes
 
 
 def test_value_of_an_unfinished_run_does_not_count():
-    (table,) = build_tables(manifest(), frame(**{"CE/0": {"status": "diverged"}}))
+    (table,) = build_tables(Scores(manifest(), frame(**{"CE/0": {"status": "diverged"}})))
     assert cell(table, "CE", "miou").value.n == 2
 
 
 def test_a_finished_run_without_its_number_is_said():
-    (table,) = build_tables(manifest(), frame(**{"RMI df=4/1": {"final/miou_11": math.nan}}))
+    (table,) = build_tables(
+        Scores(manifest(), frame(**{"RMI df=4/1": {"final/miou_11": math.nan}}))
+    )
     assert cell(table, "RMI df=4", "miou").value.n == 2
     assert "Finished runs without a number: RMI df=4: miou of 2 of 3." in table.notes
 
@@ -207,7 +210,7 @@ def test_other_digest_is_found_and_marks_its_row_only():
     (check,) = [check for check in checks(odd) if check.odd]
     assert (check.name, check.seed, check.value) == ("init", 1, "i1")
     assert check.odd == (("RMI df=2", 1),)
-    (table,) = build_tables(manifest(), odd)
+    (table,) = build_tables(Scores(manifest(), odd))
     assert [cell(table, label, "miou").doubtful for label in SCORES] == [False, True, False]
     (note,) = [note for note in table.notes if "other conditions" in note]
     assert "init other against i1 (RMI df=2, seed 1)" in note
@@ -223,7 +226,7 @@ def test_a_loss_from_elsewhere_stands_beside_ours_unmarked_if_its_runs_agree():
 
 
 def test_paper_stands_beside_and_quoted_rows_have_no_number_of_ours():
-    (table,) = build_tables(manifest(paper="1a"), frame())
+    (table,) = build_tables(Scores(manifest(paper="1a"), frame()))
     assert [column.header for column in table.columns if column.kind == "paper"] == ["paper (%)"]
     quoted = {row.name: row for row in table.rows if row.reference}
     assert "CE*" in quoted
@@ -233,7 +236,9 @@ def test_paper_stands_beside_and_quoted_rows_have_no_number_of_ours():
 
 
 def test_printed_table_4_follows_a_table_with_classes():
-    ours, printed = build_tables(manifest(paper="4", columns=("miou", "class_iou")), frame())
+    ours, printed = build_tables(
+        Scores(manifest(paper="4", columns=("miou", "class_iou")), frame())
+    )
     assert [column.key for column in ours.columns if column.kind == "class"] == ["iou/sky"]
     assert len(printed.columns) == 12
     assert all(row.reference for row in printed.rows)
@@ -250,7 +255,7 @@ def test_a_tuning_marks_no_trial_and_names_them_by_number():
     )
     apart = {"CE/1": {"final/miou_11": 0.1}, "RMI df=2/0": {"status": "failed", "reason": "oom"}}
     tuning = one.model_copy(update={"search": (searched,), "role": "tune"})
-    (table,) = build_tables(tuning, frame(**apart))
+    (table,) = build_tables(Scores(tuning, frame(**apart)))
     assert [row.name for row in table.rows] == ["trial 1", "trial 2", "trial 3"]
     assert not any(column.kind == "gain" for column in table.columns)
     assert not any(cell.best or cell.tied for row in table.rows for cell in row.cells)
@@ -259,7 +264,7 @@ def test_a_tuning_marks_no_trial_and_names_them_by_number():
 
 
 def test_summary_names_the_best_row_and_admits_chance():
-    (table,) = build_tables(manifest(), frame())
+    (table,) = build_tables(Scores(manifest(), frame()))
     assert summary(table).startswith("RMI df=2 has the highest mIoU_11 (%): 47.00")
     tied = {
         f"RMI df={df}/{seed}": {"final/miou_11": 0.41 + 0.02 * (seed == 2)}
@@ -267,19 +272,19 @@ def test_summary_names_the_best_row_and_admits_chance():
         for seed in SEEDS
     }
     lead = {"CE/0": {"final/miou_11": 0.39}, "CE/1": {"final/miou_11": 0.39}}
-    (table,) = build_tables(manifest(), frame(**tied, **lead))
+    (table,) = build_tables(Scores(manifest(), frame(**tied, **lead)))
     assert "no difference is shown" in summary(table)
 
 
 def test_summary_of_nothing():
     waiting = {f"{label}/{seed}": {"status": "queued"} for label in SCORES for seed in SEEDS}
-    (table,) = build_tables(manifest(), frame(**waiting))
+    (table,) = build_tables(Scores(manifest(), frame(**waiting)))
     assert summary(table) == "No run has finished yet."
 
 
 def test_curve_has_a_point_per_setting_and_a_level_for_rows_without_it():
     study = manifest()
-    data = curve_data(study, frame(), study.tables[0])
+    data = curve_data(Scores(study, frame()), study.tables[0])
     points = data.dropna(subset=["x"])
     assert list(points["x"]) == [2.0, 4.0]
     assert set(points["series"]) == {"RMI"}
@@ -288,7 +293,7 @@ def test_curve_has_a_point_per_setting_and_a_level_for_rows_without_it():
 
 
 def test_gains_are_those_over_the_base_row():
-    data = gain_data(frame(), manifest().tables[0])
+    data = gain_data(Scores(manifest(), frame()), manifest().tables[0])
     assert set(data["label"]) == {"RMI df=2", "RMI df=4"}
     assert data.loc[data["label"] == "RMI df=4", "mean"].item() == pytest.approx(14 / 3)
 
@@ -299,21 +304,21 @@ def test_row_that_stands_twice_in_a_table_counts_once():
     table = table.model_copy(update={"rows": (*table.rows, table.rows[1])})
     study = study.model_copy(update={"tables": (table,)})
     runs = frame(**{"RMI df=2/2": {"status": "queued"}})
-    (built,) = build_tables(study, runs)
+    (built,) = build_tables(Scores(study, runs))
     assert len(built.rows) == 4
     assert "1 run is missing" in summary(built)
     assert "Missing runs (–): queued: RMI df=2 (seed 2)." in built.notes
-    assert list(curve_data(study, runs, table).dropna()["x"]) == [2.0, 4.0]
+    assert list(curve_data(Scores(study, runs), table).dropna()["x"]) == [2.0, 4.0]
 
 
 def test_a_score_that_older_runs_lack_is_missing_from_theirs_alone():
     """In percent where it is there, with a word on what it measures; no row is refused."""
     new = {f"CE/{seed}": {"final/trimap_miou_3": 0.3} for seed in SEEDS}
     columns = ("trimap_miou_3", "miou")
-    (table,) = build_tables(manifest(columns=columns), frame(**new))
+    (table,) = build_tables(Scores(manifest(columns=columns), frame(**new)))
     assert cell(table, "CE", "trimap_miou_3").value.mean == pytest.approx(30)
     assert cell(table, "RMI df=2", "trimap_miou_3").missing
     assert cell(table, "RMI df=2", "miou").value is not None
     assert any("trimap_mIoU_w: at pixels" in note for note in table.notes)
-    (table,) = build_tables(manifest(columns=columns), frame())
+    (table,) = build_tables(Scores(manifest(columns=columns), frame()))
     assert all(cell(table, label, "trimap_miou_3").missing for label in SCORES)

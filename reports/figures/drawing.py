@@ -1,4 +1,4 @@
-"""Ink in one style: a drawing is an SVG that takes the page's text colour, and a PDF for print."""
+"""Drawing in one style: an SVG that takes the page's text colour, and a PDF for print."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.manifest import Manifest, TableSpec
 from bench.naming import COLOURS, method_colours
-from reports.figures.data import distinct
+from reports.model import Drawing
+from reports.statistics.scores import distinct_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 STYLE = Path(__file__).parents[1] / "styles" / "segloss.mplstyle"
 WIDTH = 6.8
-"""Inches: the text width of the report's page."""
+"""Width of a figure in inches: the text width of the report's page."""
 INK = "#010101"
-"""Becomes the page's text colour."""
+"""Colour of lines and text, which the page replaces by its own text colour."""
 MARKERS = "osD^vPX"
 DASHES: tuple[Any, ...] = (
     "-",
@@ -38,24 +39,16 @@ DASHES: tuple[Any, ...] = (
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """One figure in both formats; the same data gives the same bytes."""
-
-    svg: str
-    pdf: bytes
-
-
-@dataclass(frozen=True)
 class Look:
-    """How one row or series is told from the others, in grey as well."""
+    """How one row or series is drawn: marks and dashes tell it apart in grey as well."""
 
     colour: str
     marker: str
     dashes: Any
 
 
-class Canvas:
-    """A figure being drawn; ``drawing`` is there once its block has ended."""
+class Sheet:
+    """A figure that is being drawn; ``drawing`` is set when its block ends."""
 
     drawing: Drawing
 
@@ -64,32 +57,37 @@ class Canvas:
 
 
 @contextmanager
-def canvas(name: str, height: float) -> Iterator[Canvas]:
-    """A figure in our style, ``height`` inches high; ``name`` makes its SVG's ids unique."""
+def sheet(name: str, height: float) -> Iterator[Sheet]:
+    """Yield a figure in our style, and set its drawing when the block ends.
+
+    Args:
+        name: Makes the ids in the SVG unique on the page.
+        height: Height in inches.
+    """
     import matplotlib.style
     from matplotlib.figure import Figure
 
     with matplotlib.style.context(STYLE), matplotlib.rc_context({"svg.hashsalt": name}):
-        made = Canvas(Figure(figsize=(WIDTH, height)))
+        made = Sheet(Figure(figsize=(WIDTH, height)))
         yield made
         svg, pdf = io.StringIO(), io.BytesIO()
-        # Without dates and versions, which would change from day to day.
+        # Dates and versions would change the bytes from day to day.
         made.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-        made.figure.set_layout_engine("none")  # everything has its place now
+        made.figure.set_layout_engine("none")  # the SVG has laid everything out
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         made.figure.savefig(pdf, format="pdf", metadata=nothing)
     made.drawing = Drawing(_themed(svg.getvalue(), name), pdf.getvalue())
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """A look for each name, by position."""
-    parts = zip(names, cycle(COLOURS), cycle(MARKERS), cycle(DASHES), strict=False)
-    return {name: Look(*look) for name, *look in parts}
+    """Return a look for each name, by position."""
+    found = zip(names, cycle(COLOURS), cycle(MARKERS), cycle(DASHES), strict=False)
+    return {name: Look(*look) for name, *look in found}
 
 
 def row_looks(manifest: Manifest, table: TableSpec) -> dict[str, Look]:
-    """A look for each row of the table, in its method's colour where no method comes twice."""
-    rows = distinct(table)
+    """Return a look for each row of a table, in its method's colour if no method has two rows."""
+    rows = distinct_rows(table)
     found = looks([row.label for row in rows])
     if len({row.method for row in rows}) < len(rows):
         return found
@@ -101,19 +99,19 @@ def row_looks(manifest: Manifest, table: TableSpec) -> dict[str, Look]:
 
 
 def band(axes: Axes, x: Any, data: pd.DataFrame, look: Look) -> None:
-    """The area between low and high; open where one seed alone gives no interval."""
+    """Fill the area between low and high, except where a single seed gives no interval."""
     low, high = (data[end].where(data["n"] > 1) for end in ("low", "high"))
     axes.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
 
 
 def line(axes: Axes, x: Any, y: Any, look: Look, *, marked: bool = True) -> Any:
-    """A line in its look; returns its handle for the legend."""
+    """Draw a line in its look and return its handle for the legend."""
     marker = look.marker if marked else ""
     return axes.plot(x, y, marker=marker, color=look.colour, linestyle=look.dashes)[0]
 
 
 def legend(figure: Figure, handles: dict[str, Any]) -> None:
-    """Names above the figure; none where there is nothing to tell apart."""
+    """Print the names above the figure if it has more than one series."""
     if len(handles) > 1:
         names = [short(name) for name in handles]
         columns = min(4, len(names), max(1, 110 // (max(map(len, names)) + 8)))
@@ -121,7 +119,7 @@ def legend(figure: Figure, handles: dict[str, Any]) -> None:
 
 
 def short(name: str, length: int = 42) -> str:
-    """A name that leaves room for the figure, cut in its middle; tables print it in full."""
+    """Return a name cut in its middle to ``length`` characters; tables print it in full."""
     name = " ".join(name.split())
     if len(name) <= length:
         return name
@@ -130,7 +128,7 @@ def short(name: str, length: int = 42) -> str:
 
 
 def _themed(svg: str, name: str) -> str:
-    """The SVG without its prologue, in the page's colour and font, its ids unique to ``name``."""
+    """Return the SVG without its prologue, in the page's colour and font, with ids of its own."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)

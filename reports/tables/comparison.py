@@ -1,4 +1,4 @@
-"""Two studies held against each other, row by row."""
+"""The rows of one study compared with the same rows of another."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bench.errors import SpecError
+from bench.iou import HEADLINE
 from bench.manifest import Manifest, Row
 from bench.spec import Scalar
-from reports.frame import PER_STUDY, environments_differ, read_frame
 from reports.model import Cell, Column, Table, TableRow
-from reports.statistics.image_counts import read_images
+from reports.runs_frame import PER_STUDY, environment_difference
 from reports.statistics.marks import with_holm
 from reports.statistics.scores import Scores, compare_rows, share_images
 from reports.statistics.stats import estimate
-from reports.wording import certainty, header, population, seeds
+from reports.tables.sentences import exact_test, population
+from reports.wording import header, seeds
 
 MEASURED = ("data.name", "data.evaluate", "data.evaluate_images", "data.void")
-"""Where two studies differ in one of these, their scores are of different things."""
+"""Settings that decide what a score measures."""
 NAMES = {"train_data": "training data", "data": "scored data", "env": "environment"}
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: what it was called, and its numbers."""
+    """One of the two studies, under the name that the user gave."""
 
     name: str
     scores: Scores
 
     @property
     def manifest(self) -> Manifest:
-        """Its study as it was planned."""
+        """The study as it was planned."""
         return self.scores.manifest
 
 
-def read_side(name: str, uri: str, study: str, profile: str) -> Side:
-    """A study out of a store; raises StoreError where it is not there."""
-    record, frame = read_frame(uri, study, profile)
-    manifest = record.manifest
-    return Side(name, Scores(manifest, frame, read_images(uri, frame, manifest.metric)))
-
-
 def compare_studies(ours: Side, theirs: Side) -> Table:
-    """How far each row of ours lies above the same row of theirs, in the headline metric.
+    """Return the gain of each row of A over the same row of B, in the headline metric.
 
-    Rows are the same where their settings are. Raises SpecError where the two score different
-    things or share no row; whatever else differs is said in title and notes.
+    Two rows are the same if their settings are. Title and notes name everything else that differs.
+
+    Args:
+        ours: Study A.
+        theirs: Study B.
+
+    Raises:
+        SpecError: The two score different things, or have no row in common.
     """
     _refuse(ours, theirs)
     pairs = list(_pairs(ours.manifest, theirs.manifest))
@@ -77,14 +77,14 @@ def compare_studies(ours: Side, theirs: Side) -> Table:
         "Gain: percentage points, paired by seed. "
         + population(share_images([ours.scores, theirs.scores]))
     )
-    found += certainty(table)
+    found += exact_test(table)
     found += _alone(ours, theirs, [row.label for row, _ in pairs], [row.label for _, row in pairs])
     found += [*ours.scores.images.notes, *theirs.scores.images.notes]
     return replace(table, notes=tuple(found))
 
 
 def differing_settings(ours: Side, theirs: Side) -> list[str]:
-    """What is held equal within each but not between them: "recipe.steps 200 against 400"."""
+    """Return the fixed settings in which the studies differ: "recipe.steps 200 against 400"."""
     a, b = ours.manifest.settings, theirs.manifest.settings
     return [
         f"{key} {a.get(key)} against {b.get(key)}"
@@ -94,13 +94,14 @@ def differing_settings(ours: Side, theirs: Side) -> list[str]:
 
 
 def differing_conditions(ours: Side, theirs: Side) -> list[str]:
-    """Digests of code, data and environment that only one of them has, named where known."""
+    """Return the digests of code, data and environment in which the studies differ, in words."""
     found = []
     for name in PER_STUDY:
         a, b = (_digests(side, name) for side in (ours, theirs))
         if a and b and a != b:
-            what = name == "env" and environments_differ(_place(ours), _place(theirs))
-            text = what or f"{', '.join(sorted(a))} against {', '.join(sorted(b))}"
+            text = f"{', '.join(sorted(a))} against {', '.join(sorted(b))}"
+            if name == "env":
+                text = environment_difference(_artifacts(ours), _artifacts(theirs)) or text
             found.append(f"{NAMES.get(name, name)} {text}")
     return found
 
@@ -111,9 +112,9 @@ def _digests(side: Side, name: str) -> set[str]:
     return set(map(str, frame[column].dropna())) if column in frame else set()
 
 
-def _place(side: Side) -> str | None:
-    places = side.scores.frame["artifact_uri"].dropna()
-    return str(places.iloc[0]) if len(places) else None
+def _artifacts(side: Side) -> str | None:
+    folders = side.scores.frame["artifact_uri"].dropna()
+    return str(folders.iloc[0]) if len(folders) else None
 
 
 def _refuse(ours: Side, theirs: Side) -> None:
@@ -144,10 +145,10 @@ def _row(ours: Side, theirs: Side, row: Row, other: Row) -> TableRow:
     sides = ((ours.scores, row.label), (theirs.scores, other.label))
     cells = []
     for scores, name in sides:
-        value = estimate(scores.of(name, "miou").values())
+        value = estimate(scores.of(name, HEADLINE).values())
         why = None if value else "no run of this row has finished"
         cells.append(Cell(value=value, missing=value is None, reason=why, links=scores.links(name)))
-    found = compare_rows(*sides, "miou")
+    found = compare_rows(*sides, HEADLINE)
     if found is None:
         cells.append(Cell(missing=True, reason="no seed has finished in both"))
     else:

@@ -1,4 +1,4 @@
-"""Two tables that a study does not ask for: the effect of each setting, and of each measure."""
+"""Tables that no study asks for: the effect of each setting, and the gain by each measure."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from bench.iou import BORDER_METRICS, HEADLINE
 from bench.manifest import Row
 from bench.naming import varying
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
 from reports.statistics.marks import with_holm
-from reports.statistics.scores import BY_IMAGE, Scores, mean_comparison
-from reports.tables import base_row, titled
-from reports.wording import certainty, header, population, seeds
+from reports.statistics.scores import BY_IMAGE, Scores, base_row, distinct_rows, mean_comparison
+from reports.tables.columns import titled
+from reports.tables.sentences import exact_test, population
+from reports.wording import header, seeds
 
-MEASURES = (
-    "miou",
-    BY_IMAGE,
-    "boundary_miou",
-    *(f"trimap_miou_{width}" for width in (1, 3, 5, 10, 20)),
-    "thin_miou",
-)
+MEASURES = (HEADLINE, BY_IMAGE, *BORDER_METRICS, "thin_miou")
 
 
 @dataclass(frozen=True)
@@ -33,35 +29,33 @@ class Effect:
     value: Scalar
     reference: Scalar
     pairs: tuple[tuple[str, str], ...]
-    """(label with the value, label with the reference)."""
+    """Label of the row with the value, and of the row with the reference."""
 
 
 def effect_table(scores: Scores) -> Table | None:
-    """What each value of each setting brings, all else equal; None where nothing varies alone.
+    """Return the effect of each value of each setting; None where no setting varies alone.
 
-    The mean over all pairs of rows that differ in that setting alone, paired by seed.
+    An effect is the mean over all pairs of rows that differ in that setting alone, paired by seed.
     """
-    rows = list(scores.manifest.rows.values())
-    column = Column("gain:miou", f"effect on {header(scores.metric('miou'))}", "gain")
     columns = (
         Column("value", "value", "setting"),
         Column("reference", "against", "setting"),
         Column("pairs", "pairs of rows", "setting"),
-        column,
+        Column("gain:miou", f"effect on {header(scores.metric(HEADLINE))}", "gain"),
     )
-    lines = [_line(scores, effect) for effect in effects(rows)]
+    lines = [_effect_row(scores, effect) for effect in effects(list(scores.manifest.rows.values()))]
     if not lines:
         return None
     table = _table(scores, "effects", "Effect of each setting", columns, with_holm(lines))
-    what = (
+    meaning = (
         "Mean over all pairs of rows that differ in this setting alone, paired by seed; "
-        f"percentage points. {population(scores.imaged)}"
+        f"percentage points. {population(scores.covers_images)}"
     )
-    return replace(table, notes=(what, *certainty(table)))
+    return replace(table, notes=(meaning, *exact_test(table)))
 
 
 def effects(rows: Sequence[Row]) -> Iterator[Effect]:
-    """Each setting's values against the one that most rows have, method by method."""
+    """Yield each setting's values against the value that most rows have, method by method."""
     for method in dict.fromkeys(row.method for row in rows):
         family = [row for row in rows if row.method == method]
         for key in varying(family):
@@ -86,7 +80,7 @@ def _rest(row: Row, key: str) -> frozenset[tuple[str, Scalar]]:
     return frozenset((k, v) for k, v in row.settings.items() if k != key)
 
 
-def _line(scores: Scores, effect: Effect) -> TableRow:
+def _effect_row(scores: Scores, effect: Effect) -> TableRow:
     found = mean_comparison(scores, effect.pairs)
     name = effect.key.removeprefix("loss.")
     texts = (str(effect.value), str(effect.reference), str(len(effect.pairs)))
@@ -101,12 +95,12 @@ def _line(scores: Scores, effect: Effect) -> TableRow:
 
 
 def measure_table(scores: Scores) -> Table | None:
-    """The gain over the base row by each measure that runs have; None with no second measure.
+    """Return the gain over the base row by each measure that runs have; None below two.
 
-    The data set's mIoU, the mean of the images' own, near borders, and of thin classes.
+    Measures: mIoU of the data set, mean of the images' own mIoU, mIoU near borders, and mIoU of
+    thin classes.
     """
-    wanted = scores.manifest.tables[0]
-    rows = list({row.label: row for row in wanted.rows}.values())
+    rows = distinct_rows(scores.manifest.tables[0])
     base = base_row(rows)
     known = [key for key in MEASURES if any(_known(scores, row.label, key) for row in rows)]
     if len(known) < 2 or len(rows) < 2:
@@ -120,15 +114,19 @@ def measure_table(scores: Scores) -> Table | None:
         lines.append(TableRow(row.label, row.label, cells, len(scores.runs(row.label))))
     title = f"Gain over {base.label} by measure"
     table = _table(scores, "measures", title, columns, with_holm(lines))
-    notes = [f"Percentage points, paired by seed. {population(scores.imaged)}"]
-    if scores.imaged and known[2:]:
+    return replace(table, notes=(*_measure_notes(scores, known), *exact_test(table)))
+
+
+def _measure_notes(scores: Scores, known: Sequence[str]) -> list[str]:
+    notes = [f"Percentage points, paired by seed. {population(scores.covers_images)}"]
+    if scores.covers_images and known[2:]:
         notes.append("Near borders and of thin classes: of other seeds on these images.")
     if BY_IMAGE in known:
         notes.append(
             f"{header(BY_IMAGE)}: mean over images of each image's own mIoU, of the classes that "
             "it shows; there a small object counts as much as a large one."
         )
-    return replace(table, notes=(*notes, *certainty(table)))
+    return notes
 
 
 def _known(scores: Scores, label: str, key: str) -> bool:
@@ -150,6 +148,11 @@ def _table(
     rows: Sequence[TableRow],
 ) -> Table:
     manifest = scores.manifest
-    scale = f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}."
-    whole = titled(title, manifest)
-    return Table(key, whole, scale, columns, tuple(rows), len(manifest.seeds))
+    return Table(
+        key=key,
+        title=titled(title, manifest),
+        scale=f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}.",
+        columns=columns,
+        rows=tuple(rows),
+        seeds=len(manifest.seeds),
+    )

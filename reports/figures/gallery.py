@@ -1,0 +1,178 @@
+"""The paper's Figure 2: predictions side by side, for images that a rule chooses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+import numpy as np
+
+from bench.iou import HEADLINE
+from reports.figures.drawing import WIDTH, sheet, short
+from reports.model import Drawing, Example, Figure, Gallery, Pixels, Tile
+from reports.predictions import Predictions
+from reports.statistics.image_counts import gain_by_image
+from reports.statistics.scores import Scores, base_row
+from reports.wording import signed
+
+EXAMPLES = 4
+COLUMNS = 10
+"""Largest number of images in one line of the figure; more continue below."""
+GAINED, LOST, BOTH = "#0077BB", "#EE7733", "#BBBBBB"
+DIFFERENCES = {
+    "{base} wrong, this right": GAINED,
+    "{base} right, this wrong": LOST,
+    "both wrong": BOTH,
+}
+COLOUR_NAMES = {GAINED: "blue", LOST: "orange", BOTH: "grey"}
+
+
+def gallery(
+    scores: Scores, kept: Sequence[Predictions], seed: int, legend: dict[str, str]
+) -> Gallery:
+    """Return example images with the predictions of every row that kept some.
+
+    Shown are the images at even quantiles of the gain of the leading row over the base row. An
+    image with a damaged file is left out, and the rule says so.
+
+    Args:
+        scores: The study.
+        kept: The predictions of each row at ``seed``, at least one.
+        seed: The seed.
+        legend: Colour of each class.
+    """
+    base = _base(kept)
+    rule, remarks = _choice(scores, kept, base, seed)
+    examples = []
+    for image, remark in remarks.items():
+        try:
+            examples.append(_example(image, remark, kept, base))
+        except OSError as error:
+            rule += f" {image} is not shown: {error}."
+    differences = {name.format(base=base.row.label): c for name, c in DIFFERENCES.items()}
+    return Gallery(
+        rule=rule,
+        examples=tuple(examples),
+        legend=legend,
+        differences=differences,
+        colour_names=tuple(f"{COLOUR_NAMES[c]} {name}" for name, c in differences.items()),
+    )
+
+
+def choose(ids: Sequence[str], count: int) -> list[str]:
+    """Return ``count`` of the ``ids`` at even quantiles, with the first and the last."""
+    if len(ids) <= count:
+        return [*ids]
+    places = np.linspace(0, len(ids) - 1, count).round().astype(int)
+    return [ids[int(place)] for place in places]
+
+
+def difference_map(truth: Pixels, base: Pixels, ours: Pixels) -> Pixels:
+    """Return where two predictions differ in being right, in the colours of ``DIFFERENCES``.
+
+    A pixel is white where both are right, or where the truth is ignored (white).
+
+    Args:
+        truth: The true labels in the colours of their classes.
+        base: The base row's prediction in those colours.
+        ours: Our prediction in those colours.
+    """
+    scored = (truth != 255).any(-1)
+    wrong_base, wrong_ours = ((image != truth).any(-1) & scored for image in (base, ours))
+    found = np.full_like(truth, 255)
+    found[wrong_base & ~wrong_ours] = _rgb(GAINED)
+    found[wrong_ours & ~wrong_base] = _rgb(LOST)
+    found[wrong_base & wrong_ours] = _rgb(BOTH)
+    return found
+
+
+def gallery_figure(shown: Gallery) -> Figure:
+    """Return the gallery as one figure for a paper; the page prints each image by itself."""
+    drawing = _draw("predictions", shown)
+    caption = f"{shown.rule} Under each prediction: {'; '.join(shown.colour_names)}."
+    return Figure("predictions", "Predictions", drawing, caption, caption, on_page=False)
+
+
+def _choice(
+    scores: Scores, kept: Sequence[Predictions], base: Predictions, seed: int
+) -> tuple[str, dict[str, str]]:
+    """Return the rule in words, and the remark of each image that it chooses."""
+    hero = _leader(scores, [k for k in kept if k is not base]) or base
+    ids = [i for i in kept[0].image_ids if all(k.has(i, "prediction") for k in kept)]
+    counts = scores.images.runs
+    gains = gain_by_image(counts.get(hero.run_id), counts.get(base.run_id))
+    ranked = [image for image in gains if image in ids]
+    if hero is base or not ranked:
+        rule = f"The first of the {len(ids)} images that every run keeps, at seed {seed}."
+        return rule, dict.fromkeys(ids[:EXAMPLES], "")
+    rule = (
+        f"Every run keeps its predictions of {len(ids)} fixed images, evenly spaced over the "
+        f"split. Shown are those at even quantiles of the gain in per-image mIoU of "
+        f"{hero.row.label} over {base.row.label} at seed {seed}, lowest first. Beside each "
+        f"stands its gain and its place among all {len(gains)} images."
+    )
+    order = list(gains)
+    return rule, {
+        image: f"{signed(gains[image])} points, {order.index(image) + 1} of {len(gains)}"
+        for image in choose(ranked, EXAMPLES)
+    }
+
+
+def _example(image_id: str, remark: str, kept: Sequence[Predictions], base: Predictions) -> Example:
+    truth = kept[0].read(image_id, "truth")
+    predictions = {k.row.label: k.read(image_id, "prediction") for k in kept}
+    rows = []
+    under, name = predictions[base.row.label], base.row.label
+    for label, prediction in predictions.items():
+        caption = f"Errors of {label}" if label == name else f"{label} against {name}"
+        difference = Tile(caption, difference_map(truth, under, prediction))
+        rows.append((Tile(label, prediction), difference))
+    given = [Tile("Truth", truth)]
+    if kept[0].has(image_id, "image"):
+        given.insert(0, Tile("Image", kept[0].read(image_id, "image"), photo=True))
+    return Example(image_id, remark, tuple(given), tuple(rows))
+
+
+def _base(kept: Sequence[Predictions]) -> Predictions:
+    row = base_row([k.row for k in kept])
+    return next(k for k in kept if k.row is row)
+
+
+def _leader(scores: Scores, kept: Sequence[Predictions]) -> Predictions | None:
+    """Return the predictions of the row with the highest mean score."""
+    found = [(scores.of(k.row.label, HEADLINE).values(), k) for k in kept]
+    means = [(fmean(values), k) for values, k in found if values]
+    return max(means, key=lambda pair: pair[0])[1] if means else None
+
+
+def _draw(name: str, shown: Gallery) -> Drawing:
+    """Draw the examples: image, truth and predictions in a line, differences under them."""
+    height, width = shown.examples[0].given[0].pixels.shape[:2]
+    tiles = len(shown.examples[0].given) + len(shown.examples[0].rows)
+    columns = math.ceil(tiles / math.ceil(tiles / COLUMNS))
+    lines = [line for example in shown.examples for line in _lines(example, columns)]
+    inches = len(lines) * (WIDTH / columns * height / width + 0.16)
+    with sheet(name, inches) as made:
+        panels = made.figure.subplots(len(lines), columns, squeeze=False)
+        for axes in panels.flat:
+            axes.set_axis_off()
+        for y, line in enumerate(lines):
+            for x, tile in enumerate(line):
+                if tile:
+                    panels[y][x].imshow(tile.pixels, interpolation="none")
+                    panels[y][x].set_title(short(tile.caption, 20), fontsize=5, pad=1.5)
+    return made.drawing
+
+
+def _lines(example: Example, columns: int) -> Iterator[list[Tile | None]]:
+    """Yield two lines for every ``columns`` tiles: predictions, and the differences below."""
+    above: list[Tile | None] = [*example.given, *(tile for tile, _ in example.rows)]
+    below = [None] * len(example.given) + [tile for _, tile in example.rows]
+    for start in range(0, len(above), columns):
+        yield above[start : start + columns]
+        yield below[start : start + columns]
+
+
+def _rgb(colour: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(colour[1:]))

@@ -1,0 +1,126 @@
+"""Files that runs left in the store: per-image confusion matrices, predictions, class colours."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.errors import DataError
+from bench.files import read_json, write_whole
+from bench.manifest import Row
+from bench.store.client import StoreError
+from bench.store.reading import fetch_artifact
+from bench.store.sqlite import local_file
+from reports.predictions import Predictions
+from reports.statistics.image_counts import ImageCounts, StudyCounts, image_counts
+from reports.wording import listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MATRICES = "confusion.npz"
+ROUNDED = 1.1e-5
+"""Tolerance between a stored score and its matrices: the store keeps scores to five places."""
+
+
+def read_predictions(
+    uri: str, frame: pd.DataFrame, rows: Sequence[Row], seed: int
+) -> list[Predictions]:
+    """Return the kept predictions of each of ``rows`` whose run at ``seed`` has finished."""
+    found = []
+    for row in rows:
+        run = frame.loc[(frame["label"] == row.label) & (frame["seed"] == seed), :].iloc[0]
+        if run["status"] != "finished":
+            continue
+        folder = _artifact(uri, run, "predictions")
+        if folder is not None and any(folder.glob("*.prediction.png")):
+            found.append(Predictions(row, str(run["run_id"]), folder))
+    return found
+
+
+def class_colours(uri: str, frame: pd.DataFrame) -> dict[str, str]:
+    """Return the colour of each class in predictions, "#rrggbb"; empty if no run has finished."""
+    for _, run in frame.loc[frame["status"] == "finished", :].iterrows():
+        file = _artifact(uri, run, "result.json")
+        result = read_json(file) if file else None
+        if result:
+            colours = ("#" + bytes(colour).hex() for colour in result.get("palette", ()))
+            return dict(zip(result["classes"], colours, strict=False))
+    return {}
+
+
+def read_counts(
+    uri: str, frame: pd.DataFrame, metric: str, cache: Path | None = None
+) -> StudyCounts:
+    """Return the per-image counts of every finished run in ``frame``.
+
+    A run whose matrices are missing, damaged, or do not add up to its own score is left out, and a
+    note names it.
+
+    Args:
+        uri: Address of the store.
+        frame: The runs frame.
+        metric: The metric of the data set, such as "miou_11".
+        cache: Folder that keeps, by digest, the files that came over a network.
+    """
+    runs: dict[str, ImageCounts] = {}
+    faults: dict[str, list[str]] = {}
+    finished = frame.loc[frame["status"] == "finished", :].drop_duplicates("run_id")
+    for run in finished.to_dict("records"):
+        try:
+            counts = _counts(uri, run, metric, cache)
+            stored = run.get(f"final/{metric}")
+            if stored is None or not abs(counts.score / 100 - stored) <= ROUNDED:
+                raise DataError("its matrices do not add up to its score")
+            runs[run["run_id"]] = counts
+        except (DataError, StoreError) as error:
+            faults.setdefault(str(error), []).append(f"{run['label']}, seed {run['seed']}")
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            why = f"{MATRICES} is torn"
+            faults.setdefault(why, []).append(f"{run['label']}, seed {run['seed']}")
+    notes = (
+        f"No per-image matrices of {listed(names, most=6, between='; ')}: {why}."
+        for why, names in faults.items()
+    )
+    return StudyCounts(runs, tuple(notes))
+
+
+def _counts(uri: str, run: Mapping[str, Any], metric: str, cache: Path | None) -> ImageCounts:
+    file = _matrices(uri, run, cache)
+    if file is None:
+        raise DataError(f"the store has no {MATRICES}")
+    with np.load(file) as stored:
+        ids, matrices = stored["ids"], stored["matrices"]
+    if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or len(ids) != len(matrices):
+        raise DataError(f"{MATRICES} holds no matrix for each image")
+    return image_counts(tuple(map(str, ids)), matrices, metric)
+
+
+def _matrices(uri: str, run: Mapping[str, Any], cache: Path | None) -> Path | None:
+    digest = run.get("result")
+    kept = cache / f"{digest}.npz" if cache and isinstance(digest, str) and digest else None
+    if _is_local(run) or kept is None:
+        return _artifact(uri, run, MATRICES)
+    if kept.exists():
+        return kept
+    fetched = _artifact(uri, run, MATRICES)
+    if fetched:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, lambda path: path.write_bytes(fetched.read_bytes()))
+    return fetched
+
+
+def _artifact(uri: str, run: Mapping[str, Any] | pd.Series, path: str) -> Path | None:
+    """Return a file or folder that a run left: in place if it is local, else fetched."""
+    if _is_local(run):
+        return local_file(str(run["artifact_uri"]), path)
+    return fetch_artifact(uri, str(run["mlflow_run_id"]), path)
+
+
+def _is_local(run: Mapping[str, Any] | pd.Series) -> bool:
+    return str(run.get("artifact_uri") or "").startswith("file:")

@@ -1,0 +1,1 @@
+"""Tables as finished data, and the sentences about them."""

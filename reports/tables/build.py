@@ -1,0 +1,226 @@
+"""The tables of a study: rows and cells, with the paper's rows beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.manifest import Row, TableSpec
+from bench.naming import ABSENT
+from reports.model import Cell, Column, Table, TableRow, Verdict
+from reports.published import PublishedRow, PublishedTable, find_published
+from reports.runs_frame import class_names
+from reports.statistics.marks import gain_verdict, mark_best, score_verdict, with_holm
+from reports.statistics.scores import Scores
+from reports.statistics.stats import Estimate, estimate
+from reports.tables.columns import Draft, columns_of, titled
+from reports.tables.sentences import Subject, notes, paper_source
+from reports.wording import header, seeds
+
+# The paper's table of IoU by class on each data set.
+CLASS_TABLES = {"camvid": "4", "voc": "2"}
+
+
+def build_tables(scores: Scores) -> list[Table]:
+    """Return the study's tables in its order; a quoted per-class table follows its own."""
+    return [table for spec in scores.manifest.tables for table in _tables(scores, spec)]
+
+
+def class_tables(scores: Scores) -> list[Table]:
+    """Return the first table's rows by class; none where the study has class columns itself."""
+    manifest, frame = scores.manifest, scores.frame
+    columns = [column for table in manifest.tables for column in table.columns]
+    if not class_names(frame) or any(c == "class_iou" or c.startswith("iou/") for c in columns):
+        return []
+    changes = {
+        "key": "classes",
+        "title": "IoU by class",
+        "columns": ("class_iou",),
+        "paper": CLASS_TABLES.get(str(manifest.settings.get("data.name"))),
+        "x": None,
+    }
+    # Classes are compared over seeds alone: per-image counts, and notes about them, stay out.
+    return _tables(Scores(manifest, frame), manifest.tables[0].model_copy(update=changes))
+
+
+def _tables(scores: Scores, spec: TableSpec) -> list[Table]:
+    head = str(scores.manifest.settings.get("model.head"))
+    paper = find_published(spec.paper, head) if spec.paper else None
+    table = _table(Draft(scores, spec, paper))
+    by_class = any(column.kind == "class" for column in table.columns)
+    return [table, _quoted_table(paper)] if paper and paper.classes and by_class else [table]
+
+
+def _table(draft: Draft) -> Table:
+    manifest, columns = draft.manifest, columns_of(draft)
+    rows = [_row(draft, row, columns) for row in draft.spec.rows]
+    if not manifest.search:  # a tuning is answered by its curve, not by its best trial
+        rows = with_holm(mark_best(rows, columns, draft.scores))
+    table = Table(
+        key=draft.spec.key,
+        title=titled(draft.spec.title, manifest),
+        scale=f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}.",
+        columns=tuple(columns),
+        rows=(*rows, *_quoted_rows(draft, columns)),
+        seeds=len(manifest.seeds),
+        complete=_complete(draft),
+        number=draft.paper.key if draft.paper else "",
+    )
+    subject = Subject(table, draft.scores, draft.base.label, draft.paper, draft.odd)
+    return replace(table, notes=notes(subject))
+
+
+def _complete(draft: Draft) -> int:
+    """Return the number of seeds at which every row of the table has finished."""
+    frame = draft.scores.frame
+    labels = [row.label for row in draft.spec.rows]
+    mine = frame.loc[frame["label"].isin(labels), :]
+    missing = mine.loc[mine["status"] != "finished", "seed"]
+    return len(set(draft.manifest.seeds) - set(missing))
+
+
+def _row(draft: Draft, row: Row, columns: Sequence[Column]) -> TableRow:
+    frame = draft.scores.frame
+    runs = frame.loc[frame["label"] == row.label, :].to_dict("records")
+    finished = sum(run["status"] == "finished" for run in runs)
+    reasons = tuple(_reason(run) for run in runs if run["status"] != "finished")
+    odd = any(label == row.label for check in draft.odd for label, _ in check.odd)
+    links = draft.scores.links(row.label)
+    cells = []
+    for column in columns:
+        cell = _cell(draft, row, column, finished)
+        ours = column.kind not in ("setting", "seeds", "paper")
+        if ours and cell.missing:
+            why = "; ".join(reasons) or f"its runs have no {column.key.removeprefix('gain:')}"
+            cell = replace(cell, reason=why)
+        elif ours and cell.value is not None:
+            cell = replace(cell, doubtful=odd, links=links)
+        cells.append(cell)
+    return TableRow(row.label, _name(draft, row), tuple(cells), finished, reasons)
+
+
+def _name(draft: Draft, row: Row) -> str:
+    """Return the first column: a trial's number, the method, or the label where methods repeat."""
+    if draft.manifest.search:
+        return f"trial {draft.spec.rows.index(row) + 1}"
+    methods = [other.method for other in draft.spec.rows]
+    has_settings = any(key.startswith(("loss.", "crf.")) for key in draft.spec.columns)
+    return row.method if has_settings or len(set(methods)) == len(methods) else row.label
+
+
+def _reason(run: dict[Hashable, Any]) -> str:
+    """Return why a run gives no number: "seed 2: diverged: loss is nan at step 40"."""
+    text = f"seed {run['seed']}: {run['status']}"
+    why = run["reason"]
+    return f"{text}: {why}" if isinstance(why, str) and why else text
+
+
+def _cell(draft: Draft, row: Row, column: Column, finished: int) -> Cell:
+    match column.kind:
+        case "setting":
+            value = row.settings.get(column.key)
+            return Cell(text="" if value in (None, ABSENT) else str(value))
+        case "seeds":
+            wanted = len(draft.manifest.seeds)
+            return Cell(text=f"{finished}" if finished == wanted else f"{finished} of {wanted}")
+        case "paper":
+            return _quoted_cell(draft.printed_row(row), column.key)
+        case "gain":
+            return _gain_cell(draft, row, column.key.removeprefix("gain:"))
+        case _:
+            value = estimate(draft.scores.of(row.label, column.key).values())
+            verdict = _verdict(draft, row, column, value)
+            return Cell(value=value, missing=value is None, verdict=verdict)
+
+
+def _gain_cell(draft: Draft, row: Row, key: str) -> Cell:
+    if row.label == draft.base.label:
+        return Cell(text="")
+    found = draft.scores.compare(row.label, draft.base.label, key)
+    if found is None:
+        return Cell(missing=True)
+    verdict = gain_verdict(found, _printed_gain(draft, row, key))
+    return Cell(value=found.gain, comparison=found, verdict=verdict)
+
+
+def _printed_gain(draft: Draft, row: Row, key: str) -> float | None:
+    """Return the gain of a row over the base row in the paper; None where it prints none."""
+    name = draft.printed_name(key)
+    ours, base = draft.printed_row(row), draft.printed_row(draft.base)
+    if name is None or ours is None or base is None:
+        return None
+    if name not in ours.values or name not in base.values:
+        return None
+    return ours.values[name] - base.values[name]
+
+
+def _verdict(draft: Draft, row: Row, column: Column, value: Estimate | None) -> Verdict | None:
+    """Return how a score relates to the printed one; None where the paper prints none."""
+    printed, name = draft.printed_row(row), draft.printed_name(column.key)
+    if column.kind != "score" or value is None or printed is None or name not in printed.values:
+        return None
+    assert draft.paper is not None
+    other = draft.paper.other_than(draft.manifest.settings)
+    same = other is None and draft.scores.metric(column.key) == name
+    return score_verdict(value, printed.values[name], same_experiment=same)
+
+
+def _quoted_rows(draft: Draft, columns: Sequence[Column]) -> list[TableRow]:
+    """Return the paper's rows that no row of ours repeats, with the paper's values alone."""
+    if draft.paper is None or not any(column.kind == "paper" for column in columns):
+        return []
+    settings = [row.settings for row in draft.spec.rows]
+    rows = [row for row in draft.paper.rows if not any(map(row.repeated_by, settings))]
+    return [
+        TableRow(
+            label=f"{row.method} (paper)",
+            name=row.method,
+            cells=tuple(
+                _quoted_cell(row, c.key) if c.kind == "paper" else _quoted_setting(row, c)
+                for c in columns
+            ),
+            reference=True,
+        )
+        for row in rows
+    ]
+
+
+def _quoted_cell(row: PublishedRow | None, name: str) -> Cell:
+    if row is None or name not in row.values:
+        return Cell(text="")
+    return Cell(value=Estimate(row.values[name], None, None, 0))
+
+
+def _quoted_setting(row: PublishedRow, column: Column) -> Cell:
+    value = (row.settings or {}).get(column.key)
+    return Cell(text="" if value is None else str(value))
+
+
+def _quoted_table(paper: PublishedTable) -> Table:
+    """Return a published per-class table as printed."""
+    names = sorted({name for row in paper.rows for name in row.values})
+    columns = [Column(f"iou/{name}", name, "class") for name in paper.classes]
+    columns += [Column(name, header(name), "paper") for name in names]
+    rows = tuple(
+        TableRow(
+            label=row.method,
+            name=row.method,
+            cells=tuple(
+                Cell(value=Estimate(value, None, None, 0))
+                for value in (*row.iou, *(row.values[name] for name in names))
+            ),
+            reference=True,
+        )
+        for row in paper.rows
+    )
+    return Table(
+        key=f"{paper.key}-printed",
+        title="As the paper prints it",
+        scale=f"{paper.model} on {paper.data}.",
+        columns=tuple(columns),
+        rows=rows,
+        seeds=0,
+        notes=(paper_source(paper),),
+        number=paper.key,
+    )
