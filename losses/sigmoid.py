@@ -76,11 +76,9 @@ class SigmoidTerms(torch.autograd.Function):
             slopes = () if gradient is None else strip.pixels_of(gradient)
             spare = torch.empty_like(parts[0])
             softplus, pool = SoftplusSum(parts[0], len(parts)), CellSums(frame.cells)
-            for i, (x, part_offset) in enumerate(
-                zip(parts, strip.offsets_of(offset), strict=False)
-            ):
+            for i, (x, shift) in enumerate(zip(parts, strip.offsets_of(offset), strict=False)):
                 logit_sums.append(x.sum())
-                x = with_offset(x, part_offset, softplus.values)
+                x = with_offset(x, shift, softplus.values)
                 plain = slopes[i] if slopes else spare
                 p = write_into(frame.pixels if i in out else plain, torch.sigmoid, x)
                 softplus.add(i, x, p)
@@ -115,39 +113,25 @@ class SigmoidTerms(torch.autograd.Function):
             of_means = F.pad(of_means, missing) / grid.factor**2
         # Used once; a second pass through a retained graph computes it again.
         result, ctx.gradient = ctx.gradient, None
-        expected_matched = result is not None and of_sum.equal(ctx.expected)
-        ready = (
-            set(range(logits.shape[0] * logits.shape[1])) - set(ctx.pooled)
-            if expected_matched
-            else ()
-        )
+        matched = result is not None and of_sum.equal(ctx.expected)
+        ready = set(range(logits.shape[0] * logits.shape[1])) - set(ctx.pooled) if matched else ()
         result = torch.empty_like(logits) if result is None else result
         for strip in strips(logits, grid):
             frame, slope = Frame(strip, logits, grid), Frame(strip, logits, grid)
             out = strip.pixels_of(result)
             of_cells = {} if of_means is None else strip.cells_of(of_means, ctx.pooled)
             parts = zip(strip.pixels_of(logits), strip.offsets_of(offset), strict=False)
-            for i, (x, part_offset) in enumerate(parts):
+            for i, (x, shift) in enumerate(parts):
                 if i in ready:
                     continue
                 if i in of_cells:
-                    p = write_into(
-                        frame.pixels, torch.sigmoid, with_offset(x, part_offset, frame.pixels)
-                    )
+                    p = write_into(frame.pixels, torch.sigmoid, with_offset(x, shift, frame.pixels))
                     # p·(g + G - G·p): p meets G at the cells, and the result at the pixels.
-                    cell_gradient = of_cells[i].repeat_interleave(grid.factor, dim=-1).unsqueeze(-2)
-                    write_into(
-                        slope.cells,
-                        torch.addcmul,
-                        cell_gradient + of_sum,
-                        -cell_gradient,
-                        frame.cells,
-                    )
+                    cell = of_cells[i].repeat_interleave(grid.factor, dim=-1).unsqueeze(-2)
+                    write_into(slope.cells, torch.addcmul, cell + of_sum, -cell, frame.cells)
                     write_into(out[i], torch.mul, slope.pixels, p)
                 else:
-                    write_into(out[i], torch.sigmoid, with_offset(x, part_offset, out[i])).mul_(
-                        of_sum
-                    )
+                    write_into(out[i], torch.sigmoid, with_offset(x, shift, out[i])).mul_(of_sum)
         at_label = (
             torch.where(valid, -of_sum, 0) if offset is not None else -of_sum.expand_as(labels)
         )
@@ -202,7 +186,7 @@ def strips(logits: Float[Tensor, "b c h w"], grid: Grid) -> Iterator[Strip]:
 
 
 class Frame:
-    """Memory for one part of a strip, framed by zeros that make cell_gradient whole cells.
+    """Memory for one part of a strip, framed by zeros that complete the cells.
 
     ``pixels`` [rows, w] and ``cells`` [cells, k, columns] are two views of it. All parts use it in
     turn, so that it stays in the cache and nothing is allocated in the loop.
@@ -295,9 +279,9 @@ def write_into(out: Tensor, operation: Callable[..., Tensor], *inputs: Tensor) -
     return operation(*inputs, out=out)
 
 
-def with_offset(x: Tensor, part_offset: Tensor | None, out: Tensor) -> Tensor:
+def with_offset(x: Tensor, shift: Tensor | None, out: Tensor) -> Tensor:
     """Return a part of the logits, -inf where there is no label: in ``out`` if need be."""
-    return x if part_offset is None else write_into(out, torch.add, x, part_offset)
+    return x if shift is None else write_into(out, torch.add, x, shift)
 
 
 def ignore_offset(
