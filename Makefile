@@ -9,7 +9,8 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python --constraint require
 .PHONY: demo test test-all check docs setup packages crf lock clean
 
 demo: setup
-	$(BIN)/segloss run losses --profile scenes-demo
+	$(BIN)/segloss run losses --profile scenes-demo \
+	  $$($(BIN)/python -c "import pydensecrf.densecrf" 2>/dev/null || echo --without-crf)
 
 test: check
 	$(BIN)/pytest

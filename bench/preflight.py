@@ -20,6 +20,7 @@ from bench.models.deeplab import check_model
 from bench.models.pretrained import check_pretrained
 from bench.profile import Profile
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, unknown
+from postproc.dense_crf import HOW_TO_INSTALL
 from postproc.dense_crf import available as crf_available
 
 
@@ -49,16 +50,17 @@ def check_runs(specs: Iterable[RunSpec]) -> None:
 
 
 def check_run(spec: RunSpec) -> None:
-    """Raise where a run cannot work, before anything expensive: data, model, sizes, CRF."""
+    """Raise where a run cannot work, before anything expensive: data, model, sizes."""
     _check_held(spec.data, spec.model, spec.recipe)  # pyright: ignore (frozen: has a hash)
     if fault := _loss_fault(spec.loss, spec.recipe.crop_size):
         height, width = spec.recipe.crop_size
         raise SpecError(f"loss {spec.loss.name!r} on crops of {height} x {width}: {fault}")
-    if spec.crf is not None and not crf_available():
-        raise InstallError(
-            "this study evaluates a CRF, and pydensecrf is not installed: pip install "
-            "'segloss-bench[crf]' (builds from source: needs a C++ compiler, e.g. apt install g++)"
-        )
+
+
+def check_crf(specs: Iterable[RunSpec]) -> None:
+    """Raise InstallError where a run evaluates a CRF and pydensecrf is not installed."""
+    if any(spec.crf is not None for spec in specs) and not crf_available():
+        raise InstallError(f"the dense CRF needs pydensecrf; {HOW_TO_INSTALL}")
 
 
 @memoised

@@ -10,6 +10,10 @@ from jaxtyping import Float32, UInt8
 # Least probability: an energy of at most 11.5. Without it a class of probability 0 could never
 # come back; it is pydensecrf's own default.
 FLOOR = 1e-5
+HOW_TO_INSTALL = (
+    "install it (it needs a C++ compiler, e.g. apt install g++): pip install 'cython>=3.1' "
+    "setuptools && pip install --no-build-isolation pydensecrf2"
+)
 
 
 def available() -> bool:
@@ -109,9 +113,7 @@ class DenseCRF:
         try:
             from pydensecrf import densecrf  # pyright: ignore (compiled, without stubs)
         except ImportError as error:
-            raise ImportError(
-                "the dense CRF needs pydensecrf: pip install 'segloss-bench[crf]'"
-            ) from error
+            raise ImportError(f"the dense CRF needs pydensecrf; {HOW_TO_INSTALL}") from error
         classes, height, width = probabilities.shape
         crf = densecrf.DenseCRF2D(width, height, classes)
         # pydensecrf takes float32, C-contiguous, writable arrays only: softmax outputs are often

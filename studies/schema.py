@@ -100,6 +100,12 @@ class Study(Strict):
     tables: Annotated[dict[str, TableDefinition], Field(min_length=1)]
     search: dict[str, SearchDefinition] = {}
 
+    @property
+    def uses_crf(self) -> bool:
+        """Whether a row of a table evaluates a CRF."""
+        rows = [row for table in self.tables.values() for row in table.rows]
+        return any(self.methods[row.method].crf is not None for row in rows)
+
     @model_validator(mode="after")
     def _known_methods(self) -> Study:
         named = [(f"methods.{name}.of", m.of) for name, m in self.methods.items() if m.of]

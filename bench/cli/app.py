@@ -59,10 +59,13 @@ def validate(
     weights: WeightsOption = None,
 ) -> None:
     """Check studies, profile, losses and every file that the runs read; train nothing."""
+    from bench.cli.crf import require_crf
     from bench.profile import shortened_name
 
     profile = shortened_name(profile, steps, scale)
-    plans = _plans(*_read(studies, profile), name=profile, seeds=seeds, weights=weights)
+    read = _read(studies, profile)
+    require_crf(read[0])
+    plans = _plans(*read, name=profile, seeds=seeds, weights=weights)
     from bench.preflight import check_data
 
     spec = next(iter(plans[0].specs.values()))
@@ -108,16 +111,22 @@ def run(
     store: StoreOption = None,
     executor: ExecutorOption = "local",
     address: AddressOption = None,
+    without_crf: Annotated[
+        bool, typer.Option("--without-crf", help="Leave the rows with a CRF empty.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Check all, then go on without this terminal.")
     ] = False,
 ) -> None:
     """Train and evaluate what is missing, mirror it into MLflow and write the reports."""
+    from bench.cli.crf import leave_out_crf, require_crf
     from bench.profile import shortened_name
     from studies.executors.nursery import Nursery
 
     profile = shortened_name(profile, steps, scale)
     read = _read(studies, profile)
+    if not without_crf:
+        require_crf(read[0])
     # Before anything else is imported, for that uses the libraries.
     nursery = None if detach or executor == "ray" else Nursery.forked()
     from bench.cli.night import Night, Resources
@@ -140,6 +149,8 @@ def run(
         nursery=nursery,
     )
     plans = _plans(*read, name=profile, seeds=seeds, weights=weights)
+    if without_crf:
+        plans = [leave_out_crf(plan) for plan in plans]
     root = root.resolve()
     if detach:
         from bench.cli.detach import check_start, start_detached

@@ -17,7 +17,7 @@ from bench.errors import RootError
 from bench.loss_spec import resolve_loss
 from bench.manifest import Manifest, remember
 from bench.models.pretrained import with_weights
-from bench.preflight import check_profile, check_runs
+from bench.preflight import check_crf, check_profile, check_runs
 from bench.profile import Profile
 from bench.store.client import StoreError, default_uri
 from reports.statistics.scores import Scores
@@ -97,6 +97,7 @@ class _Search:
         """Run it; returns its exit code, and what there is then."""
         plan = self.tuner.first()
         check_runs(plan.specs.values())
+        check_crf(plan.specs.values())
         self._record(plan)
         alone = len(self.tuner.searches) == 1 and not self.tuner.searches[0].trains
         code, plan = self._refine(plan) if alone else self._train(plan)

@@ -28,7 +28,7 @@ from bench.errors import (
     StoppedError,
     format_error,
 )
-from bench.preflight import check_run
+from bench.preflight import check_crf, check_run
 from bench.runs.environment import device_name, environment
 from bench.runs.heartbeat import Heartbeat, log_line
 from bench.runs.malloc import keep_freed_memory
@@ -85,6 +85,7 @@ def _run(heartbeat: Heartbeat, data_root: Path | None, threads: int) -> None:
     facts = environment(device_name(device), threads, find_loss(specs[0].loss.name))
     heartbeat.acquire_leases(specs, facts)
     check_run(specs[0])
+    check_crf(specs)
     Execution(heartbeat, specs, device=device, environment=facts, data_root=data_root).run()
 
 

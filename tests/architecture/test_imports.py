@@ -52,6 +52,12 @@ def test_verbs_load_no_more_than_they_need(arguments, allowed):
     assert loaded_by(verb(arguments)) <= allowed
 
 
+@pytest.mark.parametrize("arguments", ["validate losses", "run lambda losses"])
+def test_a_missing_crf_is_refused_before_a_heavy_import(arguments):
+    missing = "import sys\nsys.modules['pydensecrf'] = None\n"
+    assert loaded_by(missing + verb(arguments)) == set()
+
+
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [

@@ -1,6 +1,8 @@
 """From a study file to a report, by the command line alone, on tiny scenes."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,6 +68,22 @@ def test_a_second_night_trains_nothing_and_says_so(night):
     assert again.returncode == 0, again.stderr
     assert "4 runs: 4 finished" in again.stdout
     assert {d.path: d.state().updated for d in all_run_dirs(folder / "out")} == before
+
+
+def test_without_a_crf_its_rows_are_empty_and_named(night, tmp_path):
+    """As on a machine where pydensecrf cannot be built: the report hides nothing."""
+    folder, _, command = night
+    root = tmp_path / "out"
+    shutil.copytree(folder / "out", root, ignore=shutil.ignore_patterns("mlflow.db*", "artifacts"))
+    for directory in all_run_dirs(root):
+        if directory.spec().crf is not None:
+            shutil.rmtree(directory.path)
+    done = run([*command, "--without-crf"], folder, root)
+    assert done.returncode == 0, done.stderr
+    assert "tiny-study: rows left empty for lack of a CRF: CE & CRF-1, CE & CRF-5" in done.stdout
+    assert "2 runs: 2 finished" in done.stdout
+    assert re.search(r"^CE & CRF-1 .*–.* 0 of 1$", done.stdout, re.MULTILINE)
+    assert "Missing runs (–): queued: CE & CRF-1 (seed 0), CE & CRF-5 (seed 0)." in done.stdout
 
 
 def test_the_score_follows_from_the_matrices_of_the_images(night):

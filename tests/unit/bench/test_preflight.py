@@ -7,9 +7,9 @@ import sys
 import pytest
 
 import losses
-from bench import preflight as build
+from bench import preflight
 from bench.errors import InstallError, SpecError
-from bench.preflight import check_installation, check_profile, check_run
+from bench.preflight import check_crf, check_installation, check_profile, check_run
 from bench.profile import TuningSplit, load_profile
 from bench.runs.environment import code_digest, environment
 from bench.spec import CRFSpec, DataSpec, LossSpec, RunSpec
@@ -72,11 +72,11 @@ def test_what_cannot_run_is_refused(spec, message):
 def test_a_crf_without_pydensecrf_is_refused_with_the_install_line(monkeypatch):
     """At plan time, not after the training it needs."""
     spec = SPEC.model_copy(update={"crf": CRFSpec(steps=5)})
-    check_run(spec)
-    monkeypatch.setattr(build, "crf_available", lambda: False)
-    with pytest.raises(InstallError, match=r"pip install 'segloss-bench\[crf\]'.*C\+\+ compiler"):
-        check_run(spec)
-    check_run(SPEC)
+    check_crf([spec])
+    monkeypatch.setattr(preflight, "crf_available", lambda: False)
+    with pytest.raises(InstallError, match=r"C\+\+ compiler.*pip install .* pydensecrf2"):
+        check_crf([SPEC, spec])
+    check_crf([SPEC])
 
 
 def test_torch_and_torchvision_that_do_not_fit_are_recognised(monkeypatch):
@@ -134,18 +134,18 @@ def test_a_loss_of_ones_own_is_tried_before_the_night(monkeypatch, terms, messag
     body = f"def terms(self, logits, target, *, progress=0.0):\n        {terms}"
     exec(f"class Own(SegmentationLoss):\n    {body}", names)
     monkeypatch.setattr(losses, "LOSSES", {**losses.LOSSES, "own": names["Own"]})
-    build._TRIED.clear()
+    preflight._TRIED.clear()
     with pytest.raises(SpecError, match=message):
         check_run(SPEC.model_copy(update={"loss": LossSpec(name="own")}))
 
 
 def test_of_losses_that_differ_in_a_weight_one_is_tried(monkeypatch):
     """Not so where the weight is 0 or 1, or another option differs: other terms may be taken."""
-    monkeypatch.setattr(build, "_TRIED", {})
+    monkeypatch.setattr(preflight, "_TRIED", {})
     settings = [{"lambda_": 0.2}, {"lambda_": 0.3}, {"lambda_": 0.3}]
     for options in (*settings, {"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}):
         check_run(SPEC.model_copy(update={"loss": LossSpec(name="rmi", options=options)}))
-    assert list(build._TRIED.values()) == [None] * 3
+    assert list(preflight._TRIED.values()) == [None] * 3
     small = changed("recipe", crop_size=(16, 16)).model_copy(
         update={"loss": LossSpec(name="rmi", options={"lambda_": 0.2, "region_size": 9})}
     )

@@ -39,6 +39,13 @@ def test_columns_by_class_can_be_asked_for(tiny_study, edit):
     assert load_study(str(tiny_study)).tables["1"].columns == ("class_iou", "iou/sky", "miou_image")
 
 
+def test_a_study_uses_a_crf_where_a_row_does(tiny_study, edit):
+    """A method that no table shows needs nothing to be installed."""
+    assert load_study(str(tiny_study)).uses_crf
+    edit(tiny_study, 'rows = ["CE", "CE & CRF", "RMI"]', 'rows = ["CE", "RMI"]')
+    assert not load_study(str(tiny_study)).uses_crf
+
+
 def test_an_unknown_study_names_the_nearest():
     """And says that a path works too."""
     with pytest.raises(SpecError, match=r"unknown study 'loses'; did you mean 'losses'\?.*\.toml"):
