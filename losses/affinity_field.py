@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from losses.affinity_terms import ORIGINAL, PORT, affinity
 from losses.base import SegmentationLoss
-from losses.cells import nearest
+from losses.cells import constants, nearest
 from losses.softmax import SoftmaxTerms
 
 Variant = Literal["port", "original", "adaptive"]
@@ -155,7 +155,9 @@ class AffinityFieldLoss(SegmentationLoss):
     def _weights(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "s 2 k"]:
         """Return the weights of edges and of the rest, by size and by label of the centre."""
         classes = logits.shape[1]
-        lambdas = logits.new_tensor([[self.lambda_edge], [self.lambda_nonedge]])
+        lambdas = constants(
+            [[self.lambda_edge], [self.lambda_nonedge]], logits.dtype, logits.device
+        )
         if self.variant != "adaptive":
             return lambdas.expand(1, 2, classes + 1)
         if self.size_scores is None:  # in use without a training

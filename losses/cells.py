@@ -1,6 +1,8 @@
 """Cells that maps are pooled over, and the pooled one-hot labels, counted instead of built."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -74,3 +76,11 @@ def on_host(tensor: Tensor) -> bool:
     compiled, which has no values yet.
     """
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def constants(values: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers, or rows of them, as a tensor on a device, without waiting for a GPU.
+
+    ``torch.tensor(values, device=device)`` would wait until the GPU has done all it has queued.
+    """
+    return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)

@@ -31,6 +31,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from losses.base import first_order
+from losses.cells import constants
 from losses.windows import Windows, windows_of
 
 LARGEST = 10
@@ -70,7 +71,7 @@ class Region:
         return whole
 
     def _in_both(self, like: Tensor) -> Int64[Tensor, " d2"]:
-        pixels = torch.tensor(self.pixels, device=like.device)
+        pixels = constants(self.pixels, torch.int64, like.device)
         return torch.cat([pixels, pixels + self.height * self.width])
 
 
@@ -229,7 +230,7 @@ def entropy(
 ) -> Float64[Tensor, " m"]:
     """Return the weighted mean of log L_ii over the last d rows."""
     diagonal = factor.diagonal(dim1=-2, dim2=-1)[:, region.d :]
-    return (diagonal + log_offset).log() @ shares(region, factor)
+    return (diagonal + log_offset).log() @ shares(region, factor.device)
 
 
 def entropy_slope(
@@ -242,13 +243,13 @@ def entropy_slope(
         factor, last_rows.expand(len(factor), -1, -1), upper=False, left=False
     )
     diagonal = factor.diagonal(dim1=-2, dim2=-1)[:, d:]
-    weights = shares(region, factor) * diagonal / (diagonal + log_offset)
+    weights = shares(region, factor.device) * diagonal / (diagonal + log_offset)
     return (q[..., :d] * weights.unsqueeze(-1)).mT @ q
 
 
-def shares(region: Region, like: Tensor) -> Float64[Tensor, " d"]:
+def shares(region: Region, device: torch.device) -> Float64[Tensor, " d"]:
     """Return the region's weights over their sum."""
-    weights = like.new_tensor(region.weights)
+    weights = constants(region.weights, torch.float64, device)
     return weights / weights.sum()
 
 

@@ -119,7 +119,12 @@ def normalise(
     images: UInt8[Tensor, "b 3 h w"], mean: Sequence[float], std: Sequence[float]
 ) -> Float[Tensor, "b 3 h w"]:
     """(images - mean) / std per channel, float32; ``mean`` and ``std`` on the scale 0..255."""
-    return F.normalize(images.float(), list(mean), list(std), inplace=True)
+    # torchvision's normalize does the same to the bit, but a GPU is waited for until both are there.
+    mean_of, std_of = (
+        torch.tensor(list(values)).view(-1, 1, 1).to(images.device, non_blocking=True)
+        for values in (mean, std)
+    )
+    return images.float().sub_(mean_of).div_(std_of)
 
 
 def training_batch(
