@@ -23,7 +23,7 @@ from losses.base import (
     full_precision,
     normalised_sigmoid,
 )
-from losses.cells import Grid, cell_counts, cell_coverage, nearest, on_host
+from losses.cells import Grid, cell_counts, cell_coverage, constants, nearest, on_host
 from losses.cross_entropy import binary_cross_entropy, cross_entropy
 from losses.region_term import Formulation, RegionTerm, absent_value, build_region
 from losses.sigmoid import SigmoidTerms
@@ -264,4 +264,5 @@ class RMILoss(SegmentationLoss):
             zeros = torch.zeros_like(valid, dtype=torch.int64)
             touched = cell_counts(zeros, ~valid, 1, self.grid, torch.float32) > 0
         windows = F.unfold(touched.float(), (self.region.height, self.region.width))
-        return (1 - windows[:, list(self.region.pixels)].amax(1))[images]
+        pixels = constants(self.region.pixels, torch.int64, windows.device)
+        return (1 - windows[:, pixels].amax(1))[images]

@@ -119,7 +119,7 @@ def normalise(
     images: UInt8[Tensor, "b 3 h w"], mean: Sequence[float], std: Sequence[float]
 ) -> Float[Tensor, "b 3 h w"]:
     """(images - mean) / std per channel, float32; ``mean`` and ``std`` on the scale 0..255."""
-    # torchvision's normalize does the same to the bit, but a GPU is waited for until both are there.
+    # torchvision's normalize gives the same bits, but waits for a GPU to copy mean and std there.
     mean_of, std_of = (
         torch.tensor(list(values)).view(-1, 1, 1).to(images.device, non_blocking=True)
         for values in (mean, std)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from torch.testing import assert_close
+from torchvision.transforms.v2 import functional as F
 
 from bench.data.augmentation import (
     Augmentation,
@@ -171,6 +172,13 @@ def test_normalise():
     assert torch.equal(images, before)
     back = normal * torch.tensor([50.0, 60.0, 70.0]).view(3, 1, 1)
     assert_close(back + torch.tensor(MEAN).view(3, 1, 1), images.float())
+
+
+def test_normalise_is_torchvisions_to_the_bit():
+    images = torch.randint(0, 256, (2, 3, 40, 50), dtype=torch.uint8)
+    std = (58.395, 57.12, 57.375)
+    expected = F.normalize(images.float(), list(MEAN), list(std))
+    assert torch.equal(normalise(images, MEAN, std), expected)
 
 
 def batch(split, indices, *, epoch, seed):
