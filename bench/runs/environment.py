@@ -60,6 +60,7 @@ def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
         "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "device": device,
         "threads": threads,
+        **({} if device == "cpu" else gpu_libraries()),
     }
     return {
         **facts,
@@ -68,6 +69,19 @@ def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
         "code": code_digest(),
         "plugin": plugin_digest(loss),
         "digest": digest(facts),
+    }
+
+
+def gpu_libraries() -> dict[str, Any]:
+    """Return the versions that a GPU's numbers depend on, and which products are TF32."""
+    return {
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "tf32": {
+            "convolutions": torch.backends.cudnn.allow_tf32,
+            "matrix products": torch.backends.cuda.matmul.allow_tf32,
+            "NVIDIA_TF32_OVERRIDE": os.environ.get("NVIDIA_TF32_OVERRIDE"),
+        },
     }
 
 

@@ -5,6 +5,7 @@ import importlib
 import sys
 
 import pytest
+import torch
 
 import losses
 from bench import preflight
@@ -100,6 +101,16 @@ def test_the_environment_names_what_can_move_a_number():
     assert here["packages"]["torch"]
     assert here["digest"] != there["digest"]
     assert here["code"] == there["code"]
+
+
+def test_the_environment_of_a_gpu_names_its_libraries(monkeypatch):
+    """And whether products are TF32; that of a CPU has nothing of it."""
+    here = environment("NVIDIA H100", 1, CrossEntropyLoss)
+    assert here["cudnn"] == torch.backends.cudnn.version()
+    assert here["tf32"]["matrix products"] is False
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert environment("NVIDIA H100", 1, CrossEntropyLoss)["digest"] != here["digest"]
+    assert not {"cuda", "cudnn", "tf32"} & set(environment("cpu", 1, CrossEntropyLoss))
 
 
 def test_a_plug_in_loss_has_a_digest_of_its_own(tmp_path, monkeypatch):
