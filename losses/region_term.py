@@ -39,7 +39,7 @@ LARGEST = 10
 
 # Bytes of float64 maps, shifted by each column of a region, that are worked on at once: on a CPU
 # enough to be worth the calls, on a GPU a small share of its memory.
-CHUNK_BYTES = {"cpu": 6 * 2**20, "cuda": 2**28}
+CHUNK_BYTES = {"cpu": 6 * 2**20, "gpu": 2**28}
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def cut(
 ) -> list[Windows]:
     """Return the maps' windows, a few maps in each part."""
     one = 8 * 2 * region.width * probs.shape[1] * probs.shape[2]
-    step = max(1, CHUNK_BYTES[probs.device.type] // one)
+    step = max(1, CHUNK_BYTES["cpu" if probs.device.type == "cpu" else "gpu"] // one)
     window = (region.height, region.width)
     return [
         windows_of((p, y), window, None if kept is None else kept[i * step : (i + 1) * step])
