@@ -31,27 +31,31 @@ from bench.errors import (
 from bench.preflight import check_crf, check_run
 from bench.runs.environment import device_name, environment
 from bench.runs.heartbeat import Heartbeat, log_line
-from bench.runs.malloc import keep_freed_memory
 from bench.runs.rundir import ORPHANED, Failure, RunDir, Status
+from bench.runs.torch_setup import set_up_torch, take_gpu
 from bench.worker.execution import Execution
 from losses import find_loss
+
+# Messages of torch on a CPU, of the operating system, of CUDA, of cuBLAS and cuDNN 8, of cuDNN 9.
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "out of memory",
+    "STATUS_ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the worker; returns its exit code."""
     options = _options(arguments)
-    keep_freed_memory()
-    torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    # Filling fresh memory is for finding bugs; it costs a seventh of a step and changes no result.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore (set up late)
-    if torch.cuda.is_available() and options.memory_share < 1:
-        torch.cuda.set_per_process_memory_fraction(options.memory_share)
-
+    set_up_torch(options.threads)
     directories = [RunDir(path.resolve()) for path in options.run_dirs]
     heartbeat = Heartbeat(directories, options.parent)
     signal.signal(signal.SIGTERM, lambda *_: setattr(heartbeat, "stop_requested", True))
     try:
+        if options.memory_share is not None:
+            take_gpu(options.memory_share)
         _run(heartbeat, options.data_root, options.threads)
     except HeldError:
         return STOPPED  # write nothing: another worker owns this run
@@ -74,9 +78,10 @@ def failure_of(error: Exception) -> Failure:
     """The kind of failure that an exception is."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "disk"
-    memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    # What the CPU's allocator raises has no type of its own.
-    return "oom" if memory or "can't allocate memory" in str(error) else "crash"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return "oom"
+    # torch has no type for errors of the CPU's allocator, of the CUDA driver and of its libraries.
+    return "oom" if any(sign in str(error) for sign in OUT_OF_MEMORY) else "crash"
 
 
 def _run(heartbeat: Heartbeat, data_root: Path | None, threads: int) -> None:
@@ -106,7 +111,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("run_dirs", nargs="+", type=Path)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--memory-share", type=float, default=1.0, help="of the GPU")
+    parser.add_argument("--memory-share", type=float, help="of the assigned GPU")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="ends when this ends")
     return parser.parse_args(arguments)
 

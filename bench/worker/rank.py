@@ -14,8 +14,8 @@ from bench.errors import DivergedError
 from bench.loss_spec import loss_of
 from bench.models.deeplab import build_model
 from bench.runs.heartbeat import log_line
-from bench.runs.malloc import keep_freed_memory
 from bench.runs.rundir import RunDir
+from bench.runs.torch_setup import set_up_torch
 from bench.training.batches import TrainingData
 from bench.training.distributed import Ranks, follow
 from bench.training.trainer import Training
@@ -32,9 +32,7 @@ def main() -> None:
     parser.add_argument("--meeting", type=Path, required=True)
     parser.add_argument("--leader", type=int, required=True)
     options = parser.parse_args()
-    keep_freed_memory()
-    torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    set_up_torch(options.threads)
     device = torch.device(*(("cuda", options.rank) if torch.cuda.is_available() else ("cpu",)))
     ranks = Ranks(options.rank, options.ranks)
     follow(ranks, options.meeting, options.leader, device)

@@ -48,7 +48,8 @@ class LocalExecutor:
         nursery = self.nurseries[-1]
         slot = self.free[0]
         arguments = [*map(str, run_dirs), "--threads", str(self.threads)]
-        arguments += ["--memory-share", str(slot.memory_share)]
+        if slot.gpu is not None:
+            arguments += ["--memory-share", str(slot.memory_share)]
         if self.data_root is not None:
             arguments += ["--data-root", str(self.data_root)]
         environment = {} if slot.gpu is None else {"CUDA_VISIBLE_DEVICES": slot.gpu}

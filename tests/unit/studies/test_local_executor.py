@@ -50,6 +50,33 @@ def test_workers_are_no_more_than_the_gpus_have_places(monkeypatch):
     assert slots([], None, 1) == cpu_slots(2)
 
 
+class Recorded:
+    """A nursery that only notes what it is asked for."""
+
+    ended = False
+
+    def settle(self, *_):
+        pass
+
+    def close(self):
+        pass
+
+    def fork(self, arguments, log, environment):
+        self.arguments, self.environment = arguments, environment
+
+
+def test_a_worker_on_a_gpu_is_told_so(tmp_path):
+    """With its share, so that it can refuse where torch finds no GPU; without one, nothing."""
+    for slot, share, environment in (
+        (Slot("4", 0.5), ["--memory-share", "0.5"], {"CUDA_VISIBLE_DEVICES": "4"}),
+        (Slot(), [], {}),
+    ):
+        nursery = Recorded()
+        LocalExecutor([slot], root=tmp_path, snapshot=tmp_path, nursery=nursery).start([tmp_path])
+        assert nursery.arguments[3:] == share
+        assert nursery.environment == environment
+
+
 def test_a_snapshot_is_the_code_as_it_was(tmp_path):
     """And is imported from there, wherever the process starts."""
     snapshot = take_snapshot(tmp_path)
