@@ -113,13 +113,12 @@ def lead(count: int, command: Sequence[str], device: torch.device) -> Iterator[R
         threading.Thread(target=_die_with, args=(others, over), daemon=True).start()
         try:
             yield join(Ranks(0, count), meeting, device)
+            leave()
         finally:
             over.set()
             for other in others:
                 other.kill()
                 other.wait()
-            if dist.is_initialized():
-                dist.destroy_process_group()
 
 
 def follow(ranks: Ranks, meeting: Path, leader: int, device: torch.device) -> Ranks:
@@ -131,7 +130,7 @@ def follow(ranks: Ranks, meeting: Path, leader: int, device: torch.device) -> Ra
 def join(ranks: Ranks, meeting: Path, device: torch.device) -> Ranks:
     """Join the process group whose rendezvous is the file ``meeting``."""
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(ranks.rank)  # the device of rank 0 has no number
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
         init_method=meeting.as_uri(),
@@ -139,6 +138,15 @@ def join(ranks: Ranks, meeting: Path, device: torch.device) -> Ranks:
         world_size=ranks.count,
     )
     return ranks
+
+
+def leave() -> None:
+    """Leave the process group at the end of a training.
+
+    With NCCL this returns only when all ranks of the machine have called it. So rank 0 kills the
+    others only afterwards, and a rank that has failed does not call it.
+    """
+    dist.destroy_process_group()
 
 
 def _die_with(others: list[subprocess.Popen[bytes]], over: threading.Event) -> None:

@@ -17,7 +17,7 @@ from bench.runs.heartbeat import log_line
 from bench.runs.rundir import RunDir
 from bench.runs.torch_setup import set_up_torch
 from bench.training.batches import TrainingData
-from bench.training.distributed import Ranks, follow
+from bench.training.distributed import Ranks, follow, leave
 from bench.training.trainer import Training
 
 
@@ -49,6 +49,7 @@ def main() -> None:
             pass
     except DivergedError:
         return  # as rank 0 has seen too, and says
+    leave()
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import psutil
 import pytest
 import torch
 from cpu_ranks import CHANGES, train, training
+from torch.cuda._utils import _get_device_index
 from torch.testing import assert_close
 
-from bench.training.distributed import ALONE, Ranks
+from bench.training.distributed import ALONE, Ranks, join, lead
 
 
 def test_ranks_share_every_part_of_a_batch():
@@ -55,6 +56,53 @@ def test_ranks_go_on_from_the_state_of_the_first(of_two):
     """Which alone reads the checkpoint."""
     for name, tensor in of_two["ce"]["model"].items():
         assert torch.equal(tensor, of_two["resumed"]["model"][name]), name
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_each_rank_takes_the_gpu_of_its_number(monkeypatch, tmp_path, rank):
+    """Also rank 0, whose device is "cuda" without a number."""
+    taken, groups = [], []
+    # As torch.cuda.set_device, up to where it needs a GPU.
+    monkeypatch.setattr(torch.cuda, "set_device", lambda gpu: taken.append(_get_device_index(gpu)))
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda *a, **k: groups.append(a))
+    device = torch.device("cuda", rank) if rank else torch.device("cuda")
+    join(Ranks(rank, 3), tmp_path / "ranks", device)
+    assert (taken, groups) == ([rank], [("nccl",)])
+
+
+@pytest.fixture
+def leading(monkeypatch):
+    """Lead one other process, which only waits; returns whether it lived as rank 0 left it."""
+    seen = []
+
+    def living():
+        return [child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children()]
+
+    def lead_one(error=None):
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        with lead(2, command, torch.device("cpu")):
+            if error is not None:
+                raise error
+        return seen
+
+    monkeypatch.setattr("bench.training.distributed.join", lambda *_: None)
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: seen.append(living()))
+    lead_one.seen = seen
+    return lead_one
+
+
+def test_rank_0_leaves_the_group_while_the_others_live(leading):
+    """NCCL waits for them there; then they are killed."""
+    assert leading() == [[True]]
+    assert not psutil.Process().children()
+
+
+def test_rank_0_does_not_wait_for_the_others_when_it_has_failed(leading):
+    """They are in the middle of a step and will never leave."""
+    with pytest.raises(KeyError):
+        leading(KeyError("fault"))
+    assert leading.seen == []
+    assert not psutil.Process().children()
 
 
 @pytest.mark.parametrize("fallen", [0, 1])
