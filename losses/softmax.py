@@ -86,26 +86,49 @@ def add_resized_back(
     gradient: Float[Tensor, "b c h w"], of_resized: Float[Tensor, "b c hr wr"]
 ) -> None:
     """Add to the gradient of maps what the gradient of these ``resized`` comes to."""
-    shape = of_resized.shape[-2:]
-    above, below, share = _rows(gradient, shape[0])
-    of_rows = torch.ops.aten.upsample_bilinear2d_backward(
-        of_resized, shape, (*gradient.shape[:2], shape[0], gradient.shape[-1]), align_corners=True
-    )
+    above, below, share = _rows(gradient, of_resized.shape[-2])
+    of_rows = _columns_back(of_resized, gradient.shape[-1])
     of_below = share * of_rows
     gradient.index_add_(2, below, of_below)
     gradient.index_add_(2, above, of_rows.sub_(of_below))
+
+
+def _columns_back(
+    of_resized: Float[Tensor, "b c hr wr"], width: int
+) -> Float[Tensor, "b c hr {width}"]:
+    """Return the gradient of rows of this width, given that of the rows with fewer columns."""
+    *batch, rows, columns = of_resized.shape
+    size = (*batch, rows, width)
+    if on_host(of_resized):
+        return torch.ops.aten.upsample_bilinear2d_backward(
+            of_resized, (rows, columns), size, align_corners=True
+        )
+    # On a GPU this function of torch adds in any order; index_add_ keeps to one if it is asked to.
+    left, right, share = _neighbours(columns, width, of_resized)
+    of_right = share * of_resized
+    of_rows = of_resized.new_zeros(size)
+    return of_rows.index_add_(3, left, of_resized - of_right).index_add_(3, right, of_right)
 
 
 def _rows(
     maps: Float[Tensor, "b c h w"], rows: int
 ) -> tuple[Int64[Tensor, " hr"], Int64[Tensor, " hr"], Float[Tensor, "hr 1"]]:
     """Return the rows above and below each row of the resized maps, and the share of the latter."""
-    last = maps.shape[-2] - 1
-    spacing = last / max(rows - 1, 1)
-    place = torch.arange(rows, dtype=torch.float64, device=maps.device) * spacing
-    above = place.long()
-    share = (place - above).to(maps.dtype).unsqueeze(1)
-    return above, (above + 1).clamp(max=last), share
+    above, below, share = _neighbours(rows, maps.shape[-2], maps)
+    return above, below, share.unsqueeze(1)
+
+
+def _neighbours(
+    count: int, among: int, like: Tensor
+) -> tuple[Int64[Tensor, " {count}"], Int64[Tensor, " {count}"], Float[Tensor, " {count}"]]:
+    """Return the places before and after each of ``count`` even ones, and the share of the latter.
+
+    Even from the first to the last of the places 0 … ``among`` - 1.
+    """
+    spacing = (among - 1) / max(count - 1, 1)
+    place = torch.arange(count, dtype=torch.float64, device=like.device) * spacing
+    before = place.long()
+    return before, (before + 1).clamp(max=among - 1), (place - before).to(like.dtype)
 
 
 def _blocks(*maps: Tensor) -> list[tuple[Tensor, ...]]:

@@ -76,6 +76,7 @@ def test_a_network_never_waits(spec, monkeypatch):
         assert (logits.device, logits.shape) == (GPU, (2, CLASSES, 65, 65))
         logits.sum().backward()
         assert waits.counts == {}, waits.found
+        assert waits.unordered == set()
         assert {weight.grad.device for weight in model.parameters()} == {GPU}
 
 

@@ -48,6 +48,8 @@ def check(loss, monkeypatch):
         value = loss(logits, target, progress=0.5)
         assert waits.counts == FORWARD, waits.found
         value.backward()
+        # torch adds up the value of cross entropy in any order; the gradient does not depend on it.
+        assert waits.unordered <= {"nll_loss2d_forward"}
         assert waits.counts == FORWARD, f"in the backward pass: {waits.found}"
         assert value.device == GPU
         assert logits.grad.device == GPU
@@ -72,6 +74,21 @@ def test_every_loss_and_every_choice_of_an_option_is_a_case():
 def test_a_loss_stays_on_the_gpu(name, options, monkeypatch):
     """Forward, backward and probabilities, with deterministic algorithms on."""
     check(build_loss(name, **options), monkeypatch)
+
+
+def test_a_gradient_without_a_fixed_order_is_found(monkeypatch):
+    """Two trainings on one GPU would end in different weights."""
+
+    class Resized(CrossEntropyLoss):
+        def terms(self, logits, target, *, progress=0.0):
+            terms = super().terms(logits, target, progress=progress)
+            return {
+                **terms,
+                "resized": torch._C._nn.upsample_bilinear2d(logits, (8, 9), True).sum(),
+            }
+
+    with pytest.raises(AssertionError, match="upsample_bilinear2d_backward"):
+        check(Resized(), monkeypatch)
 
 
 class FromCPU(torch.autograd.Function):

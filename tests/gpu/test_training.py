@@ -60,6 +60,7 @@ def check(made, waits):
     made.progress.step = 2
     made._epoch_record()
     assert waits.counts == EPOCH, waits.found
+    assert waits.unordered <= {"nll_loss2d_forward"}
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -68,3 +68,14 @@ def test_what_comes_back_is_the_adjoint():
     back = torch.zeros_like(x)
     add_resized_back(back, y)
     assert_close((resized(x, (6, 5)) * y).sum(), (x * back).sum())
+
+
+@pytest.mark.parametrize("shape", [(13, 11), (6, 5), (2, 4), (1, 1)])
+def test_what_comes_back_on_a_gpu_is_what_comes_back_on_a_cpu(shape, monkeypatch):
+    """To rounding: a GPU adds column by column, in a fixed order."""
+    y = torch.randn(2, 5, *shape, generator=torch.Generator().manual_seed(1)).double()
+    expected, actual = torch.ones(2, 2, 5, 13, 11).double()
+    add_resized_back(expected, y)
+    monkeypatch.setattr(softmax, "on_host", lambda _: False)
+    add_resized_back(actual, y)
+    assert_close(actual, expected, rtol=1e-12, atol=1e-12)
