@@ -10,7 +10,7 @@ from typing import Literal
 
 from bench.errors import RootError
 from bench.files import read_json, write_json
-from bench.search_space import Searched
+from bench.search_space import SearchSpec
 from bench.spec import Scalar, Strict, parse
 
 
@@ -70,7 +70,7 @@ class Manifest(Strict):
     tables: tuple[TableSpec, ...]
     jobs: tuple[JobRecord, ...] = ()
     """Every job of the study; older versions wrote none: see ``studies.job_records``."""
-    search: tuple[Searched, ...] = ()
+    search: tuple[SearchSpec, ...] = ()
     """Of a tuning, in the order of ``tables``: each table holds the trials of one method."""
 
     @property

@@ -1,10 +1,10 @@
-"""From a specification to objects, and every check that needs no training."""
+"""Checks before a session: every fault of a run that shows without training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from functools import cache as memoised
+from collections.abc import Collection
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,19 +13,24 @@ import torch
 from bench.data.augmentation import scale_count
 from bench.data.cache import Cache
 from bench.data.registry import check_splits, evaluation_split, open_dataset, training_split
-from bench.errors import DataError, InstallError, SpecError, format_error
+from bench.errors import DataError, InstallError, SpecError, format_error, unknown
 from bench.iou import BORDER_METRICS
 from bench.loss_spec import loss_of
 from bench.models.deeplab import check_model
 from bench.models.pretrained import check_pretrained
 from bench.profile import Profile
-from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, unknown
+from bench.spec import HELD_OUT, DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
 from postproc.dense_crf import HOW_TO_INSTALL
 from postproc.dense_crf import available as crf_available
 
 
 def check_profile(profile: Profile) -> None:
-    """Raise SpecError where the headline metric is not computed, or tuning would leak."""
+    """Check the headline metric and the tuning split of a profile.
+
+    Raises:
+        SpecError: The data set has no such metric, or tuning would use images that the tables
+            score.
+    """
     dataset = open_dataset(profile.data, None)
     known = (*dataset.metric_names, *BORDER_METRICS)
     if profile.metric not in known:
@@ -35,37 +40,52 @@ def check_profile(profile: Profile) -> None:
     held = profile.for_tuning().data
     tuning = open_dataset(held, None)
     for split in (*held.train, held.evaluate):
-        if tuning.parts(split) & dataset.parts(profile.data.evaluate):
+        if split == HELD_OUT:
+            continue  # a part of the training splits
+        if tuning.image_sets(split) & dataset.image_sets(profile.data.evaluate):
             raise SpecError(
                 f"tuning: {split!r} shares images with {profile.data.evaluate!r}, which the tables "
                 "score; tuning needs splits of its own"
             )
 
 
-def check_runs(specs: Iterable[RunSpec]) -> None:
-    """Refuse what cannot run, before anything is started."""
+def check_runs(specs: Collection[RunSpec]) -> None:
+    """Check every run before anything is started.
+
+    Of the losses that differ in weights alone one is tried: they take the same steps, and that
+    each can be built is known from ``resolve_loss``.
+
+    Raises:
+        SpecError: A run cannot work as it is.
+        InstallError: A package is missing, or two packages do not work together.
+        DataError: A file of pretrained weights is missing or damaged.
+    """
     check_installation()
     for spec in specs:
-        check_run(spec)
+        _check_setup(spec)
+    for spec in {_kind(spec): spec for spec in specs}.values():
+        _try_loss(spec)
 
 
 def check_run(spec: RunSpec) -> None:
-    """Raise where a run cannot work, before anything expensive: data, model, sizes."""
-    _check_held(spec.data, spec.model, spec.recipe)  # pyright: ignore (frozen: has a hash)
-    if fault := _loss_fault(spec.loss, spec.recipe.crop_size):
-        height, width = spec.recipe.crop_size
-        raise SpecError(f"loss {spec.loss.name!r} on crops of {height} x {width}: {fault}")
+    """Check one run before anything expensive; raises as ``check_runs``."""
+    _check_setup(spec)
+    _try_loss(spec)
 
 
-def check_crf(specs: Iterable[RunSpec]) -> None:
-    """Raise InstallError where a run evaluates a CRF and pydensecrf is not installed."""
+def check_crf(specs: Collection[RunSpec]) -> None:
+    """Raise InstallError if a run evaluates a CRF and pydensecrf is not installed."""
     if any(spec.crf is not None for spec in specs) and not crf_available():
         raise InstallError(f"the dense CRF needs pydensecrf; {HOW_TO_INSTALL}")
 
 
-@memoised
-def _check_held(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
-    """Raise for what all runs of a study share: they ask this once."""
+def _check_setup(spec: RunSpec) -> None:
+    _check_fixed_settings(spec.data, spec.model, spec.recipe)  # pyright: ignore (frozen: has a hash)
+
+
+@lru_cache
+def _check_fixed_settings(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
+    """Check what all runs of a study share; cached, so it runs once per study."""
     open_dataset(data, None)
     check_model(model)
     check_pretrained(model)
@@ -103,33 +123,23 @@ def _check_recipe(recipe: RecipeSpec) -> None:
         )
 
 
-_TRIED: dict[object, str | None] = {}
-"""What came of the first trial of each kind of loss on each size of crop."""
-
-
-def _loss_fault(loss: LossSpec, crop_size: tuple[int, int]) -> str | None:
-    """What goes wrong when a loss of this kind is tried, or None."""
-    kind = (_kind(loss), crop_size)
-    if kind not in _TRIED:
-        _TRIED[kind] = _trial_fault(loss, crop_size)
-    return _TRIED[kind]
-
-
-def _kind(loss: LossSpec) -> tuple[object, ...]:
-    """The loss but for what its floats are, unless 0 or 1: weights that may switch a term off.
-
-    Losses of one kind take the same steps: of a thousand values of λ one is tried. That each can
-    be built is known from ``resolve_loss``.
-    """
+def _kind(spec: RunSpec) -> tuple[object, ...]:
+    """Return loss and crop, floats masked except 0 and 1, which may switch a term off."""
     options = {
-        name: "any" if isinstance(value, float) and value not in (0.0, 1.0) else value
-        for name, value in loss.options.items()
+        name: "any" if isinstance(value, float) and value not in (0.0, 1.0) else repr(value)
+        for name, value in spec.loss.options.items()
     }
-    return (loss.name, loss.version, *sorted(options.items()))
+    return (spec.loss.name, *sorted(options.items()), spec.recipe.crop_size)
 
 
-def _trial_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
-    """What goes wrong when the loss is tried on one blank crop of two classes, or None."""
+def _try_loss(spec: RunSpec) -> None:
+    if fault := _loss_fault(spec.loss, spec.recipe.crop_size):
+        height, width = spec.recipe.crop_size
+        raise SpecError(f"loss {spec.loss.name!r} on crops of {height} x {width}: {fault}")
+
+
+def _loss_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
+    """Return the message of the error on one blank crop of two classes; None without one."""
     logits = torch.zeros(1, 2, *crop_size)
     target = torch.zeros(1, *crop_size, dtype=torch.int64)
     try:
@@ -138,7 +148,7 @@ def _trial_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
         terms = loss.terms(logits, target)
     except ValueError as error:
         return str(error)
-    except Exception as error:  # a loss of the user's own may raise anything
+    except Exception as error:  # a plug-in loss may raise anything
         return format_error(error)
     if not isinstance(terms, dict) or not all(isinstance(t, torch.Tensor) for t in terms.values()):
         return f"terms() must return a dict of tensors by name, got {type(terms).__name__}"
@@ -148,33 +158,42 @@ def _trial_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
 
 
 def check_data(spec: RunSpec, data_root: Path | None, cache: Cache | None = None) -> str:
-    """Decode every file that a run reads, or verify the decoded cache, built if need be.
+    """Read every file that a run needs, or verify the decoded cache of them.
 
-    Returns lines about it; raises DataError.
+    Args:
+        spec: The run.
+        data_root: Folder that holds the data sets.
+        cache: The decoded cache, built if need be; None decodes every file and keeps nothing.
+
+    Returns:
+        Lines for the user: the number of images and the data set's notes.
+
+    Raises:
+        DataError: A file is missing or damaged, or the splits are not what they should be.
     """
     return _checked(spec.data.model_dump_json(), data_root, cache)
 
 
-@memoised
+@lru_cache
 def _checked(data_json: str, data_root: Path | None, cache: Cache | None) -> str:
     data = DataSpec.model_validate_json(data_json)
     dataset = open_dataset(data, data_root)
     if cache is None:
-        counts = {name: found.count for name, found in check_splits(dataset, data).items()}
+        counts = {name: split.count for name, split in check_splits(dataset, data).items()}
     else:
         try:
             splits = (training_split(dataset, data, cache), evaluation_split(dataset, data, cache))
         except DataError:
-            check_splits(dataset, data)  # raises the same, and knows how many more faults there are
+            check_splits(dataset, data)  # raises the first fault and counts the others
             raise
         names = (" + ".join(data.train), data.evaluate)
         counts = {name: len(split) for name, split in zip(names, splits, strict=True)}
-    said = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return "\n  ".join((f"{data.name}: {said}", *dataset.about()))
+    images = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return "\n  ".join((f"{data.name}: {images}", *dataset.notes()))
 
 
 def check_installation() -> None:
-    """Raise InstallError where torch and torchvision do not fit together."""
+    """Raise InstallError if torch and torchvision are builds that do not fit together."""
     try:
         import torchvision  # noqa: F401 (the import is the check)
     except RuntimeError as error:

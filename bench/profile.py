@@ -10,17 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from bench.errors import SpecError
-from bench.spec import (
-    HELD_OUT,
-    DataSpec,
-    EvaluationSpec,
-    ModelSpec,
-    RecipeSpec,
-    Strict,
-    parse,
-    unknown,
-)
+from bench.errors import SpecError, unknown
+from bench.spec import HELD_OUT, DataSpec, EvaluationSpec, ModelSpec, RecipeSpec, Strict, parse
 
 
 class TuningSplit(Strict):
@@ -60,7 +51,7 @@ class Profile(Strict):
         """One sentence that every title carries: data, size and length of the training."""
         recipe = self.recipe
         trained = f"{self.title}, {recipe.steps} steps of batch {recipe.batch_size}"
-        scored = self.evaluation.words
+        scored = self.evaluation.description
         return f"{trained}, scored with {scored}" if scored else trained
 
     def shortened(self, steps: int) -> Profile:

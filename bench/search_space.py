@@ -100,7 +100,7 @@ class Space(Strict):
                 return math.log10(1 - value)
 
 
-class Searched(Strict):
+class SearchSpec(Strict):
     """What a tuning looks through for one method, and with how many trials."""
 
     method: str

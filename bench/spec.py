@@ -6,19 +6,17 @@ No torch here: planning, reports and the ledger read specs without it. What does
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import operator
 import re
-from collections.abc import Mapping
-from functools import cached_property
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import to_json
 
-from bench.errors import SpecError
+from bench.errors import SpecError, unknown
 
 SCHEMA_VERSION = 1
 Scalar = bool | int | float | str
@@ -175,7 +173,7 @@ class EvaluationSpec(Strict):
         return self
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """For titles, such as "multi-scale (0.5, 1, 1.5) + flip"; empty for the default."""
         said = []
         if self.scales != (1.0,):
@@ -201,19 +199,20 @@ class RunSpec(Strict):
     def __hash__(self) -> int:
         return hash(self.run_id)
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> RunSpec:
-        """A copy with the fields of ``update``, and with an id of its own."""
-        copied = super().model_copy(update=update, deep=deep)
-        # pydantic copies all of __dict__, where a cached property keeps its value.
-        vars(copied).pop("run_id", None)
-        return copied
-
-    @cached_property
+    @property
     def run_id(self) -> str:
-        """Twelve hexadecimal digits that name this run; fields at their default do not count."""
-        return digest(
-            {"schema": SCHEMA_VERSION, **self.model_dump(mode="json", exclude_defaults=True)}
-        )
+        """Twelve hexadecimal digits that name the run; a field at its default changes nothing.
+
+        >>> spec = RunSpec(
+        ...     data=DataSpec(name="scenes"),
+        ...     model=ModelSpec(backbone="tf_efficientnet_lite0"),
+        ...     recipe=RecipeSpec(steps=10, batch_size=2, crop_size=(32, 32), lr=0.1),
+        ...     loss=LossSpec(name="ce"),
+        ... )
+        >>> spec.run_id == spec.model_copy(update={"seed": 0}).run_id
+        True
+        """
+        return _run_id(self.model_dump_json(exclude_defaults=True))
 
     @property
     def source(self) -> RunSpec:
@@ -244,6 +243,12 @@ class RunSpec(Strict):
             mode="json", exclude_defaults=True, include={"data", "model", "recipe", "evaluation"}
         )
         return digest({"schema": SCHEMA_VERSION, **held})
+
+
+@cache
+def _run_id(spec_json: str) -> str:
+    # Cached, because a plan asks for the id of each run many times.
+    return digest({"schema": SCHEMA_VERSION, **json.loads(spec_json)})
 
 
 def digest(value: Any) -> str:
@@ -280,13 +285,6 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     said = f"{message[:1].lower()}{message[1:]}{shown}"
     return f"{key}: {said}" if key else said
-
-
-def unknown(kind: str, name: str, known: Any) -> str:
-    """Say that ``name`` is not a known ``kind``, with the nearest names or all of them."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-    return f"unknown {kind} {name!r}; {hint}"
 
 
 def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:

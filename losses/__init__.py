@@ -3,7 +3,6 @@
 A package of its own adds a loss through the entry-point group "segloss.losses".
 """
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -24,6 +23,7 @@ __all__ = [
     "DiceLoss",
     "RMILoss",
     "SegmentationLoss",
+    "UnknownNameError",
     "build_loss",
     "check_options",
     "find_loss",
@@ -42,11 +42,26 @@ ENTRY_POINT_GROUP = "segloss.losses"
 Option = bool | int | float | str
 
 
+class UnknownNameError(ValueError):
+    """No loss, or no option of a loss, has this name.
+
+    Attributes:
+        fault: What is unknown, such as "unknown loss 'rmii'".
+        name: The name that was given.
+        known: The names that there are.
+    """
+
+    def __init__(self, fault: str, name: str, known: Iterable[str]) -> None:
+        self.fault, self.name, self.known = fault, name, tuple(known)
+        super().__init__(f"{fault}; known: {', '.join(self.known) or 'none'}")
+
+
 def find_loss(name: str) -> type[SegmentationLoss]:
     """Return the loss called ``name``: one of LOSSES, else an installed plug-in.
 
     Raises:
-        ValueError: no loss has this name, or the plug-in's object is not a SegmentationLoss.
+        UnknownNameError: no loss has this name.
+        ValueError: the plug-in's object is not a SegmentationLoss.
     """
     if name in LOSSES:
         return LOSSES[name]
@@ -56,7 +71,7 @@ def find_loss(name: str) -> type[SegmentationLoss]:
         if not (isinstance(loss, type) and issubclass(loss, SegmentationLoss)):
             raise ValueError(f"plug-in loss {name!r} ({plugin.value}) is not a SegmentationLoss")
         return loss
-    raise ValueError(f"unknown loss {name!r}; {_hint(name, [*LOSSES, *sorted(plugins.names)])}")
+    raise UnknownNameError(f"unknown loss {name!r}", name, [*LOSSES, *sorted(plugins.names)])
 
 
 def build_loss(name: str, **options: Any) -> SegmentationLoss:
@@ -100,8 +115,8 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
     hints = _hints(find_loss(name))
     for option in options:
         if option not in defaults:
-            hint = _hint(option, defaults)
-            raise ValueError(f"unknown option {option!r} of loss {name!r}; {hint}")
+            fault = f"unknown option {option!r} of loss {name!r}"
+            raise UnknownNameError(fault, option, defaults)
     typed = {
         option: _typed(f"option {option} of loss {name!r}", options[option], hints[option])
         for option in defaults
@@ -145,8 +160,3 @@ def _typed(place: str, value: Any, hint: Any) -> Option:
     if type(value) is not hint:
         raise ValueError(f"{place} must be of type {hint.__name__}, got {value!r}")
     return value
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"

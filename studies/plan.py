@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from bench.errors import SpecError
+from bench.errors import SpecError, unknown
 from bench.manifest import JobRecord, Manifest, Row, TableSpec
 from bench.profile import Profile
-from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar, Strict, parse, unknown
+from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar, Strict, parse
 from studies.schema import RowDefinition, Study, TableDefinition, Values
 
 Settings = dict[str, Scalar]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.errors import SpecError
+from bench.errors import SpecError, nearest
 from bench.files import read_json
 from bench.manifest import Manifest, manifests
 from bench.runs.rundir import run_dir
@@ -96,8 +95,7 @@ def _unknown(runs: dict[str, Named], text: str, seed: int | None) -> str:
         seeds = sorted({run.seed for run in runs.values() if text in run.labels})
         return f"{text} has no seed {seed}; it has {', '.join(map(str, seeds[:LISTED]))}"
     known = {name.lower(): name for name in [*runs, *labels]}
-    near = difflib.get_close_matches(text.lower(), known, n=1, cutoff=0.5)
-    if near:
-        return f"unknown run {text!r}; did you mean {known[near[0]]!r}?"
+    if near := nearest(text.lower(), known):
+        return f"unknown run {text!r}; did you mean {known[near]!r}?"
     listed = ", ".join(list(labels)[:LISTED])
     return f"unknown run {text!r}; rows are {listed}{', …' if len(labels) > LISTED else ''}"

@@ -21,11 +21,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.errors import SpecError
+from bench.errors import SpecError, unknown
 from bench.iou import BORDER_METRICS
 from bench.profile import read_toml, split_name
 from bench.search_space import Space
-from bench.spec import Scalar, Strict, parse, unknown
+from bench.spec import Scalar, Strict, parse
 
 Values = Scalar | tuple[Scalar, ...]
 METRIC_COLUMNS = (

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench.errors import SpecError
-from bench.spec import unknown
+from bench.errors import SpecError, unknown
 from bench.store.client import default_uri
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ def convert(
     from bench.data.convert import convert as convert_all
 
     for done in convert_all(name, data_root, to):
-        typer.echo(f"{done.split}: {done.written} files written, {done.there} were there already")
+        typer.echo(f"{done.split}: {done.written} files written, {done.unchanged} unchanged")
 
 
 @data.command()

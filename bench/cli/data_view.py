@@ -12,17 +12,16 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from bench.data.dataset import SegmentationDataset, SplitSummary
 from bench.data.download import download, find_source
 from bench.data.reading import inspect
-from bench.data.registry import look_at
-from bench.errors import DataError, SpecError
+from bench.data.registry import open_by_name
+from bench.errors import DataError, SpecError, unknown
 from bench.iou import IGNORED
-from bench.spec import unknown
 
 FAULT_LINES = 20
 
 
 def print_dataset(name: str, data_root: Path | None) -> None:
     """One data set: its classes, and of each split how many images there are, or why none."""
-    dataset = look_at(name, data_root)
+    dataset = open_by_name(name, data_root)
     typer.echo(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
     absent: dict[str, list[str]] = {}
     for split in dataset.splits():
@@ -37,7 +36,7 @@ def print_dataset(name: str, data_root: Path | None) -> None:
 
 def check_dataset(name: str, data_root: Path | None, splits: list[str] | None) -> None:
     """Print what reading every file found; raises DataError at the end where there were faults."""
-    dataset = look_at(name, data_root)
+    dataset = open_by_name(name, data_root)
     for split in splits or ():
         if split not in dataset.splits():
             raise SpecError(f"{name}: {unknown('split', split, dataset.splits())}")
@@ -68,7 +67,7 @@ def fetch_dataset(name: str, data_root: Path | None, url: str | None) -> None:
 
 def _print_about(dataset: SegmentationDataset) -> None:
     with suppress(DataError):  # what is not here has been said
-        for line in dataset.about():
+        for line in dataset.notes():
             typer.echo(f"  {line}")
 
 

@@ -1,4 +1,4 @@
-"""From a stored image to a training batch: random scale, crop and flip, then normalisation.
+"""Training batches from stored images: random scale, crop and flip, then normalisation.
 
 The geometry of a sample is drawn first, as plain numbers, from (seed, epoch, sample index) alone.
 """
@@ -24,7 +24,7 @@ from bench.spec import RecipeSpec
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to one sample: resize to (height, width), crop from (top, left), then flip."""
+    """The geometry of one sample: resize to (height, width), crop from (top, left), then flip."""
 
     height: int
     width: int
@@ -42,11 +42,17 @@ def draw_augmentation(
     flip: bool,
     scale_step: float | None = None,
 ) -> Augmentation:
-    """One draw for an image of ``size`` (height, width), its factor even in the range ``scale``.
+    """Return a random geometry.
 
-    With ``scale_step`` it is one of the factors from the one end to the other in such steps.
+    Args:
+        rng: Source of the random numbers.
+        size: (height, width) of the stored image.
+        crop_size: (height, width) of the crop.
+        scale: Range of the factor of both sides, drawn uniformly.
+        flip: Whether half of the images are mirrored.
+        scale_step: Distance between two factors of the range; None draws from all of it.
     """
-    # Always four draws, so that one option does not change what another one gets.
+    # Always four draws, so that one option does not change the numbers of another.
     zoom, down, right, turn = rng.random(4).tolist()
     if scale_step is None:
         factor = scale[0] + (scale[1] - scale[0]) * zoom
@@ -63,14 +69,14 @@ def draw_augmentation(
 
 
 def scale_count(scale: tuple[float, float], scale_step: float) -> int:
-    """The number of factors from one end of ``scale`` to the other."""
+    """Return the number of factors in the range ``scale``, ``scale_step`` apart."""
     return round((scale[1] - scale[0]) / scale_step) + 1
 
 
 def sample_augmentation(
     split: Split, index: int, epoch: int, seed: int, recipe: RecipeSpec
 ) -> Augmentation:
-    """The draw of sample ``index`` in ``epoch``, whatever batch it stands in."""
+    """Return the geometry of sample ``index`` in ``epoch``; its batch does not matter."""
     height, width = split.labels[index].shape
     return draw_augmentation(
         generator(seed, "augment", epoch, index),
@@ -91,10 +97,10 @@ def apply_augmentation(
     ignore_index: int = IGNORED,
     interpolation: Literal["bilinear", "bicubic"] = "bilinear",
 ) -> tuple[UInt8[Tensor, "3 crop_h crop_w"], UInt8[Tensor, "crop_h crop_w"]]:
-    """The crop of image (antialiased) and label (nearest pixel), not normalised yet.
+    """Return the crop of image (antialiased) and label (nearest pixel), not normalised yet.
 
-    Where the scaled image is smaller than the crop, it is continued to the right and below with
-    the mean colour and ``ignore_index``.
+    A scaled image that is smaller than the crop is padded to the right and below, with the mean
+    colour ``mean`` and with ``ignore_index``.
     """
     scaled = [augmentation.height, augmentation.width]
     pixels = torch.from_numpy(image).permute(2, 0, 1)
@@ -118,7 +124,7 @@ def apply_augmentation(
 def normalise(
     images: UInt8[Tensor, "b 3 h w"], mean: Sequence[float], std: Sequence[float]
 ) -> Float[Tensor, "b 3 h w"]:
-    """(images - mean) / std per channel, float32; ``mean`` and ``std`` on the scale 0..255."""
+    """Return (images - mean) / std per channel, float32; ``mean`` and ``std`` in 0..255."""
     # torchvision's normalize gives the same bits, but waits for a GPU to copy mean and std there.
     mean_of, std_of = (
         torch.tensor(list(values)).view(-1, 1, 1).to(images.device, non_blocking=True)
@@ -134,7 +140,7 @@ def training_batch(
     recipe: RecipeSpec,
     mean: Sequence[float],
 ) -> tuple[UInt8[Tensor, "b 3 crop_h crop_w"], UInt8[Tensor, "b crop_h crop_w"]]:
-    """Images and labels of the samples ``indices``, each under its augmentation."""
+    """Return images and labels of the samples ``indices``, each under its augmentation."""
     crops = [
         apply_augmentation(
             split.images[index],

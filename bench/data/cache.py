@@ -1,8 +1,8 @@
-"""Decoded cache: the pixels of a split on disk as they stand in memory, mapped instead of read.
+"""Decoded cache: the pixels of a split in files that are mapped into memory.
 
 A folder holds the bytes of all images in one file, those of all labels in another, and index.json,
-which is written last. It is made anew where anything that decides the pixels has changed, or where
-a file is not what the index says. No torch here.
+which is written last. It is built again if anything that decides the pixels has changed, or if a
+file does not match the index. No torch here.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from bench.spec import Strict, digest, parse
 INDEX = "index.json"
 LOCK = "lock"
 LEAVE_BYTES = 2**30
-"""So much of the disk stays free for what the runs themselves have to write."""
+"""Space on the disk that is left for the files of the runs."""
 WAIT_SECONDS = 600.0
-"""So long a process waits for another that builds the same; then it decodes for itself."""
+"""How long a process waits for another that builds the same split; then it decodes the files."""
 
 
 class Index(Strict):
-    """What lies in the two files of pixels, in order and without gaps."""
+    """Content of the two files of pixels, in order and without gaps."""
 
     source: str
     digest: str
-    """Of the split, taken from the pixels at their stored size."""
+    """Digest of the split, taken from the pixels at their stored size."""
     content: str
-    """Of the bytes of both files."""
+    """Digests of the bytes of both files, one after the other."""
     ids: tuple[str, ...]
     images: tuple[tuple[int, int], ...]
     """(height, width) of each."""
@@ -53,12 +53,17 @@ class Index(Strict):
 
 @dataclass(frozen=True)
 class Cache:
-    """Decoded splits in ``folder``; what it cannot do there it says, and decodes."""
+    """Decoded splits in ``folder``; without one the files are decoded.
+
+    Attributes:
+        folder: Holds a folder for each split.
+        log: Receives a line if the cache cannot be used, with the reason.
+        verify: Whether every byte is compared with its digest; else the sizes of the files are.
+    """
 
     folder: Path
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     verify: bool = False
-    """Whether every byte is read and held against its digest, not the files' sizes alone."""
 
     def load(
         self, name: str, options: Mapping[str, Any], entries: Sequence[Entry], prepare: Prepare
@@ -85,12 +90,12 @@ class Cache:
                 if found := self._open(place, source):  # another process has built it meanwhile
                     return found
                 if (torn := _index(place)) and torn.source == source:
-                    self.say(f"{place}: the decoded cache is damaged; decoding the files again")
+                    self.log(f"{place}: the decoded cache is damaged; decoding the files again")
                 index = _build(place, source, entries, prepare)
             return _mapped(place, index)
         except OSError as error:
             why = "another process builds it" if isinstance(error, Timeout) else error.strerror
-            self.say(f"{place}: no decoded cache ({why or error}); decoding the files instead")
+            self.log(f"{place}: no decoded cache ({why or error}); decoding the files instead")
             return load_entries(entries, prepare)
 
     def _open(self, place: Path, source: str) -> Split | None:
@@ -105,7 +110,7 @@ class Cache:
 
 
 def _source(entries: Sequence[Entry]) -> str:
-    """Digest of what decides the pixels: the files by size and time, the decoder and our code."""
+    """Return a digest of the files' sizes and times, the decoder and the code of this room."""
     content = hashlib.sha256(f"{PIL.__version__} {np.__version__} {_code()}".encode())
     for file in dict.fromkeys(file for entry in entries for file in entry.files):
         found = file.stat()
@@ -115,7 +120,7 @@ def _source(entries: Sequence[Entry]) -> str:
 
 @cache
 def _code() -> str:
-    # All of the room, for whoever changes how a pixel is read must not have to think of a cache.
+    # The whole room, so that nobody who changes how pixels are read has to think of the cache.
     files = sorted(Path(__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
@@ -129,7 +134,7 @@ def _index(place: Path) -> Index | None:
 
 
 def _build(place: Path, source: str, entries: Sequence[Entry], prepare: Prepare) -> Index:
-    """Decode ``entries`` into ``place``, which the caller has locked; the index comes last."""
+    """Decode ``entries`` into ``place``, which the caller has locked, and return the index."""
     for old in place.iterdir():
         if old.name != LOCK:
             old.unlink()  # never overwritten: another process may have it mapped
@@ -176,7 +181,7 @@ def _write(
 
 
 def _mapped(place: Path, index: Index) -> Split:
-    """The split of ``index``; raises FileNotFoundError where a file is missing or too short."""
+    """Return the split of ``index``; raises FileNotFoundError if a file's size is wrong."""
     images, labels = _paths(place, index.source)
     return Split(
         ids=index.ids,
@@ -190,7 +195,7 @@ def _arrays(path: Path, shapes: Sequence[tuple[int, ...]]) -> list[UInt8[np.ndar
     lengths = [math.prod(shape) for shape in shapes]
     if path.stat().st_size != sum(lengths):
         raise FileNotFoundError(errno.ENOENT, "it has another length", str(path))
-    # Copy on write: torch wants memory that it may write to, and nothing may reach the file.
+    # Copy on write: torch needs writable memory, and no write may reach the file.
     pixels = np.asarray(np.memmap(path, np.uint8, mode="c"))
     ends = np.cumsum(lengths).tolist()
     return [
@@ -200,7 +205,7 @@ def _arrays(path: Path, shapes: Sequence[tuple[int, ...]]) -> list[UInt8[np.ndar
 
 
 def _content(split: Split) -> str:
-    """Digests of the bytes of both files, one after the other."""
+    """Return the digests of the bytes of both files, one after the other."""
     contents = (hashlib.sha256(), hashlib.sha256())
     for content, arrays in zip(contents, (split.images, split.labels), strict=True):
         for array in arrays:
@@ -209,5 +214,5 @@ def _content(split: Split) -> str:
 
 
 def _paths(place: Path, source: str) -> tuple[Path, Path]:
-    # Named by their source, so that an index is never taken for one of other files.
+    # The source is in the name, so that an index never describes other files.
     return place / f"{source}.images", place / f"{source}.labels"

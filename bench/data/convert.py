@@ -1,4 +1,4 @@
-"""Masks of any form that we read, as index PNGs in the form most tools read. No torch here."""
+"""Convert masks of any form that can be read to index PNGs, which most tools read. No torch."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from PIL import Image
 from bench.data.dataset import Entry, SegmentationDataset
 from bench.data.reading import as_stored, read_entries
 from bench.data.registry import DATASETS
-from bench.errors import DataError, SpecError
+from bench.errors import DataError, SpecError, unknown
 from bench.files import write_whole
 from bench.iou import IGNORED
-from bench.spec import DataSpec, unknown
+from bench.spec import DataSpec
 
 VOC_BORDER = (224, 224, 192)
-"""How VOC shows label 255."""
+"""Colour of label 255 in VOC's palette."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where the files of a split go: folders, of which {split} is replaced."""
+class OutputLayout:
+    """Folders for the files of a split; {split} in a name is replaced."""
 
     images: str
     labels: str
     splits: tuple[str, ...]
     void: Literal["ignore", "class"] = "ignore"
     lists: str | None = None
-    """File with the ids of a split."""
+    """File that lists the ids of a split."""
     palette: bool = False
     """Whether an index PNG carries the colours of its classes."""
 
 
 LAYOUTS = {
     # SegNet's: void is class 11.
-    "camvid": Layout("{split}", "{split}annot", ("train", "val", "test"), void="class"),
+    "camvid": OutputLayout("{split}", "{split}annot", ("train", "val", "test"), void="class"),
     # The devkit's, with the folder that most code for SBD's masks looks for.
-    "voc": Layout(
+    "voc": OutputLayout(
         "JPEGImages",
         "SegmentationClassAug",
         ("trainaug", "val"),
@@ -54,20 +54,32 @@ LAYOUTS = {
 
 
 @dataclass(frozen=True)
-class Converted:
-    """What became of a split."""
+class ConversionResult:
+    """The number of files written for a split."""
 
     split: str
     written: int
-    there: int
-    """Files that were there already, with the same content."""
+    unchanged: int
+    """Files that existed, with the same content."""
 
 
-def convert(name: str, data_root: Path | None, folder: Path) -> Iterator[Converted]:
-    """Copy every split of ``name`` to ``folder``, its labels as index PNGs.
+def convert(name: str, data_root: Path | None, folder: Path) -> Iterator[ConversionResult]:
+    """Copy every split of a data set to ``folder``, its labels as index PNGs.
 
-    Every file is written whole; none that is there is changed: one of other content raises
-    DataError, as do the faults of the data set. The same call goes on where one was ended.
+    Files are written atomically and existing ones are never changed, so the same call resumes an
+    interrupted one.
+
+    Args:
+        name: The data set.
+        data_root: Folder that holds it.
+        folder: Where the copy is written.
+
+    Yields:
+        The result of each split once it is complete.
+
+    Raises:
+        SpecError: The data set is unknown.
+        DataError: A file exists with different content, or the data set has a fault.
     """
     known = {key: layout for key, layout in LAYOUTS.items() if key in DATASETS}
     if name not in known:
@@ -82,8 +94,8 @@ def convert(name: str, data_root: Path | None, folder: Path) -> Iterator[Convert
 
 
 def _convert_split(
-    dataset: SegmentationDataset, layout: Layout, split: str, folder: Path
-) -> Converted:
+    dataset: SegmentationDataset, layout: OutputLayout, split: str, folder: Path
+) -> ConversionResult:
     entries = dataset.entries(split)
     images = folder / layout.images.format(split=split)
     labels = folder / layout.labels.format(split=split)
@@ -93,33 +105,35 @@ def _convert_split(
         mask = _mask(sample.label, dataset.palette if layout.palette else None)
         path = labels / f"{sample.id}.png"
         written.append(
-            _keep(path, lambda p=path, m=mask: _shows(p, m), lambda p, m=mask: m.save(p))
+            _write_missing(path, lambda p=path, m=mask: _equals(p, m), lambda p, m=mask: m.save(p))
         )
     if layout.lists is not None:
         path = folder / layout.lists.format(split=split)
-        if not path.exists():  # other tools write more into such a list than ids
+        if not path.exists():  # other tools write more than ids into such a list
             ids = "".join(f"{entry.id}\n" for entry in entries)
             write_whole(path, lambda temporary: temporary.write_text(ids))
-    return Converted(split, sum(written), len(written) - sum(written))
+    return ConversionResult(split, sum(written), len(written) - sum(written))
 
 
 def _copy_image(entry: Entry, folder: Path) -> bool:
     source = entry.files[0]
     path = folder / f"{entry.id}{source.suffix}"
-    return _keep(
+    return _write_missing(
         path,
         lambda: filecmp.cmp(source, path, shallow=False),
         lambda temporary: shutil.copyfile(source, temporary),
     )
 
 
-def _keep(path: Path, same: Callable[[], bool], write: Callable[[Path], object]) -> bool:
-    """Whether ``path`` had to be written; raises DataError where it has other content."""
+def _write_missing(path: Path, same: Callable[[], bool], write: Callable[[Path], object]) -> bool:
+    """Write ``path`` unless it exists, and return whether it was written."""
     if not path.exists():
         write_whole(path, write)
         return True
     if not same():
-        raise DataError(f"{path}: is there with other content; take it away or choose another --to")
+        raise DataError(
+            f"{path}: already exists with different content; delete it or choose another --to"
+        )
     return False
 
 
@@ -134,8 +148,8 @@ def _mask(label: UInt8[np.ndarray, "h w"], palette: UInt8[np.ndarray, "k 3"] | N
     return mask
 
 
-def _shows(path: Path, mask: Image.Image) -> bool:
-    """Whether the file holds the same indices."""
+def _equals(path: Path, mask: Image.Image) -> bool:
+    """Return whether the file holds the same indices."""
     try:
         with Image.open(path) as image:
             return image.mode in ("L", "P") and np.array_equal(np.array(image), np.array(mask))

@@ -1,4 +1,4 @@
-"""Images with their labels, and what all data sets do with them alike. No torch here."""
+"""A data set: its images with labels, its classes and its scores. No torch here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from bench.errors import SpecError
-from bench.spec import DataSpec, unknown
+from bench.errors import SpecError, unknown
+from bench.spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -64,66 +64,73 @@ class Split:
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What a check found: number of images, the digest that a loaded split has, (height, width)."""
+    """Summary of a split: number of images, the digest it has once loaded, (height, width)."""
 
     count: int
     digest: str
     size: tuple[int, int] | None
-    """None where the images differ in size."""
+    """None if the images differ in size."""
     pixels: tuple[int, ...]
-    """How many have the label 0, 1, … 255."""
+    """Number of pixels with the label 0, 1, … 255."""
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentationDataset(ABC):
-    """Names, colours and scores of a data set; its images are touched by load and check alone."""
+    """Names, colours and scores of a data set; only the entries that it returns read files."""
 
     name: str
     class_names: tuple[str, ...]
     palette: UInt8[np.ndarray, "k 3"]
     mean: tuple[float, float, float]
-    """Of the training pixels per channel, 0..255; ``std`` likewise."""
+    """Mean of the training pixels per channel, 0..255; ``std`` likewise."""
     std: tuple[float, float, float]
     metric_names: tuple[str, ...]
     thin_classes: tuple[str, ...]
-    """Classes whose objects are but a few pixels wide: "thin_miou" is their mean IoU."""
+    """Classes whose objects are a few pixels wide: "thin_miou" is their mean IoU."""
 
     @property
     def num_objects(self) -> int:
-        """How many classes, the first ones, are objects; those after them are void."""
+        """Number of classes, the first ones, that are objects; the others are void."""
         return len(self.class_names)
 
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits."""
+        """Return the names of the splits."""
 
-    def parts(self, split: str) -> frozenset[str]:
-        """Names of the sets that a split is made of; splits that share none share no image."""
+    def image_sets(self, split: str) -> frozenset[str]:
+        """Return the disjoint sets of images that make up a split, by name.
+
+        Two splits share images if they share a set.
+        """
         return frozenset({split})
 
-    def no_split(self, split: str) -> str:
-        """Why there is no such split."""
+    def missing_split_message(self, split: str) -> str:
+        """Return the message that there is no such split, with the way out."""
         return unknown("split", split, self.splits())
 
-    def about(self) -> list[str]:
-        """What a user should know of the files at hand, a line each; raises DataError."""
+    def notes(self) -> list[str]:
+        """Return what a user should know about the files found, a line each; raises DataError."""
         return []
 
     @abstractmethod
     def entries(self, split: str) -> list[Entry]:
-        """The images of a split by id, none read yet; raises DataError where they are not there."""
+        """Return the images of a split in order, none read yet; raises DataError if missing."""
 
     @abstractmethod
     def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
-        """``metric_names`` with their values in [0, 1] from pixel counts [truth, prediction]."""
+        """Return ``metric_names`` and values in [0, 1] from pixel counts [truth, prediction]."""
 
     def sequence(self, id: str) -> str:
-        """The film that an image is a frame of: itself, where images stand alone."""
+        """Return the film that an image is a frame of; its own id if images stand alone."""
         return id
 
 
 def camvid_only(spec: DataSpec) -> None:
-    """Raise SpecError where ``spec`` has an option that is CamVid's alone."""
-    for key, default in (("void", "ignore"), ("class_map", "usual")):
-        if (value := getattr(spec, key)) != default:
+    """Raise SpecError if ``spec`` has an option that only CamVid has."""
+    usual = DataSpec(name=spec.name)
+    for key, value, default in (
+        ("void", spec.void, usual.void),
+        ("class_map", spec.class_map, usual.class_map),
+    ):
+        if value != default:
             raise SpecError(f"data.{key} = {value!r} is for camvid, not {spec.name}; leave it out")

@@ -1,4 +1,4 @@
-"""Fetch a published data set: resumed where it broke off, checked, unpacked. No torch here."""
+"""Download a published data set: resumed after an interruption, checked, unpacked. No torch."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from bench.errors import DataError, SpecError
-from bench.spec import Strict, parse, unknown
+from bench.errors import DataError, SpecError, unknown
+from bench.spec import Strict, parse
 
 BLOCK_BYTES = 2**20
 TIMEOUT_SECONDS = 60.0
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds before each new try of a transfer that broke off without a byte more."""
+"""Seconds before each retry of a transfer that brought no further byte."""
 
-Show = Callable[[int, int | None], None]
-"""Is told the bytes that are here and all there are, if that is known."""
+OnProgress = Callable[[int, int | None], None]
+"""Receives the number of bytes received and of all bytes; None if that is unknown."""
 
 
 class Source(Strict):
-    """Where a data set is published."""
+    """The place where a data set is published."""
 
     url: str | None = None
-    """A tar archive; None where there is none that could be checked."""
+    """Address of a tar archive; None if none is published with a digest."""
     file: str = ""
-    """What the archive is called on disk."""
+    """Name of the archive on disk."""
     md5: str = ""
     holds: str = ""
     """The folder that the archive unpacks to."""
@@ -45,7 +45,7 @@ class Source(Strict):
 
 
 def sources() -> dict[str, Source]:
-    """The data sets that are published somewhere, by name."""
+    """Return the sources of data sets by name."""
     text = (files("bench.data") / "sources.toml").read_text()
     return {
         name: parse(Source, entry, where=f"sources.toml: {name}")
@@ -54,7 +54,7 @@ def sources() -> dict[str, Source]:
 
 
 def find_source(name: str, url: str | None = None) -> Source:
-    """The source of that name, at another ``url`` if given; raises SpecError where none is."""
+    """Return the source of a data set, at another ``url`` if given; raises SpecError."""
     known = sources()
     if name not in known:
         raise SpecError(unknown("data set to download", name, known))
@@ -67,11 +67,19 @@ def find_source(name: str, url: str | None = None) -> Source:
     return source
 
 
-def download(source: Source, folder: Path, show: Show = lambda *_: None) -> Path:
-    """Have what ``source`` holds in ``folder``; returns its place there.
+def download(source: Source, folder: Path, on_progress: OnProgress = lambda *_: None) -> Path:
+    """Download and unpack ``source`` into ``folder``; return the unpacked path.
 
-    What is there already stays as it is. Raises DataError with the reason; what had been
-    transferred until then is used by the next call.
+    A folder that exists is left as it is. A transfer that fails is resumed by the next call.
+
+    Args:
+        source: The archive and its digest.
+        folder: Where archive and content are written.
+        on_progress: Called after every block.
+
+    Raises:
+        DataError: The server refuses, the archive is damaged, the disk is full, or another process
+            downloads to the same folder.
     """
     place = folder / source.holds
     if place.exists():
@@ -81,37 +89,37 @@ def download(source: Source, folder: Path, show: Show = lambda *_: None) -> Path
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{source.file}.lock", timeout=0, fallback_to_soft=False):
             if not archive.exists():
-                _fetch(source, archive, show)
+                _fetch(source, archive, on_progress)
             elif (found := _md5(archive)) != source.md5:
-                raise DataError(f"{archive}: md5 {found}, not {source.md5}; take the file away")
+                raise DataError(f"{archive}: md5 {found}, not {source.md5}; delete the file")
             _unpack(archive, place, PurePosixPath(source.holds))
     except Timeout:
-        raise DataError(f"{folder}: another download is at work there") from None
+        raise DataError(f"{folder}: another download is running there; wait for it") from None
     except OSError as error:
-        raise DataError(f"{folder}: {error.strerror or error}; choose another place") from None
+        raise DataError(f"{folder}: {error.strerror or error}; choose another folder") from None
     return place
 
 
-def _fetch(source: Source, archive: Path, show: Show) -> None:
-    """Have the checked archive in its place, from a transfer that may take several tries."""
+def _fetch(source: Source, archive: Path, on_progress: OnProgress) -> None:
+    """Transfer the archive, in several tries if need be, and check its digest."""
     part = archive.with_name(archive.name + ".part")
     url, failures = str(source.url), 0
     while True:
         before = _size(part)
         try:
-            _transfer(url, part, show)
+            _transfer(url, part, on_progress)
             break
         except (ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException) as error:
             failures = 0 if _size(part) > before else failures + 1
             if failures > len(PAUSES):
                 raise DataError(
-                    f"{url}: broke off after {_size(part)} bytes ({error}); the same command goes "
-                    "on from there"
+                    f"{url}: interrupted after {_size(part)} bytes ({error}); the same command "
+                    "resumes it"
                 ) from None
             time.sleep(PAUSES[failures - 1] if failures else 0)
     if (found := _md5(part)) != source.md5:
         length = _size(part)
-        part.unlink()  # to go on from it could never give another
+        part.unlink()  # resuming a corrupt file cannot repair it
         raise DataError(
             f"{url}: the {length} bytes received have md5 {found}, not {source.md5}; removed: try "
             "again, or another --url"
@@ -119,10 +127,10 @@ def _fetch(source: Source, archive: Path, show: Show) -> None:
     part.replace(archive)
 
 
-def _transfer(url: str, part: Path, show: Show) -> None:
-    """Append to ``part`` what it lacks.
+def _transfer(url: str, part: Path, on_progress: OnProgress) -> None:
+    """Append the missing bytes to ``part``.
 
-    Raises DataError where the server refuses, ConnectionError and its like where it breaks off.
+    Raises DataError if the server refuses, ConnectionError or the like if the transfer ends early.
     """
     have = _size(part)
     headers = {"User-Agent": "segloss-bench", "Accept-Encoding": "identity"}
@@ -137,14 +145,14 @@ def _transfer(url: str, part: Path, show: Show) -> None:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             if error.headers.get("Content-Range") != f"bytes */{have}":
                 part.unlink()
-                raise ConnectionError("what is here is not a part of it") from None
-            return  # all of it is here
+                raise ConnectionError("the server has another file") from None
+            return  # the file is complete
         raise DataError(f"{url}: {error.code} {error.reason}; try another --url") from None
     except urllib.error.URLError as error:
         why = getattr(error.reason, "strerror", None) or error.reason
         raise DataError(f"{url}: no connection ({why}); try again, or another --url") from None
     with response, part.open("ab") as file:
-        if response.status == http.HTTPStatus.OK:  # a server that sends all of it again
+        if response.status == http.HTTPStatus.OK:  # the server sends the whole file again
             file.truncate(0)
             have = 0
         length = response.headers.get("Content-Length")
@@ -153,30 +161,30 @@ def _transfer(url: str, part: Path, show: Show) -> None:
         while block := response.read(BLOCK_BYTES):
             file.write(block)
             have += len(block)
-            show(have, total)
+            on_progress(have, total)
     if total is not None and have < total:
         raise ConnectionError(f"{total - have} bytes are missing")
 
 
 def _check_room(folder: Path, have: int, total: int | None) -> None:
     free = shutil.disk_usage(folder).free
-    # The archive and what it unpacks to, which for images is about as large.
+    # The archive and its content, which for images is about as large.
     if total is not None and free < (needed := 2 * total - have):
         raise DataError(
             f"{folder}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB are needed for the "
-            "archive and its content; make room or choose another place"
+            "archive and its content; make room or choose another folder"
         )
 
 
 def _unpack(archive: Path, place: Path, holds: PurePosixPath) -> None:
-    """Put the folder ``holds`` of the archive at ``place``, all of it or nothing."""
+    """Move the folder ``holds`` of the archive to ``place``, completely or not at all."""
     temporary = archive.with_name(f".{archive.name}.unpacking")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(temporary, filter="data")
         if not (temporary / holds).is_dir():
-            raise DataError(f"{archive}: holds no folder {holds}; is it another archive?")
+            raise DataError(f"{archive}: holds no folder {holds}; it may be another archive")
         place.parent.mkdir(parents=True, exist_ok=True)
         (temporary / holds).rename(place)
     except (tarfile.TarError, EOFError, zlib.error) as error:

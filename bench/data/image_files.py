@@ -1,4 +1,4 @@
-"""Image files and maps of class indices, with a clear line for every fault. No torch here."""
+"""Read image files and masks; a message names every fault. No torch here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def by_stem(folder: Path, suffixes: tuple[str, ...], owner: str) -> dict[str, Path]:
-    """The files of a folder by stem, in order; raises DataError where there is none or a double."""
+    """Return the files of a folder by stem, in order; raises DataError for none or a duplicate."""
     if not folder.is_dir():
         raise DataError(f"{folder}: the folder is missing; put {owner}'s files for it there")
     files: dict[str, Path] = {}
@@ -23,15 +23,15 @@ def by_stem(folder: Path, suffixes: tuple[str, ...], owner: str) -> dict[str, Pa
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         if path.stem in files:
-            raise DataError(f"{path}: the same name as {files[path.stem].name}; take one away")
+            raise DataError(f"{path}: the same name as {files[path.stem].name}; delete one of them")
         files[path.stem] = path
     if not files:
-        raise DataError(f"{folder}: holds no {', '.join(suffixes)} file; put {owner}'s files there")
+        raise DataError(f"{folder}: has no {', '.join(suffixes)} file; put {owner}'s files there")
     return files
 
 
 def decode(path: Path) -> Image.Image:
-    """The decoded image, whatever its mode; raises DataError where the file is broken."""
+    """Return the decoded image in its own mode; raises DataError if the file is damaged."""
     try:
         with Image.open(path) as image:
             image.load()
@@ -41,10 +41,10 @@ def decode(path: Path) -> Image.Image:
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """The pixels as RGB; raises DataError where the file is broken or of an odd mode."""
+    """Return the pixels as RGB; raises DataError for a damaged file or an unusual mode."""
     image = decode(path)
     if image.mode not in ("RGB", "RGBA", "L", "P"):
-        raise DataError(f"{path}: colour mode {image.mode} is not handled; save it as RGB")
+        raise DataError(f"{path}: colour mode {image.mode} is not supported; save it as RGB")
     return np.array(image.convert("RGB"))
 
 
@@ -54,7 +54,7 @@ def check_sizes(
     label: UInt8[np.ndarray, "h2 w2"],
     path: Path,
 ) -> None:
-    """Raise DataError where an image and the label in ``path`` differ in size."""
+    """Raise DataError if an image and the label in ``path`` differ in size."""
     if image.shape[:2] != label.shape:
         (height, width), (tall, wide) = label.shape, image.shape[:2]
         raise DataError(
@@ -64,7 +64,7 @@ def check_sizes(
 
 
 def check_labels(stored: UInt8[np.ndarray, "h w"], path: Path, last: int, hint: str = "") -> None:
-    """Raise DataError where a value is neither 0 to ``last`` nor 255; ``hint`` ends the line."""
+    """Raise DataError if a value is neither 0 to ``last`` nor 255; ``hint`` ends the message."""
     wrong = (stored > last) & (stored != IGNORED)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
@@ -77,7 +77,7 @@ def check_labels(stored: UInt8[np.ndarray, "h w"], path: Path, last: int, hint: 
 def resized(
     pixels: UInt8[np.ndarray, "*shape"], size: tuple[int, int] | None, method: Image.Resampling
 ) -> UInt8[np.ndarray, "*other_shape"]:
-    """The pixels at ``size`` (height, width), or as they are where that is None."""
+    """Return the pixels at ``size`` (height, width); unchanged if it is None."""
     if size is None or pixels.shape[:2] == size:
         return pixels
     height, width = size
@@ -86,5 +86,5 @@ def resized(
 
 
 def some(names: list[str]) -> str:
-    """The first three names, and that there are more."""
+    """Return the first three names, with an ellipsis if there are more."""
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -21,14 +21,14 @@ U = TypeVar("U")
 
 
 def as_stored(sample: Sample) -> Sample:
-    """The sample itself."""
+    """Return the sample unchanged."""
     return sample
 
 
 def load_entries(entries: Sequence[Entry], prepare: Prepare = as_stored) -> Split:
-    """Read ``entries`` into a Split in their order, each sample passed through ``prepare``.
+    """Return ``entries`` as a Split in their order, each sample passed through ``prepare``.
 
-    The digest is taken before ``prepare``; raises DataError at the first fault.
+    The digest is taken before ``prepare``. Raises DataError at the first fault.
     """
     read_all = list(read_entries(entries, prepare))
     samples = [sample for sample, _ in read_all]
@@ -41,7 +41,7 @@ def load_entries(entries: Sequence[Entry], prepare: Prepare = as_stored) -> Spli
 
 
 def read_entries(entries: Sequence[Entry], prepare: Prepare) -> Iterator[tuple[Sample, bytes]]:
-    """Each sample after ``prepare`` with its fingerprint before, in order, few at a time.
+    """Yield each sample after ``prepare`` and its fingerprint before, a few ahead of the reader.
 
     Raises DataError at the first fault.
     """
@@ -54,12 +54,12 @@ def read_entries(entries: Sequence[Entry], prepare: Prepare) -> Iterator[tuple[S
 
 
 def split_digest(fingerprints: Iterable[bytes]) -> str:
-    """The digest of a Split from the fingerprints of its samples, in order."""
+    """Return the digest of a Split from the fingerprints of its samples, in order."""
     return hashlib.sha256(b"".join(fingerprints)).hexdigest()[:12]
 
 
 def check_entries(split: str, entries: Sequence[Entry]) -> SplitSummary:
-    """Read ``entries`` of ``split`` once, keep none; raises DataError with the first fault."""
+    """Read all ``entries`` of ``split``, keep none; raises DataError with the first fault."""
     summary, faults = inspect(entries)
     if faults:
         others = f" ({len(faults) - 1} more of {split!r} have faults)" if len(faults) > 1 else ""
@@ -68,9 +68,9 @@ def check_entries(split: str, entries: Sequence[Entry]) -> SplitSummary:
 
 
 def inspect(entries: Sequence[Entry]) -> tuple[SplitSummary, list[DataError]]:
-    """Read every image once, keep none: what is there, and each fault that was met."""
+    """Read all ``entries``, keep none; return a summary of the sound ones and every fault."""
 
-    def look(entry: Entry) -> tuple[bytes, tuple[int, int], Int64[np.ndarray, 256]] | DataError:
+    def examine(entry: Entry) -> tuple[bytes, tuple[int, int], Int64[np.ndarray, 256]] | DataError:
         try:
             sample = entry.read()
         except DataError as error:
@@ -79,8 +79,8 @@ def inspect(entries: Sequence[Entry]) -> tuple[SplitSummary, list[DataError]]:
         pixels = np.bincount(sample.label.ravel(), minlength=IGNORED + 1)
         return _fingerprint(sample), (height, width), pixels
 
-    found = list(_in_threads(look, entries))
-    sound = [outcome for outcome in found if not isinstance(outcome, DataError)]
+    outcomes = list(_in_threads(examine, entries))
+    sound = [outcome for outcome in outcomes if not isinstance(outcome, DataError)]
     sizes = {size for _, size, _ in sound}
     summary = SplitSummary(
         count=len(sound),
@@ -88,21 +88,21 @@ def inspect(entries: Sequence[Entry]) -> tuple[SplitSummary, list[DataError]]:
         size=sizes.pop() if len(sizes) == 1 else None,
         pixels=tuple(sum((pixels for _, _, pixels in sound), np.zeros(256, int)).tolist()),
     )
-    return summary, [outcome for outcome in found if isinstance(outcome, DataError)]
+    return summary, [outcome for outcome in outcomes if isinstance(outcome, DataError)]
 
 
 def _in_threads(function: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:
-    """``function`` of every item, in their order: PIL decodes outside of Python's lock."""
+    """Yield ``function`` of every item in order; threads help, as PIL releases Python's lock."""
     threads = min(8, os.cpu_count() or 1)
-    under_way: deque[Future[U]] = deque()
+    running: deque[Future[U]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:
-            under_way.append(pool.submit(function, item))
-            # No more ahead than that, for a split may be larger than the memory.
-            if len(under_way) > 4 * threads:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+            running.append(pool.submit(function, item))
+            # A limit, because a split may be larger than the memory.
+            if len(running) > 4 * threads:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 def _fingerprint(sample: Sample) -> bytes:

@@ -21,14 +21,14 @@ from bench.data.dataset import (
     SplitSummary,
     evenly_spaced,
 )
-from bench.data.held_out import divided
 from bench.data.image_files import resized
 from bench.data.reading import check_entries, load_entries
 from bench.data.scenes.dataset import open_scenes
+from bench.data.tuning_split import tuning_ids
 from bench.data.voc.dataset import open_voc
-from bench.errors import SpecError
+from bench.errors import SpecError, unknown
 from bench.iou import IGNORED
-from bench.spec import DataSpec, unknown
+from bench.spec import HELD_OUT, DataSpec
 
 __all__ = [
     "DATASETS",
@@ -38,9 +38,11 @@ __all__ = [
     "Split",
     "SplitSummary",
     "check_splits",
+    "evaluation_entries",
     "evaluation_split",
-    "look_at",
+    "open_by_name",
     "open_dataset",
+    "training_entries",
     "training_split",
 ]
 
@@ -57,34 +59,39 @@ CHOOSE_IMAGES = {
     "held_out",
     "held_out_share",
 }
-"""Fields of a DataSpec that say which images are read, not which pixels they have."""
+"""Fields of a DataSpec that choose images; the others decide their pixels."""
 
 
 def open_dataset(spec: DataSpec, data_root: Path | None) -> SegmentationDataset:
-    """The data set that ``spec`` names, no file touched yet.
+    """Return the data set that ``spec`` names; no file is read yet.
 
-    Raises SpecError where the name, a split or an option is not known to it.
+    Args:
+        spec: The data set, its options, and the splits to train on and to score.
+        data_root: Folder that holds the data sets; None for one that needs no files.
+
+    Raises:
+        SpecError: The name, a split or an option is unknown, or two splits share images.
     """
-    dataset = divided(_find(spec.name)(spec, data_root), spec)
-    for key, split in [
-        *(("data.train", split) for split in spec.train),
-        ("data.evaluate", spec.evaluate),
-    ]:
-        if split not in dataset.splits():
-            raise SpecError(f"{key}: {dataset.no_split(split)}")
-    parts = [part for split in spec.train for part in dataset.parts(split)]
-    if len(set(parts)) < len(parts):
+    dataset = _find(spec.name)(spec, data_root)
+    scored = () if spec.evaluate == HELD_OUT else (spec.evaluate,)
+    for key, splits in (("data.train", spec.train), ("data.evaluate", scored)):
+        for split in splits:
+            if split not in dataset.splits():
+                raise SpecError(f"{key}: {dataset.missing_split_message(split)}")
+    trained = [name for split in spec.train for name in dataset.image_sets(split)]
+    if len(set(trained)) < len(trained):
         raise SpecError(f"data.train holds images twice: {', '.join(spec.train)}")
-    if dataset.parts(spec.evaluate) & set(parts):
-        raise SpecError(
-            f"data.evaluate = {spec.evaluate!r} shares images with {', '.join(spec.train)}, which "
-            "is trained on"
-        )
+    for split in scored:
+        if dataset.image_sets(split) & set(trained):
+            raise SpecError(
+                f"data.evaluate = {split!r} shares images with {', '.join(spec.train)}, which "
+                "is trained on"
+            )
     return dataset
 
 
-def look_at(name: str, data_root: Path | None) -> SegmentationDataset:
-    """The data set of that name, none of its splits chosen; raises SpecError where unknown."""
+def open_by_name(name: str, data_root: Path | None) -> SegmentationDataset:
+    """Return the data set of that name, no splits chosen; raises SpecError if it is unknown."""
     return _find(name)(DataSpec(name=name), data_root)
 
 
@@ -97,33 +104,58 @@ def _find(name: str) -> Callable[[DataSpec, Path | None], SegmentationDataset]:
 def training_split(
     dataset: SegmentationDataset, spec: DataSpec, cache: Cache | None = None
 ) -> Split:
-    """The images to train on: splits joined in order, thinned out, both image and label resized.
-
-    Raises DataError where a file is at fault.
-    """
-    return _load(_training_entries(dataset, spec), spec, spec.image_size, cache)
+    """Return the images to train on, image and label resized; raises DataError."""
+    return _load(training_entries(dataset, spec), spec, spec.image_size, cache)
 
 
 def evaluation_split(
     dataset: SegmentationDataset, spec: DataSpec, cache: Cache | None = None
 ) -> Split:
-    """The images to score: resized as in training, each label at its stored size.
+    """Return the images to score, resized as in training, each label at its stored size.
 
-    Raises DataError where a file is at fault.
+    Raises DataError if a file is missing or damaged.
     """
-    return _load(_evaluation_entries(dataset, spec), spec, None, cache)
+    return _load(evaluation_entries(dataset, spec), spec, None, cache)
+
+
+def training_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
+    """Return the images to train on: the splits in order, without the tuning split, thinned out.
+
+    Raises:
+        DataError: A folder or a list of the data set is missing.
+        SpecError: The tuning split cannot be made as ``spec`` says.
+    """
+    entries = _entries_to_train(dataset, spec)
+    if spec.evaluate == HELD_OUT:
+        held_out = tuning_ids(dataset, spec, [entry.id for entry in entries])
+        entries = [entry for entry in entries if entry.id not in held_out]
+    return _thinned_out(entries, spec.train_images)
+
+
+def evaluation_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
+    """Return the images to score, thinned out; raises as ``training_entries``."""
+    if spec.evaluate != HELD_OUT:
+        return _thinned_out(dataset.entries(spec.evaluate), spec.evaluate_images)
+    entries = _entries_to_train(dataset, spec)
+    held_out = tuning_ids(dataset, spec, [entry.id for entry in entries])
+    entries = [entry for entry in entries if entry.id in held_out]
+    return _thinned_out(entries, spec.evaluate_images)
 
 
 def check_splits(dataset: SegmentationDataset, spec: DataSpec) -> dict[str, SplitSummary]:
-    """What is found where every image that a run reads is read once, and none kept.
+    """Read every image that a run needs, keep none, and return a summary of each split.
 
-    By the names of the splits; raises DataError with the first fault.
+    The names of training splits are joined by " + ". Raises DataError with the first fault.
     """
-    wanted = {
-        " + ".join(spec.train): _training_entries(dataset, spec),
-        spec.evaluate: _evaluation_entries(dataset, spec),
+    entries_of = {
+        " + ".join(spec.train): training_entries(dataset, spec),
+        spec.evaluate: evaluation_entries(dataset, spec),
     }
-    return {name: check_entries(name, entries) for name, entries in wanted.items()}
+    return {name: check_entries(name, entries) for name, entries in entries_of.items()}
+
+
+def _entries_to_train(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
+    return [entry for split in spec.train for entry in dataset.entries(split)]
 
 
 def _load(
@@ -134,15 +166,6 @@ def _load(
         return load_entries(entries, prepare)
     options = spec.model_dump(mode="json", exclude=CHOOSE_IMAGES)
     return cache.load(spec.name, {**options, "label_size": label_size}, entries, prepare)
-
-
-def _training_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
-    entries = [entry for split in spec.train for entry in dataset.entries(split)]
-    return _thinned_out(entries, spec.train_images)
-
-
-def _evaluation_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
-    return _thinned_out(dataset.entries(spec.evaluate), spec.evaluate_images)
 
 
 def _thinned_out(entries: list[Entry], limit: int | None) -> list[Entry]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.data.cache import Cache
 from bench.data.dataset import SegmentationDataset, Split
-from bench.data.registry import evaluation_split
+from bench.data.registry import evaluation_entries, evaluation_split
 from bench.evaluation.example_images import ExampleImages
 from bench.evaluation.metrics import PixelCounts
 from bench.evaluation.predictor import Prediction, Predictor, best
@@ -137,7 +137,7 @@ class _CrfLabels:
         self.crf = crf_of([spec.crf for spec in specs if spec.crf is not None])
         self.predictor = predictor
         self.split = split
-        entries = predictor.dataset.entries(specs[0].data.evaluate)
+        entries = evaluation_entries(predictor.dataset, specs[0].data)
         self.entries = {entry.id: entry for entry in entries}
 
     def __call__(self, prediction: Prediction) -> TimedLabels:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import SpecError
+from bench.errors import SpecError, unknown
 from bench.models.pretrained import load_backbone
-from bench.spec import ModelSpec, unknown
+from bench.spec import ModelSpec
 
 # Width of the decoder's skip branch, as in DeepLabv3+ (section 4.1).
 SKIP_CHANNELS = 48

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from pydantic_core import from_json
 
-from bench.errors import SeglossError, SpecError
+from bench.errors import SeglossError, SpecError, unknown
 from bench.files import write_json
 from bench.perf.inputs import SHAPES, Shape, make_labels
 from bench.perf.job import Device, Job
 from bench.perf.variants import Variant, variants
-from bench.spec import Scalar, Strict, unknown
+from bench.spec import Scalar, Strict
 
 DEVICES = get_args(Device)
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from bench.data.cache import Cache
 from bench.data.dataset import SegmentationDataset, Split
-from bench.data.registry import evaluation_split, open_dataset
+from bench.data.registry import evaluation_entries, evaluation_split, open_dataset
 from bench.evaluation.boundaries import BoundaryCounts, count_pixels
 from bench.evaluation.metrics import PixelCounts
 from bench.evaluation.predictor import Predictor
@@ -169,7 +169,7 @@ class _Networks:
         torch.use_deterministic_algorithms(True)
         self.dataset = open_dataset(specs[0].data, root)
         self.split = evaluation_split(self.dataset, specs[0].data, cache)
-        stored = self.dataset.entries(specs[0].data.evaluate)
+        stored = evaluation_entries(self.dataset, specs[0].data)
         self.entries = {entry.id: entry for entry in stored}
         self.predictors = [self._predictor(*pair) for pair in zip(specs, weights, strict=True)]
         self.known: dict[tuple[int, int], np.ndarray] = {}

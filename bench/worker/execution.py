@@ -62,7 +62,7 @@ class Execution:
 
     def _train(self) -> None:
         spec, directory = self.specs[0], self.run_dirs[0]
-        for line in self.dataset.about():
+        for line in self.dataset.notes():
             log_line(f"data: {line}")
         split = training_split(self.dataset, spec.data, self.cache)
         if len(split) < spec.recipe.batch_size:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.iou import HEADLINE
 from bench.manifest import Row, TableSpec
-from bench.search_space import Searched
+from bench.search_space import SearchSpec
 from bench.spec import Scalar
 from reports.statistics.scores import Scores
 from reports.statistics.stats import Estimate, difference
@@ -34,7 +34,7 @@ class BestCrf:
 class Answer:
     """What the trials of one method show."""
 
-    search: Searched
+    search: SearchSpec
     observations: tuple[Observation, ...]
     """One per finished training, scores in percent."""
     complete: int
@@ -65,7 +65,7 @@ def answers(scores: Scores) -> list[Answer]:
     return [_answer(scores, search, table) for search, table in pairs]
 
 
-def _answer(scores: Scores, search: Searched, table: TableSpec) -> Answer:
+def _answer(scores: Scores, search: SearchSpec, table: TableSpec) -> Answer:
     found = {row.label: scores.of(row.label, HEADLINE) for row in table.rows}
     complete = sum(len(by_seed) == len(scores.manifest.seeds) for by_seed in found.values())
     observations = tuple(
@@ -85,7 +85,7 @@ def _answer(scores: Scores, search: Searched, table: TableSpec) -> Answer:
 
 
 def _best_crf(
-    search: Searched, table: TableSpec, scores: Mapping[str, Mapping[int, float]]
+    search: SearchSpec, table: TableSpec, scores: Mapping[str, Mapping[int, float]]
 ) -> BestCrf | None:
     """Return the best trial over the seeds of the first trial, which has the study's own values."""
     base = scores[table.rows[0].label]
@@ -99,5 +99,5 @@ def _best_crf(
     return BestCrf(_tried(search, best), mean, gain, len(table.rows) - len(whole))
 
 
-def _tried(search: Searched, row: Row) -> dict[str, Scalar]:
+def _tried(search: SearchSpec, row: Row) -> dict[str, Scalar]:
     return {name: row.settings[name] for name in search.spaces}

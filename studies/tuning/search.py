@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 
-from bench.errors import SpecError
-from bench.search_space import Searched, Space
-from bench.spec import LossSpec, Scalar, unknown
+from bench.errors import SpecError, unknown
+from bench.search_space import SearchSpec, Space
+from bench.spec import LossSpec, Scalar
 from studies.plan import ResolveLoss, Settings, row_cells
 from studies.schema import RowDefinition, Study, Values
 
@@ -21,7 +21,7 @@ def searches(
     parameters: Sequence[str],
     trials: int,
     resolve: ResolveLoss,
-) -> list[Searched]:
+) -> list[SearchSpec]:
     """What is searched for each of ``methods`` (all that have a section, if none is named).
 
     Of its spaces those called ``parameters``, or all. Raises SpecError where there is none, or
@@ -47,7 +47,7 @@ def searches(
     return found
 
 
-def row(search: Searched, values: Mapping[str, Scalar]) -> RowDefinition:
+def row(search: SearchSpec, values: Mapping[str, Scalar]) -> RowDefinition:
     """The row of a study that is the method at ``values``."""
     parts: dict[str, dict[str, Scalar]] = {"loss": {}, "crf": {}}
     for name, value in values.items():
@@ -98,7 +98,7 @@ def without_warnings(resolve: ResolveLoss) -> ResolveLoss:
 
 def _checked(
     study: Study, method: str, spaces: Mapping[str, Space], trials: int, resolve: ResolveLoss
-) -> Searched:
+) -> SearchSpec:
     try:
         return _search(study, method, spaces, trials, without_warnings(resolve))
     except SpecError as error:
@@ -107,10 +107,10 @@ def _checked(
 
 def _search(
     study: Study, method: str, spaces: Mapping[str, Space], trials: int, resolve: ResolveLoss
-) -> Searched:
+) -> SearchSpec:
     settings = _settings(study, RowDefinition(method=method), resolve)
     typed, own = {}, {}
-    found = Searched(method=method, spaces={}, own={}, trials=trials)
+    found = SearchSpec(method=method, spaces={}, own={}, trials=trials)
     for name, space in spaces.items():
         edges = space.choices or space.ends
         if name not in settings:  # asking for it says what is wrong

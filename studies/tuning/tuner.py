@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.manifest import Manifest, Row, recall
 from bench.profile import Profile
 from bench.runs.rundir import run_dir
-from bench.search_space import Searched
+from bench.search_space import SearchSpec
 from bench.spec import Scalar
 from studies.ledger import DONE
 from studies.plan import Plan, ResolveLoss, plan
@@ -36,7 +36,7 @@ class Tuner:
     profile: Profile
     """On its tuning split."""
     names: tuple[str, str]
-    searches: tuple[Searched, ...]
+    searches: tuple[SearchSpec, ...]
     seeds: int
     root: Path
     resolve: ResolveLoss
@@ -61,7 +61,7 @@ class Tuner:
                 added = True
         return self._plan(values) if added else None
 
-    def trials(self, search: Searched, manifest: Manifest) -> list[Trial]:
+    def trials(self, search: SearchSpec, manifest: Manifest) -> list[Trial]:
         """The trials of one method in their order, with what the ledger says of them."""
         tables = [table for table in manifest.tables if table.key == search.method]
         return [self._trial(search, row) for table in tables for row in table.rows]
@@ -74,7 +74,7 @@ class Tuner:
             for search in self.searches
         ]
 
-    def _next(self, search: Searched, trials: Sequence[Trial]) -> Values | None:
+    def _next(self, search: SearchSpec, trials: Sequence[Trial]) -> Values | None:
         number = len(trials)
         if number >= search.trials:
             return None
@@ -88,7 +88,7 @@ class Tuner:
         open_trials = [replace(trial, over=False, score=None) for trial in trials[-AHEAD:]]
         return propose(search.spaces, [*trials[:-AHEAD], *open_trials], seed=number)
 
-    def _remembered(self, search: Searched, known: Manifest | None) -> list[Values]:
+    def _remembered(self, search: SearchSpec, known: Manifest | None) -> list[Values]:
         """The values of trials that were begun and still lie in the spaces."""
         tables = [t for t in known.tables if t.key == search.method] if known else []
         rows = [row for table in tables for row in table.rows]
@@ -97,7 +97,7 @@ class Tuner:
         ]
         return [v for v in found if all(s.holds(v[name]) for name, s in search.spaces.items())]
 
-    def _trial(self, search: Searched, row: Row) -> Trial:
+    def _trial(self, search: SearchSpec, row: Row) -> Trial:
         directories = [run_dir(self.root, run_id) for run_id in row.run_ids]
         values = _values(search, row)
         facts = {f"seed {seed}": run_id for seed, run_id in enumerate(row.run_ids)}
@@ -127,6 +127,6 @@ class Tuner:
         return replace(made, manifest=made.manifest.model_copy(update={"search": self.searches}))
 
 
-def _values(search: Searched, row: Row) -> Values:
+def _values(search: SearchSpec, row: Row) -> Values:
     """Only those settings of a row that are searched, in the spaces' order."""
     return {name: row.settings[name] for name in search.spaces}

@@ -11,7 +11,7 @@ import pytest
 from voc_tree import AUG, TRAIN, VAL, listed, own
 from whole_split import check, load
 
-from bench.data.registry import look_at
+from bench.data.registry import open_by_name
 from bench.data.voc.dataset import CLASS_NAMES
 from bench.runs.rundir import run_dir
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
@@ -50,13 +50,13 @@ def test_tiny_pictures_train_and_score(tmp_path):
     result, log = trained(tmp_path, tmp_path)
     assert tuple(result["class_iou"]) == CLASS_NAMES
     assert result["metrics"].keys() >= {"miou_21", "pixel_accuracy", "thin_miou"}
-    assert f"trainaug: {len(TRAIN) + len(AUG)} ids, NOT the usual 10,582" in log
+    assert f"trainaug: {len(TRAIN) + len(AUG)} ids, NOT the published 10,582" in log
     assert len(np.load(tmp_path / "runs" / result["run_id"] / "confusion.npz")["ids"]) == len(VAL)
 
 
 @real
 def test_real_pairs_load():
-    dataset = look_at("voc", ROOT)
+    dataset = open_by_name("voc", ROOT)
     found = check(dataset, ["train", "val", "trainval", "trainaug"])
     assert {split: summary.count for split, summary in found.items()} == {
         "train": 4,
@@ -77,13 +77,15 @@ def test_real_pairs_load():
 
 @real
 def test_the_list_of_trainaug_is_the_usual_one():
-    from bench.data.voc.devkit import USUAL, against_the_usual, read_ids
+    from bench.data.voc.devkit import USUAL, compare_with_published_list, read_ids
 
     ids = read_ids(ROOT / "trainaug_ids.txt")
-    assert against_the_usual("trainaug", ids) == "trainaug: 10,582 ids, the usual list"
+    assert (
+        compare_with_published_list("trainaug", ids) == "trainaug: 10,582 ids, the published list"
+    )
     text = "".join(f"{line}\n" for line in sorted((ROOT / "trainaug_ids.txt").read_text().split()))
     assert hashlib.sha256(text.encode()).hexdigest().startswith(USUAL["trainaug"][1])
-    assert "NOT the usual" in against_the_usual("trainaug", ids[1:])
+    assert "NOT the published" in compare_with_published_list("trainaug", ids[1:])
 
 
 @real
@@ -92,4 +94,4 @@ def test_real_pairs_train_and_score(tmp_path):
     assert 0 <= result["metrics"]["miou_21"] < 1
     assert result["class_iou"]["background"] is not None
     assert result["class_iou"]["sheep"] in (None, 0.0)  # in no true pixel
-    assert "trainaug: 4 ids, NOT the usual 10,582" in log
+    assert "trainaug: 4 ids, NOT the published 10,582" in log

@@ -1,4 +1,4 @@
-"""CamVid: street scenes in SegNet's 11 classes and void, in any of the forms that go round.
+"""CamVid: street scenes in SegNet's 11 classes and void, in any of its published forms.
 
 Brostow, Fauqueur, Cipolla, "Semantic object classes in video" (2008); Badrinarayanan, Kendall,
 Cipolla, "SegNet" (2015). No torch here.
@@ -25,7 +25,7 @@ from bench.iou import IGNORED, class_iou, mean_known, pixel_accuracy
 from bench.spec import DataSpec
 
 SIZE = (360, 480)
-"""Height and width of SegNet's form, which the paper scores."""
+"""Height and width of SegNet's form, on which the paper reports its scores."""
 FILMED_SIZE = (720, 960)
 
 # Colours as SegNet shows them.
@@ -46,12 +46,12 @@ COLOURS = {
 
 
 def open_camvid(spec: DataSpec, data_root: Path | None) -> CamVid:
-    """CamVid below ``data_root`` with 11 classes, or 12 where ``spec.void`` makes void a class."""
-    count = VOID + (spec.void == "class")
+    """Return CamVid in ``data_root``, with 11 classes; 12 if ``spec.void`` makes void a class."""
+    count = VOID + 1 if spec.void == "class" else VOID
     return CamVid(
         name="camvid",
         class_names=tuple(COLOURS)[:count],
-        # Those that cover less than 1.5 % of the training pixels each; the next is car with 4 %.
+        # Each covers less than 1.5 % of the training pixels; the next class, car, covers 4 %.
         thin_classes=("pole", "sign_symbol", "fence", "pedestrian", "bicyclist"),
         palette=np.array(list(COLOURS.values())[:count], np.uint8),
         mean=(99.6, 103.3, 105.7),  # of train and val, measured
@@ -75,17 +75,17 @@ class CamVid(SegmentationDataset):
 
     @property
     def num_objects(self) -> int:
-        """All but void."""
+        """Number of classes without void."""
         return VOID
 
     def splits(self) -> tuple[str, ...]:
-        """train, val and test, as SegNet divides them."""
+        """Return train, val and test, as SegNet divides them."""
         return SPLITS
 
     def entries(self, split: str) -> list[Entry]:
-        """Image and mask pairs by stem; raises DataError where one lacks the other."""
+        """Return image and mask pairs by stem; raises DataError if one of a pair is missing."""
         if split not in SPLITS:
-            raise DataError(f"camvid: {self.no_split(split)}")
+            raise DataError(f"camvid: {self.missing_split_message(split)}")
         copy = find_copy(self.root)
         masks, classes = copy.masks(self.class_map), len(self.class_names)
         shrink = copy.layout is not SEGNET
@@ -97,11 +97,11 @@ class CamVid(SegmentationDataset):
         ]
 
     def sequence(self, id: str) -> str:
-        """The drive that a frame was taken on, such as "0006R0"."""
+        """Return the drive on which a frame was filmed, such as "0006R0"."""
         return id.partition("_")[0]
 
-    def about(self) -> list[str]:
-        """The copy's form, and where its splits, classes and size are or are not SegNet's."""
+    def notes(self) -> list[str]:
+        """Return the copy's form, and whether its splits, classes and size are SegNet's."""
         copy = find_copy(self.root)
         stems = {split: found for split in SPLITS if (found := _stems(copy, split))}
         other = [split for split, found in stems.items() if found != segnet_stems(split)]
@@ -116,14 +116,14 @@ class CamVid(SegmentationDataset):
             )
         for split, found in list(stems.items())[:1]:
             width, height = decode(copy.pairs(split)[found[0]].image).size
-            lines.append(_size_said((height, width), shrunk=copy.layout is not SEGNET))
+            lines.append(_size_note((height, width), shrunk=copy.layout is not SEGNET))
         return lines
 
     def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
-        """Mean IoU of the 11 object classes ("miou_11") and accuracy over the counted pixels.
+        """Return mean IoU of the 11 object classes ("miou_11") and pixel accuracy.
 
-        With void as a class also "miou_12", the mean over all of them, as the RMI paper prints it;
-        "miou_11" then is scored at labelled pixels alone, where a predicted void is a miss.
+        With void as a class also "miou_12", the mean over all 12, as the RMI paper prints it. Then
+        "miou_11" counts labelled pixels only, and a prediction of void there is wrong.
         """
         labelled = matrix.copy()
         labelled[VOID:] = 0
@@ -136,14 +136,14 @@ class CamVid(SegmentationDataset):
 
 
 def _stems(copy: Copy, split: str) -> list[str]:
-    """The stems of a split; none where it is not there or broken, which a check says."""
+    """Return the stems of a split; none if it is missing or damaged, which a check reports."""
     try:
         return list(copy.pairs(split))
     except DataError:
         return []
 
 
-def _size_said(size: tuple[int, int], *, shrunk: bool) -> str:
+def _size_note(size: tuple[int, int], *, shrunk: bool) -> str:
     height, width = size
     if size == SIZE:
         return "size: 480 x 360, SegNet's"

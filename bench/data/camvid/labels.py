@@ -1,6 +1,6 @@
 """CamVid's 32 classes as SegNet's 11 and void: by colour, or by index. No torch here.
 
-Two maps go round. "usual" joins kinds of one thing (MATLAB's CamVid example, BiSeNet and its
+Two maps are in use. "usual" joins kinds of one thing (MATLAB's CamVid example, BiSeNet and its
 relatives); "strict" keeps the eleven classes' own colours and makes the others void.
 """
 
@@ -15,14 +15,13 @@ import numpy as np
 from jaxtyping import UInt8, UInt32
 
 from bench.data.image_files import check_labels, decode
-from bench.errors import DataError
+from bench.errors import DataError, unknown
 from bench.iou import IGNORED
-from bench.spec import unknown
 
 VOID = 11
 ClassMap = Literal["usual", "strict"]
 
-# By index of the eleven classes; the first of each is the one that "strict" keeps.
+# By index of the eleven classes; "strict" keeps the first name of each.
 _JOINED = (
     ("Sky",),
     ("Building", "Bridge", "Wall", "Tunnel", "Archway"),
@@ -49,13 +48,13 @@ CLASS_OF = {
 
 @dataclass(frozen=True, eq=False)
 class IndexMasks:
-    """Masks of class indices, ``meaning`` each one's class 0 to 11; 255 is ignored."""
+    """Masks of indices: index i stands for class ``meaning[i]``, 0 to 11; 255 is ignored."""
 
     meaning: UInt8[np.ndarray, " n"]
     colour_hint: str = ""
 
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
-        """Classes 0 to 11 and 255; raises DataError where a mask holds anything else."""
+        """Return classes 0 to 11 and 255; raises DataError if a mask holds anything else."""
         mask = decode(path)
         if mask.mode not in ("L", "P"):
             hint = self.colour_hint if mask.mode in ("RGB", "RGBA") else ""
@@ -76,13 +75,13 @@ class ColourMasks:
     colours: UInt32[np.ndarray, " n"]
     classes: UInt8[np.ndarray, " n"]
     source: Path
-    """Where the colours are listed."""
+    """The file that lists the colours."""
 
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
-        """Classes 0 to 11; raises DataError where a colour is not listed."""
+        """Return classes 0 to 11; raises DataError if a colour is not listed."""
         mask = decode(path)
         if mask.mode not in ("RGB", "RGBA", "P"):
-            raise DataError(f"{path}: colour mode {mask.mode}; a mask of colours is wanted here")
+            raise DataError(f"{path}: colour mode {mask.mode}; a mask of colours is needed here")
         red, green, blue = np.moveaxis(np.array(mask.convert("RGB")).astype(np.uint32), -1, 0)
         packed = red << 16 | green << 8 | blue
         place = np.searchsorted(self.colours, packed).clip(max=len(self.colours) - 1)
@@ -93,9 +92,9 @@ class ColourMasks:
             same, all_wrong = int((packed == code).sum()), int(wrong.sum())
             more = f", {all_wrong} of colours not listed" if all_wrong > same else ""
             raise DataError(
-                f"{path}: colour {_shown(code)} at row {row}, column {column} ({same} pixels of "
-                f"it{more}) is none of {self.source.name}'s; take the original mask, neither "
-                "resized nor saved as JPEG"
+                f"{path}: colour {_format_colour(code)} at row {row}, column {column} "
+                f"({same} pixels of it{more}) is none of {self.source.name}'s; use the original "
+                "mask, neither resized nor saved as JPEG"
             )
         return self.classes[place]
 
@@ -107,7 +106,7 @@ SEGNET_MASKS = IndexMasks(
 
 
 def colour_masks(source: Path, class_map: ClassMap) -> ColourMasks:
-    """What class_dict.csv (name,r,g,b) or label_colors.txt (r g b name) says of the colours."""
+    """Return the colours listed in class_dict.csv (name,r,g,b) or label_colors.txt (r g b name)."""
     known = CLASS_OF[class_map]
     found: dict[int, int] = {}
     for number, fields in _rows(source):
@@ -122,7 +121,9 @@ def colour_masks(source: Path, class_map: ClassMap) -> ColourMasks:
             )
         code = values[0] << 16 | values[1] << 8 | values[2]
         if code in found:
-            raise DataError(f"{source}, line {number}: colour {_shown(code)} is listed twice")
+            raise DataError(
+                f"{source}, line {number}: colour {_format_colour(code)} is listed twice"
+            )
         found[code] = _class(source, number, names[0], known)
     if not found:
         raise DataError(f"{source}: lists no colour; fetch the file again")
@@ -132,7 +133,7 @@ def colour_masks(source: Path, class_map: ClassMap) -> ColourMasks:
 
 
 def index_masks(source: Path, class_map: ClassMap) -> IndexMasks:
-    """What codes.txt (a class name per line, from index 0) says of the indices."""
+    """Return the indices that codes.txt lists: a class name per line, from index 0."""
     known = CLASS_OF[class_map]
     classes = [_class(source, number, " ".join(fields), known) for number, fields in _rows(source)]
     if not classes:
@@ -147,7 +148,7 @@ def _class(source: Path, number: int, name: str, known: dict[str, int]) -> int:
 
 
 def _rows(source: Path) -> list[tuple[int, list[str]]]:
-    """Number and fields of each line that is not blank, without stray blanks."""
+    """Return number and stripped fields of each line that is not blank."""
     try:
         text = source.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -159,5 +160,5 @@ def _rows(source: Path) -> list[tuple[int, list[str]]]:
     return [(number, row) for number, row in enumerate(rows, 1) if any(row)]
 
 
-def _shown(code: int) -> str:
+def _format_colour(code: int) -> str:
     return f"({code >> 16}, {code >> 8 & 255}, {code & 255})"

@@ -1,4 +1,4 @@
-"""The forms in which CamVid lies on disk, each known by its folders. No torch here."""
+"""The forms in which CamVid is published, recognised by their folders. No torch here."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """One form: in which folders images and masks lie, and how a mask is called and read."""
+    """One form: folders of images and masks, and how a mask is named and read."""
 
     name: str
     images: tuple[str, ...]
     masks: tuple[str, ...]
     ending: str = ""
-    """What a mask's stem has after its image's."""
+    """Suffix of a mask's stem after its image's."""
     key: str = ""
-    """The file that says what the masks hold; SegNet's form needs none."""
+    """The file that lists the classes of the masks; SegNet's form has none."""
 
 
 SEGNET = Layout("SegNet", SPLITS, tuple(f"{split}annot" for split in SPLITS))
@@ -63,27 +63,27 @@ class Copy:
         return () if self.layout is SEGNET else (self.folder / self.layout.key,)
 
     def pairs(self, split: str) -> dict[str, Pair]:
-        """The images of a split by stem, sorted; raises DataError where one lacks its mask.
+        """Return the images of a split sorted by stem; raises DataError if a mask is missing.
 
-        SegNet's folders are the split. The other forms come with several splits or none, so there
-        SegNet's lists decide whatever the folders say: all copies then train and score alike.
+        SegNet's folders are its splits. The other forms have several splits or none; SegNet's lists
+        decide there, so that all copies train and score the same images.
         """
         return self._own_pairs(split) if self.layout is SEGNET else self._listed_pairs(split)
 
     def masks(self, class_map: ClassMap) -> IndexMasks | ColourMasks:
-        """What reads a mask as classes 0 to 11; raises DataError where the copy lacks its key."""
+        """Return the reader of masks; raises DataError if the list of classes is missing."""
         if self.layout is SEGNET:
             if class_map != "usual":
                 raise DataError(
-                    f"{self.folder}: data.class_map = {class_map!r} says how 32 classes are read, "
-                    "and SegNet's form has its 11 already; leave it out"
+                    f"{self.folder}: data.class_map = {class_map!r} maps 32 classes, and "
+                    "SegNet's form has its 11 already; leave it out"
                 )
             return SEGNET_MASKS
         (key,) = self.key_files
         if not key.is_file():
             raise DataError(
-                f"{key}: the file is missing; it belongs to CamVid in the {self.layout.name} form "
-                "and says what its masks hold"
+                f"{key}: the file is missing; it lists the classes of the masks of CamVid's "
+                f"{self.layout.name} form"
             )
         read_key = index_masks if key.name == "codes.txt" else colour_masks
         return read_key(key, class_map)
@@ -94,12 +94,12 @@ class Copy:
         if alone := sorted(images.keys() - masks.keys()):
             raise DataError(
                 f"{images[alone[0]]}: no annotation {split}annot/{alone[0]}.png{_others(alone)}; "
-                "add it or take the image away"
+                "add it or delete the image"
             )
         if alone := sorted(masks.keys() - images.keys()):
             raise DataError(
                 f"{masks[alone[0]]}: no image {split}/{alone[0]} with "
-                f"{', '.join(IMAGE_SUFFIXES)}{_others(alone)}; add it or take the annotation away"
+                f"{', '.join(IMAGE_SUFFIXES)}{_others(alone)}; add it or delete the annotation"
             )
         return {stem: Pair(images[stem], masks[stem]) for stem in sorted(images)}
 
@@ -115,20 +115,22 @@ class Copy:
         return {stem: Pair(images[stem], masks[stem + self.layout.ending]) for stem in stems}
 
     def _pooled(self, folders: tuple[str, ...]) -> dict[str, Path]:
-        """The files of several folders by stem: which of them a file lies in says nothing here."""
+        """Return the files of several folders by stem; their folder does not matter."""
         files: dict[str, Path] = {}
         for folder in folders:
             if not (self.folder / folder).is_dir() and len(folders) > 1:
                 continue
             for stem, path in by_stem(self.folder / folder, IMAGE_SUFFIXES, "CamVid").items():
                 if stem in files:
-                    raise DataError(f"{path}: also in {files[stem].parent.name}; take one away")
+                    raise DataError(
+                        f"{path}: also in {files[stem].parent.name}; delete one of them"
+                    )
                 files[stem] = path
         return files
 
 
 def find_copy(root: Path | None) -> Copy:
-    """CamVid in or directly below ``root``; raises DataError where there is none."""
+    """Return CamVid in or directly below ``root``; raises DataError if there is none."""
     way_out = "name the folder that holds CamVid with --data-root (its forms: docs/data.md)"
     if root is None:
         raise DataError(f"camvid: no data folder is given; {way_out}")
@@ -139,9 +141,9 @@ def find_copy(root: Path | None) -> Copy:
         for layout in LAYOUTS:
             if any((place / folder).is_dir() for folder in layout.masks):
                 return Copy(place, layout)
-    wanted = ", ".join(layout.masks[0] for layout in LAYOUTS)
+    folders = ", ".join(layout.masks[0] for layout in LAYOUTS)
     raise DataError(
-        f"camvid: no folder of masks ({wanted}) in {', '.join(map(str, places))}; {way_out}"
+        f"camvid: no folder of masks ({folders}) in {', '.join(map(str, places))}; {way_out}"
     )
 
 

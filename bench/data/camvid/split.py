@@ -8,7 +8,7 @@ from __future__ import annotations
 
 SPLITS = ("train", "val", "test")
 
-# Sequence, digits of a frame number, and the stretches: first and last frame, interval.
+# Sequence, digits of a frame number, and its stretches: first frame, last frame, interval.
 _STRETCHES = {
     "train": [
         ("0001TP_", 6, [(6690, 8520, 30)]),
@@ -25,7 +25,7 @@ _STRETCHES = {
 
 
 def segnet_stems(split: str) -> list[str]:
-    """The stems of a split, sorted."""
+    """Return the stems of a split, sorted."""
     return [
         f"{sequence}{frame:0{digits}d}"
         for sequence, digits, stretches in _STRETCHES[split]

@@ -1,4 +1,4 @@
-"""What stands behind everything in a scene: sky, far houses, ground, house fronts, the street."""
+"""The background of a scene: sky, far houses, ground, house fronts, the street."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.data.scenes.canvas import (
     WALLS,
     Canvas,
     Colour,
-    Dice,
+    Draws,
     H,
     Plane,
     W,
@@ -32,11 +32,11 @@ SKIES: list[tuple[Colour, Colour]] = [
 # fmt: on
 
 
-def paint_sky(canvas: Canvas, dice: Dice) -> None:
-    """Everything, from the zenith's colour down to the horizon's, with clouds."""
-    zenith, low = dice.pick(SKIES)
+def paint_sky(canvas: Canvas, draws: Draws) -> None:
+    """Paint the sky, from the zenith's colour down to the horizon's, with clouds."""
+    zenith, low = draws.pick(SKIES)
     down = np.clip(Y / np.float32(canvas.horizon), 0, 1)
-    cover = np.clip(canvas.cloudy * 0.5 + canvas.leafy * 0.06 + dice.between(-0.5, 0.3), 0, 0.8)
+    cover = np.clip(canvas.cloudy * 0.5 + canvas.leafy * 0.06 + draws.between(-0.5, 0.3), 0, 0.8)
     colour = [
         (zenith[channel] * (1 - down) + low[channel] * down) * (1 - cover) + 226 * cover
         for channel in range(3)
@@ -44,28 +44,28 @@ def paint_sky(canvas: Canvas, dice: Dice) -> None:
     canvas.paint(np.ones((H, W), bool), np.stack(colour), SKY)
 
 
-def paint_skyline(canvas: Canvas, dice: Dice) -> None:
-    """Far houses and trees across the end of the street."""
-    left = canvas.vanishing - dice.between(60, 90)
+def paint_skyline(canvas: Canvas, draws: Draws) -> None:
+    """Paint far houses and trees across the end of the street."""
+    left = canvas.vanishing - draws.between(60, 90)
     while left < canvas.vanishing + 75:
-        width, height = dice.between(10, 34), dice.between(6, 26)
+        width, height = draws.between(10, 34), draws.between(6, 26)
         at, u, v = box(left, canvas.horizon - height, width, height + 4)
-        if dice.chance(0.6):
+        if draws.chance(0.6):
             window = ((v * height) % 6 > 3) & ((u * width) % 7 > 4)
             shade = np.where(window, np.float32(0.7), np.float32(0.95))
             whole = np.ones(window.shape, bool)
-            canvas.paint(whole, dice.pick(WALLS), BUILDING, at=at, shade=shade, depth=0.25)
+            canvas.paint(whole, draws.pick(WALLS), BUILDING, at=at, shade=shade, depth=0.25)
         else:
             crown = u * u + (1 - v) * (1 - v) + 0.3 * leaf_noise(canvas, at, u, v) < 1
-            canvas.paint(crown, dice.pick(LEAVES), VEGETATION, at=at, depth=0.3)
-        left += width * dice.between(0.7, 1.1)
+            canvas.paint(crown, draws.pick(LEAVES), VEGETATION, at=at, depth=0.3)
+        left += width * draws.between(0.7, 1.1)
 
 
-def paint_open_ground(canvas: Canvas, dice: Dice) -> None:
-    """All below the horizon: grass, or now and then a square, where no house or street follows."""
+def paint_open_ground(canvas: Canvas, draws: Draws) -> None:
+    """Paint everything below the horizon as grass or paving; houses and street cover it later."""
     top = int(canvas.horizon) + 1
-    grass = dice.chance(0.7)
-    colour = dice.pick(LEAVES) if grass else (132.0, 126.0, 118.0)
+    grass = draws.chance(0.7)
+    colour = draws.pick(LEAVES) if grass else (132.0, 126.0, 118.0)
     shade = 1 + (0.16 if grass else 0.0) * canvas.leafy[top:] + 0.05 * canvas.grain[top:]
     below = np.ones((H - top, W), bool)
     canvas.paint(
@@ -78,17 +78,21 @@ def paint_open_ground(canvas: Canvas, dice: Dice) -> None:
     )
 
 
-def paint_walls(canvas: Canvas, dice: Dice, side: int, base: float) -> None:
-    """House fronts along one side, ``base`` camera heights from the street's middle, with gaps."""
-    light = 1.0 if side == canvas.sunny else dice.between(0.62, 0.85)
-    end, near = dice.between(12, 22), 260.0
+def paint_walls(canvas: Canvas, draws: Draws, side: int, base: float) -> None:
+    """Paint house fronts with gaps along one side, ``base`` camera heights from the middle."""
+    light = 1.0 if side == canvas.sunny else draws.between(0.62, 0.85)
+    end, near = draws.between(12, 22), 260.0
     while near > end:
         # Pixels from the vanishing point; fronts do not overlap, so their order is free.
-        far = max(near * dice.between(0.45, 0.8), end)
+        far = max(near * draws.between(0.45, 0.8), end)
         columns = sorted(canvas.vanishing + side * distance for distance in (far, near))
         first, last = (min(max(round(column), 0), W) for column in columns)
-        height, colour, built = dice.between(0.35, 1.25), dice.pick(WALLS), dice.chance(0.85)
-        glass, floors, bays = dice.between(0.35, 0.75), dice.between(3.5, 7), dice.between(380, 760)
+        height, colour, built = draws.between(0.35, 1.25), draws.pick(WALLS), draws.chance(0.85)
+        glass, floors, bays = (
+            draws.between(0.35, 0.75),
+            draws.between(3.5, 7),
+            draws.between(380, 760),
+        )
         if built and first < last:
             distance = np.maximum(np.abs(X[:, first:last] - np.float32(canvas.vanishing)), 1)
             up = (np.float32(canvas.horizon) - Y) / distance
@@ -106,19 +110,19 @@ def paint_walls(canvas: Canvas, dice: Dice, side: int, base: float) -> None:
 
 
 def paint_street(
-    canvas: Canvas, dice: Dice, edges: dict[int, float], kerbs: dict[int, float]
+    canvas: Canvas, draws: Draws, edges: dict[int, float], kerbs: dict[int, float]
 ) -> None:
-    """Pavement out to ``kerbs`` and road out to ``edges`` of either side, with marks and shadow."""
+    """Paint pavement out to ``kerbs`` and road out to ``edges``, with marks and shadow."""
     top = int(canvas.horizon) + 1
     forward = Y[top:] - np.float32(canvas.horizon)
     r = (X - np.float32(canvas.vanishing)) / forward
     depth = _near(canvas)
     tone = 1 + 0.045 * canvas.grain[top:] + 0.05 * canvas.cloudy[top:]
-    if dice.chance(0.6):  # the houses on the sunless side throw a shadow
-        rim = dice.between(-0.8, 0.8) * canvas.sunny
+    if draws.chance(0.6):  # houses on the side away from the sun cast a shadow
+        rim = draws.between(-0.8, 0.8) * canvas.sunny
         shaded = canvas.sunny * (r - rim) + 0.05 * canvas.leafy[top:] < 0
         tone = np.where(shaded, tone * 0.66, tone)
-    grey, step = dice.between(76, 108), dice.between(6, 40)
+    grey, step = draws.between(76, 108), draws.between(6, 40)
     stone: Colour = (grey + step, grey + step * 0.95, grey + step * 0.82)
     slabs = np.where((60 / forward) % 1 < 0.12, tone * 0.9, tone)
     pavement = (r > -kerbs[-1]) & (r < kerbs[1])
@@ -129,12 +133,12 @@ def paint_street(
     canvas.paint(road, (grey, grey, grey + 4), ROAD, at=(top, 0), shade=tone, depth=depth)
     middle = (edges[1] - edges[-1]) / 2
     marks = (np.abs(r - np.float32(middle)) < 0.035) & ((150 / forward) % 1 < 0.55)
-    if dice.chance(0.5):
+    if draws.chance(0.5):
         marks |= np.abs(r + np.float32(edges[-1] - 0.1)) < 0.022
     canvas.paint(marks, (206, 204, 196), ROAD, at=(top, 0), shade=tone, depth=depth)
 
 
 def _near(canvas: Canvas) -> Plane:
-    """Depth of the ground's rows for the haze: full from 60 pixels below the horizon."""
+    """Return the depth of the ground's rows: 1 from 60 pixels below the horizon."""
     rows = Y[int(canvas.horizon) + 1 :] - np.float32(canvas.horizon)
     return np.broadcast_to(np.minimum(rows / 60, 1), (len(rows), W))

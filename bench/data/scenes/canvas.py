@@ -1,4 +1,4 @@
-"""What a street scene is drawn with: exact random draws, and a canvas that knows camera and light.
+"""Exact random draws, and a canvas with camera and light on which a street scene is drawn.
 
 A canvas has twice the size of the finished scene and is averaged at the end, so edges are soft as
 in a photograph while labels stay crisp. Colours are float32, 0..255. No torch here.
@@ -49,37 +49,37 @@ LIGHTS: list[Colour] = [
 AIR: Colour = (200, 206, 214)
 
 
-class Dice:
-    """Random draws from the raw bits of Philox, which no version of numpy changes."""
+class Draws:
+    """Random draws from the raw bits of Philox, which are the same in every version of numpy."""
 
     def __init__(self, seed: int, stream: str, *counters: int) -> None:
         self._raw = generator(seed, stream, *counters).bit_generator.random_raw
 
     def between(self, low: float, high: float) -> float:
-        """Even in [low, high)."""
+        """Return a number drawn uniformly from [low, high)."""
         return low + (high - low) * ((int(self._raw()) >> 11) * 2.0**-53)
 
     def whole(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Return a whole number from low to high, both included."""
         return low + int(self.between(0, high - low + 1))
 
     def chance(self, share: float) -> bool:
-        """True in this share of the draws."""
+        """Return True for this share of the draws."""
         return self.between(0, 1) < share
 
     def pick(self, choices: Sequence[T]) -> T:
-        """One of ``choices``."""
+        """Return one of ``choices``."""
         return choices[self.whole(0, len(choices) - 1)]
 
     def grain(self, height: int, width: int) -> Plane:
-        """Independent values, nearly normal: mean 0, deviation 1, within 3.5."""
+        """Return independent values, nearly normal: mean 0, standard deviation 1, within 3.5."""
         raw = self._raw((height * width + 1) // 2).astype("<u8", copy=False)
         four = raw.view(np.uint8).reshape(-1, 4).astype(np.int16)[: height * width]
         total = four[:, 0] + four[:, 1] + four[:, 2] + four[:, 3] - 510
         return total.astype(np.float32).reshape(height, width) / np.float32(147.8)
 
     def clouds(self, cell: int) -> Plane:
-        """Smooth noise [H, W] with hills about ``cell`` pixels wide, mostly within 2."""
+        """Return smooth noise [H, W] with hills about ``cell`` pixels wide, mostly within 2."""
         rows = _between_rows(self.grain(H // cell + 2, W // cell + 2), H, cell)
         return np.ascontiguousarray(_between_rows(rows.T, W, cell).T)
 
@@ -91,28 +91,28 @@ class Canvas:
     length of one camera height measures ``unit(t)`` pixels there.
     """
 
-    def __init__(self, dice: Dice) -> None:
+    def __init__(self, draws: Draws) -> None:
         self.image: Float32[np.ndarray, "3 h w"] = np.zeros((3, H, W), np.float32)
         self.label: UInt8[np.ndarray, "h w"] = np.full((H, W), SKY, np.uint8)
-        self.horizon = dice.between(78, 100)
-        self.vanishing = dice.between(88, 168)
-        self.light = dice.pick(LIGHTS)
-        self.sunny = dice.pick((-1, 1))
-        """Side that the sun shines on: -1 left, 1 right."""
-        self.haze = dice.between(0.1, 0.6)
-        self.leafy, self.cloudy = dice.clouds(5), dice.clouds(36)
-        self.grain = dice.grain(H, W)
+        self.horizon = draws.between(78, 100)
+        self.vanishing = draws.between(88, 168)
+        self.light = draws.pick(LIGHTS)
+        self.sunny = draws.pick((-1, 1))
+        """The sunlit side: -1 left, 1 right."""
+        self.haze = draws.between(0.1, 0.6)
+        self.leafy, self.cloudy = draws.clouds(5), draws.clouds(36)
+        self.grain = draws.grain(H, W)
 
     def unit(self, t: float) -> float:
-        """Pixels that one camera height measures at depth ``t``."""
+        """Return the length of one camera height at depth ``t``, in pixels."""
         return t * (H - self.horizon)
 
     def ground(self, t: float) -> float:
-        """Row of the ground at depth ``t``."""
+        """Return the row of the ground at depth ``t``."""
         return self.horizon + self.unit(t)
 
     def beside(self, t: float, r: float) -> float:
-        """Column of a place ``r`` camera heights to the right of the street's middle."""
+        """Return the column ``r`` camera heights to the right of the street's middle."""
         return self.vanishing + r * self.unit(t)
 
     def paint(
@@ -131,12 +131,12 @@ class Canvas:
         """
         place, part = _overlap(at, mask.shape)
         inside = mask[part]
-        veil = self.haze * (1 - (depth[part] if isinstance(depth, np.ndarray) else depth))
-        clear = (shade[part] if isinstance(shade, np.ndarray) else shade) * (1 - veil)
+        haze = self.haze * (1 - (depth[part] if isinstance(depth, np.ndarray) else depth))
+        clear = (shade[part] if isinstance(shade, np.ndarray) else shade) * (1 - haze)
         for channel, light in enumerate(self.light):
             own = colour[channel]
             own = own[part] if isinstance(own, np.ndarray) else own
-            pixels = clear * (own * light) + veil * (AIR[channel] * light)
+            pixels = clear * (own * light) + haze * (AIR[channel] * light)
             np.copyto(self.image[channel][place], pixels, where=inside)
         self.label[place][inside] = kind
 
@@ -166,7 +166,7 @@ class Canvas:
     def wire(
         self, start: tuple[float, float], end: tuple[float, float], sag: float, colour: Colour
     ) -> None:
-        """A wire from (row, column) ``start`` to ``end``, one pixel thick in the finished scene."""
+        """Draw a wire from (row, column) ``start`` to ``end``, one pixel thick once finished."""
         (y, x), (down, right) = start, (end[0] - start[0], end[1] - start[1])
         s = np.arange(int(max(abs(down), abs(right), 1)) + 1, dtype=np.float32)
         s = s / s[-1]
@@ -184,7 +184,7 @@ class Canvas:
 def box(
     left: float, top: float, width: float, height: float
 ) -> tuple[tuple[int, int], Plane, Plane]:
-    """Corner of a box in whole pixels and the places of its pixels.
+    """Return the corner of a box in whole pixels and the positions of its pixels.
 
     u [1, w] runs from -1 to 1 rightwards, v [h, 1] from 0 to 1 downwards.
     """
@@ -195,7 +195,7 @@ def box(
 
 
 def leaf_noise(canvas: Canvas, at: tuple[int, int], u: Plane, v: Plane) -> Plane:
-    """The canvas's leafy noise for the pixels of a box, wrapped around the edges."""
+    """Return the canvas's leafy noise for the pixels of a box, wrapped around the edges."""
     rows, columns = (at[0] + np.arange(v.shape[0])) % H, (at[1] + np.arange(u.shape[1])) % W
     return canvas.leafy[np.ix_(rows, columns)]
 
@@ -211,7 +211,7 @@ def _between_rows(grid: Plane, length: int, cell: int) -> Plane:
 def _overlap(
     at: tuple[int, int], shape: tuple[int, ...]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of the canvas that a mask covers, and the part of the mask that lies on it."""
+    """Return the part of the canvas under a mask, and the part of the mask on the canvas."""
     (top, left), (rows, columns) = at, shape
     low = (min(max(0, -top), rows), min(max(0, -left), columns))
     high = (max(low[0], min(rows, H - top)), max(low[1], min(columns, W - left)))

@@ -22,7 +22,7 @@ from bench.spec import DataSpec
 
 SPLITS = {"train": 400, "val": 100, "test": 150}
 
-# As far as nine colours can be told apart without red-green vision (after Okabe and Ito).
+# Nine colours, chosen to be told apart without red-green vision (after Okabe and Ito).
 COLOURS = {
     "sky": (86, 180, 233),
     "building": (146, 146, 146),
@@ -37,12 +37,12 @@ COLOURS = {
 
 
 def open_scenes(spec: DataSpec, data_root: Path | None) -> Scenes:
-    """The drawn scenes, whatever ``data_root``; raises SpecError for CamVid's options."""
+    """Return the drawn scenes, which need no files; raises SpecError for CamVid's options."""
     camvid_only(spec)
     return Scenes(
         name="scenes",
         class_names=CLASSES,
-        thin_classes=("pole", "sign", "pedestrian"),  # what is a few pixels wide, as in CamVid
+        thin_classes=("pole", "sign", "pedestrian"),  # objects a few pixels wide, as in CamVid
         palette=np.array([COLOURS[name] for name in CLASSES], np.uint8),
         mean=(121.6, 121.9, 122.6),  # of 100 training scenes, measured
         std=(45.4, 45.5, 54.1),
@@ -52,21 +52,21 @@ def open_scenes(spec: DataSpec, data_root: Path | None) -> Scenes:
 
 @dataclass(frozen=True, eq=False)
 class Scenes(SegmentationDataset):
-    """Street scenes of 96 x 128 pixels in nine classes, drawn as they are asked for."""
+    """Street scenes of 96 x 128 pixels in nine classes, drawn when they are read."""
 
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits: 400 scenes to train on, 100 in val, 150 in test."""
+        """Return the splits: 400 scenes in train, 100 in val, 150 in test."""
         return tuple(SPLITS)
 
     def entries(self, split: str) -> list[Entry]:
-        """The scenes of a split; raises DataError where there is no such split."""
+        """Return the scenes of a split; raises DataError if there is no such split."""
         if split not in SPLITS:
-            raise DataError(f"scenes: {self.no_split(split)}")
+            raise DataError(f"scenes: {self.missing_split_message(split)}")
         ids = [f"{split}-{index:03d}" for index in range(SPLITS[split])]
         return [Entry(id, (), partial(_draw, id, split, index)) for index, id in enumerate(ids)]
 
     def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
-        """Mean IoU of the nine classes ("miou") and accuracy over the pixels not ignored."""
+        """Return mean IoU of the nine classes ("miou") and pixel accuracy."""
         return {"miou": mean_known(class_iou(matrix)), "pixel_accuracy": pixel_accuracy(matrix)}
 
 

@@ -1,6 +1,6 @@
-"""What stands and moves in a street: poles with wires, trees, signs, cars, pedestrians.
+"""The objects of a street: poles with wires, trees, signs, cars, pedestrians.
 
-A ``Thing`` stands at a depth, 0 at the horizon and 1 at the lower edge, and paints itself there.
+A ``Thing`` has a depth, 0 at the horizon and 1 at the lower edge, and paints itself there.
 Sizes are in camera heights: a pedestrian measures a little more than half of one.
 """
 
@@ -20,7 +20,7 @@ from bench.data.scenes.canvas import (
     VEGETATION,
     Canvas,
     Colour,
-    Dice,
+    Draws,
     box,
     leaf_noise,
 )
@@ -45,48 +45,48 @@ WIRE: Colour = (58, 58, 60)
 
 @dataclass(frozen=True)
 class Thing:
-    """An object at ``depth``, to be painted after all that is farther away."""
+    """An object at ``depth``, painted after all that are farther away."""
 
     depth: float
     paint: Callable[[], None]
 
 
-def planted(canvas: Canvas, dice: Dice, side: int, edge: float, kerb: float) -> list[Thing]:
-    """Poles with their wires, trees, hedges and signs on one side (-1 left, 1 right)."""
-    things = _pole_row(canvas, dice, side, edge + 0.14) if dice.chance(0.7) else []
-    for _ in range(dice.pick((0, 0, 1, 1, 2, 3))):
-        things.append(_tree(canvas, dice, side * (kerb + dice.between(-0.15, 0.5))))
-    for _ in range(dice.pick((0, 1, 1, 2, 2))):
-        things.append(_sign(canvas, dice, side * (edge + 0.2)))
+def planted(canvas: Canvas, draws: Draws, side: int, edge: float, kerb: float) -> list[Thing]:
+    """Return poles with wires, trees, hedges and signs on one side (-1 left, 1 right)."""
+    things = _pole_row(canvas, draws, side, edge + 0.14) if draws.chance(0.7) else []
+    for _ in range(draws.pick((0, 0, 1, 1, 2, 3))):
+        things.append(_tree(canvas, draws, side * (kerb + draws.between(-0.15, 0.5))))
+    for _ in range(draws.pick((0, 1, 1, 2, 2))):
+        things.append(_sign(canvas, draws, side * (edge + 0.2)))
     return things
 
 
 def moving(
-    canvas: Canvas, dice: Dice, edges: dict[int, float], kerbs: dict[int, float]
+    canvas: Canvas, draws: Draws, edges: dict[int, float], kerbs: dict[int, float]
 ) -> list[Thing]:
-    """Cars on the road and at its kerbs; pedestrians, mostly on the pavements."""
+    """Return cars on the road and at its kerbs, and pedestrians, mostly on the pavements."""
     things: list[Thing] = []
-    for _ in range(dice.pick((0, 1, 2, 3, 3, 4))):
-        side = dice.pick((-1, 1))
-        things.append(_car(canvas, dice, side * edges[side] * dice.pick((0.5, 0.5, 0.74))))
-    for _ in range(dice.pick((0, 1, 2, 3, 4, 5))):
-        side = dice.pick((-1, 1))
-        r = side * dice.between(edges[side] + 0.05, kerbs[side])
-        if dice.chance(0.2):
-            r = dice.between(-edges[-1], edges[1])
-        things.append(_pedestrian(canvas, dice, r))
+    for _ in range(draws.pick((0, 1, 2, 3, 3, 4))):
+        side = draws.pick((-1, 1))
+        things.append(_car(canvas, draws, side * edges[side] * draws.pick((0.5, 0.5, 0.74))))
+    for _ in range(draws.pick((0, 1, 2, 3, 4, 5))):
+        side = draws.pick((-1, 1))
+        r = side * draws.between(edges[side] + 0.05, kerbs[side])
+        if draws.chance(0.2):
+            r = draws.between(-edges[-1], edges[1])
+        things.append(_pedestrian(canvas, draws, r))
     return things
 
 
-def _pole_row(canvas: Canvas, dice: Dice, side: int, r: float) -> list[Thing]:
-    """A row of equal poles from near to far, wires from top to top, perhaps one over the street."""
-    metal, height, thick = dice.pick(METALS), dice.between(1.7, 2.5), dice.between(0.035, 0.07)
-    arm = dice.between(0.2, 0.5) if dice.chance(0.6) else 0.0
-    wires, sag = dice.pick((0, 0, 1, 1, 2, 3)), dice.between(0.05, 0.3)
-    across = dice.chance(0.25)
-    depths = [dice.between(0.62, 1.1)]
+def _pole_row(canvas: Canvas, draws: Draws, side: int, r: float) -> list[Thing]:
+    """Return a row of equal poles with wires from top to top, perhaps one over the street."""
+    metal, height, thick = draws.pick(METALS), draws.between(1.7, 2.5), draws.between(0.035, 0.07)
+    arm = draws.between(0.2, 0.5) if draws.chance(0.6) else 0.0
+    wires, sag = draws.pick((0, 0, 1, 1, 2, 3)), draws.between(0.05, 0.3)
+    across = draws.chance(0.25)
+    depths = [draws.between(0.62, 1.1)]
     while depths[-1] > 0.12:
-        depths.append(depths[-1] * dice.between(0.42, 0.62))
+        depths.append(depths[-1] * draws.between(0.42, 0.62))
 
     def head(place: int) -> tuple[float, float]:
         t = depths[place]
@@ -103,7 +103,7 @@ def _pole_row(canvas: Canvas, dice: Dice, side: int, r: float) -> list[Thing]:
             canvas.fill(left, top, arm * unit, max(2.0, 0.6 * width), metal, POLE, depth=near)
         for wire in range(wires):
             drop = 0.04 + 0.11 * wire
-            if place == 0:  # on to a pole behind the camera
+            if place == 0:  # to a pole behind the camera
                 end = (top - 1.1 * unit, column + side * 1.2 * unit)
             else:
                 next_top, next_column = head(place - 1)
@@ -118,9 +118,9 @@ def _pole_row(canvas: Canvas, dice: Dice, side: int, r: float) -> list[Thing]:
     return [thing(place) for place in range(len(depths))]
 
 
-def _tree(canvas: Canvas, dice: Dice, r: float) -> Thing:
-    t, leaf, trunk = dice.between(0.14, 0.7), dice.pick(LEAVES), dice.pick(TRUNKS)
-    height, wide, hedge = dice.between(1.3, 2.3), dice.between(0.9, 1.6), dice.chance(0.25)
+def _tree(canvas: Canvas, draws: Draws, r: float) -> Thing:
+    t, leaf, trunk = draws.between(0.14, 0.7), draws.pick(LEAVES), draws.pick(TRUNKS)
+    height, wide, hedge = draws.between(1.3, 2.3), draws.between(0.9, 1.6), draws.chance(0.25)
     unit, foot, column, near = (
         canvas.unit(t),
         canvas.ground(t),
@@ -149,10 +149,10 @@ def _tree(canvas: Canvas, dice: Dice, r: float) -> Thing:
     return Thing(t, paint)
 
 
-def _sign(canvas: Canvas, dice: Dice, r: float) -> Thing:
-    t, metal, colour = dice.between(0.2, 0.66), dice.pick(METALS), dice.pick(PAINTS)
-    height, size = dice.between(0.75, 1.1), dice.between(0.22, 0.32)
-    form, rimmed = dice.pick(("disc", "square", "triangle", "board")), dice.chance(0.7)
+def _sign(canvas: Canvas, draws: Draws, r: float) -> Thing:
+    t, metal, colour = draws.between(0.2, 0.66), draws.pick(METALS), draws.pick(PAINTS)
+    height, size = draws.between(0.75, 1.1), draws.between(0.22, 0.32)
+    form, rimmed = draws.pick(("disc", "square", "triangle", "board")), draws.chance(0.7)
     unit, foot, column, near = (
         canvas.unit(t),
         canvas.ground(t),
@@ -178,9 +178,9 @@ def _sign(canvas: Canvas, dice: Dice, r: float) -> Thing:
     return Thing(t, paint)
 
 
-def _car(canvas: Canvas, dice: Dice, r: float) -> Thing:
-    t, body = dice.between(0.12, 0.72), dice.pick(PAINTS)
-    wide, tall = dice.between(0.62, 0.78), dice.between(0.46, 0.64)
+def _car(canvas: Canvas, draws: Draws, r: float) -> Thing:
+    t, body = draws.between(0.12, 0.72), draws.pick(PAINTS)
+    wide, tall = draws.between(0.62, 0.78), draws.between(0.46, 0.64)
     lamps: Colour = (210, 40, 36) if r > 0 else (236, 232, 206)
     unit, foot, column, near = (
         canvas.unit(t),
@@ -211,9 +211,9 @@ def _car(canvas: Canvas, dice: Dice, r: float) -> Thing:
     return Thing(t, paint)
 
 
-def _pedestrian(canvas: Canvas, dice: Dice, r: float) -> Thing:
-    t, coat, trousers = dice.between(0.18, 0.72), dice.pick(CLOTHES), dice.pick(CLOTHES)
-    skin, tall, stride = dice.pick(SKINS), dice.between(0.54, 0.7), dice.between(0.1, 0.5)
+def _pedestrian(canvas: Canvas, draws: Draws, r: float) -> Thing:
+    t, coat, trousers = draws.between(0.18, 0.72), draws.pick(CLOTHES), draws.pick(CLOTHES)
+    skin, tall, stride = draws.pick(SKINS), draws.between(0.54, 0.7), draws.between(0.1, 0.5)
     unit, foot, column, near = (
         canvas.unit(t),
         canvas.ground(t),

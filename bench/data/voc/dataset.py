@@ -15,14 +15,14 @@ from jaxtyping import Int64
 
 from bench.data.dataset import Entry, Sample, SegmentationDataset, camvid_only
 from bench.data.image_files import IMAGE_SUFFIXES, by_stem, check_sizes, read_image, some
-from bench.data.voc.devkit import LISTS, against_the_usual, find_devkit, read_ids
+from bench.data.voc.devkit import LISTS, compare_with_published_list, find_devkit, read_ids
 from bench.data.voc.masks import CLASSES, palette, read_mask
 from bench.errors import DataError
 from bench.iou import class_iou, mean_known, pixel_accuracy
 from bench.spec import DataSpec
 
-# What each split is made of; aug is SBD's share of trainaug.
-PARTS = {
+# The sets of images that make up each split; aug is SBD's share of trainaug.
+IMAGE_SETS = {
     "train": frozenset({"train"}),
     "val": frozenset({"val"}),
     "trainval": frozenset({"train", "val"}),
@@ -37,7 +37,7 @@ CLASS_NAMES = (
 
 
 def open_voc(spec: DataSpec, data_root: Path | None) -> VOC:
-    """VOC 2012 in or below ``data_root``; raises SpecError where CamVid's options are given."""
+    """Return VOC 2012 in or below ``data_root``; raises SpecError for CamVid's options."""
     camvid_only(spec)
     return VOC(
         name="voc",
@@ -59,46 +59,46 @@ class VOC(SegmentationDataset):
     root: Path | None
 
     def splits(self) -> tuple[str, ...]:
-        """The splits with labels: VOC's own, trainaug, and aug, which is trainaug without train."""
-        return tuple(PARTS)
+        """Return the splits with labels: VOC's own, trainaug, and aug (trainaug without train)."""
+        return tuple(IMAGE_SETS)
 
-    def parts(self, split: str) -> frozenset[str]:
-        """train, val and aug share no image; trainval and trainaug are made of them."""
-        return PARTS[split]
+    def image_sets(self, split: str) -> frozenset[str]:
+        """Return the sets; train, val and aug share no image, the others are made of them."""
+        return IMAGE_SETS[split]
 
-    def no_split(self, split: str) -> str:
-        """Why there is no such split; the labels of test were never published."""
+    def missing_split_message(self, split: str) -> str:
+        """Return the message that there is no such split; test's labels are not public."""
         if split == "test":
             return "the labels of VOC's test split are not public; score 'val'"
-        return super().no_split(split)
+        return super().missing_split_message(split)
 
     def entries(self, split: str) -> list[Entry]:
-        """Image and mask pairs by id, sorted; raises DataError where a list or file is missing."""
-        if split not in PARTS:
-            raise DataError(f"voc: {self.no_split(split)}")
+        """Return image and mask pairs sorted by id; raises DataError if one is missing."""
+        if split not in IMAGE_SETS:
+            raise DataError(f"voc: {self.missing_split_message(split)}")
         files = find_devkit(self.root).files(split)
         return [Entry(id, pair, partial(_read, id, *pair)) for id, pair in files.items()]
 
-    def about(self) -> list[str]:
-        """The folder, and for each list whether it is the usual one."""
+    def notes(self) -> list[str]:
+        """Return the folder, and for each list whether it is the published one."""
         devkit = find_devkit(self.root)
         lines = [f"layout: devkit in {devkit.folder}"]
         for split in ("train", "val", "trainaug"):
             try:
-                lines.append(against_the_usual(split, devkit.ids(split)))
+                lines.append(compare_with_published_list(split, devkit.ids(split)))
             except DataError as error:
                 lines.append(f"{split}: not there: {error}")
         return lines
 
     def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
-        """Mean IoU of the 21 classes, background one of them, and accuracy over counted pixels."""
+        """Return mean IoU of the 21 classes, background included, and pixel accuracy."""
         return {"miou_21": mean_known(class_iou(matrix)), "pixel_accuracy": pixel_accuracy(matrix)}
 
 
 def unlabelled_images(data_root: Path | None) -> dict[str, Path]:
-    """The images of VOC's test split by id, sorted; they have no labels.
+    """Return the images of VOC's test split sorted by id; they have no labels.
 
-    Raises DataError where the list or an image is missing.
+    Raises DataError if the list or an image is missing.
     """
     folder = find_devkit(data_root).folder
     path = folder / LISTS / "test.txt"

@@ -1,4 +1,4 @@
-"""Where PASCAL VOC 2012 and SBD lie on disk, and which ids a split has. No torch here."""
+"""The folders of PASCAL VOC 2012 and SBD, and the ids of each split. No torch here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRAINVAL = "VOCtrainval_11-May-2012.tar"
 LISTS = Path("ImageSets") / "Segmentation"
 TRAINAUG_LISTS = ("trainaug.txt", "train_aug.txt")
 # Number of ids and the first digits of the SHA-256 of the sorted ids, a line each.
-USUAL = {
+PUBLISHED = {
     "train": (1464, "aa623bd2c8ce4443"),
     "val": (1449, "cdc1326d12f69ce5"),
     "trainaug": (10582, "d1326bd532648d73"),
@@ -30,7 +30,7 @@ class Devkit:
     root: Path
 
     def ids(self, split: str) -> list[str]:
-        """The sorted ids of train, val, trainval, trainaug, or aug (trainaug without train)."""
+        """Return sorted ids of train, val, trainval, trainaug, or aug (trainaug without train)."""
         match split:
             case "train" | "val":
                 return read_ids(self._list(split))
@@ -42,13 +42,15 @@ class Devkit:
                 return self._trainaug()
 
     def files(self, split: str) -> dict[str, tuple[Path, Path]]:
-        """Image and mask of each id of a split; raises DataError where one is missing.
+        """Return image and mask of each id of a split; raises DataError if one is missing.
 
-        In trainaug VOC's own masks are taken where there are some, for they mark borders.
+        trainaug uses VOC's own masks for images that have one, because they mark borders.
         """
         ids = self.ids(split)
         if not ids:
-            raise DataError(f"{self.folder}: {split} is empty: trainaug holds nothing but train")
+            raise DataError(
+                f"{self.folder}: {split} is empty: trainaug has no image that train lacks"
+            )
         masks = self._own_masks
         if split in ("trainaug", "aug"):
             masks = {**self._more_masks, **masks}
@@ -71,7 +73,7 @@ class Devkit:
         return path
 
     def _trainaug(self) -> list[str]:
-        """By a list, by mmsegmentation's train.txt and aug.txt, or all that has a mask but val."""
+        """Return the ids of a list, of mmsegmentation's aug.txt, or of all masks outside val."""
         if not self._more_masks:
             raise DataError(
                 f"{self.folder}: trainaug needs more masks than VOC's own: unpack "
@@ -84,7 +86,7 @@ class Devkit:
             if leaked := sorted({*ids} & val):
                 raise DataError(
                     f"{source}: {len(leaked)} of its ids are in val, which is scored: "
-                    f"{some(leaked)}; take another list, or the file away"
+                    f"{some(leaked)}; use another list, or delete the file"
                 )
             return ids
         return sorted({*self._more_masks, *self.ids("train")} - val)
@@ -104,14 +106,14 @@ class Devkit:
 
     @cached_property
     def _more_masks(self) -> dict[str, Path]:
-        """SegmentationClassAug's, else SBD's; none where neither is there."""
+        """The masks of SegmentationClassAug, else of SBD; none without either."""
         for folder in (self.folder, *self._around):
             if (folder / "SegmentationClassAug").is_dir():
                 return by_stem(folder / "SegmentationClassAug", (".png",), "SegmentationClassAug")
         return self._sbd_masks()
 
     def _sbd_masks(self) -> dict[str, Path]:
-        """SBD's masks; raises DataError where its folder is there and they are not."""
+        """Return SBD's masks; raises DataError if its folder holds none."""
         named = [place / name for place in self._around for name in ("sbd", "SBD", "VOCaug")]
         homes = [place for place in (*self._around, *named) if place.is_dir()]
         released = [home / name for home in homes for name in ("benchmark_RELEASE", "dataset")]
@@ -127,12 +129,12 @@ class Devkit:
 
     @property
     def _around(self) -> tuple[Path, ...]:
-        """What holds VOC2012, what holds VOCdevkit, and the root."""
+        """The folder of VOC2012, the folder of VOCdevkit, and the root."""
         return tuple(dict.fromkeys((self.folder.parent, self.folder.parent.parent, self.root)))
 
 
 def find_devkit(root: Path | None) -> Devkit:
-    """VOC 2012 in or below ``root``; raises DataError where there is none."""
+    """Return VOC 2012 in or below ``root``; raises DataError if there is none."""
     way_out = "name the folder that holds VOCdevkit/VOC2012 with --data-root"
     if root is None:
         raise DataError(f"voc: no data folder is given; {way_out}")
@@ -148,9 +150,9 @@ def find_devkit(root: Path | None) -> Devkit:
 
 
 def read_ids(path: Path) -> list[str]:
-    """The sorted ids of a list; raises DataError where a line has none or one stands twice.
+    """Return the sorted ids of a list; raises DataError for a line without one or a duplicate.
 
-    A line is an id or an image's path, whatever follows it: "2007_000032", or
+    A line begins with an id or an image's path: "2007_000032", or
     "/JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png".
     """
     try:
@@ -166,7 +168,7 @@ def read_ids(path: Path) -> list[str]:
         if not re.fullmatch(r"\d{4}_\d{6}", id):
             raise DataError(f"{path}, line {number}: {first!r} names no VOC image like 2007_000032")
         if id in ids:
-            raise DataError(f"{path}, line {number}: {id} is listed twice; take one away")
+            raise DataError(f"{path}, line {number}: {id} is listed twice; delete one of them")
         ids.add(id)
     if not ids:
         raise DataError(f"{path}: the list is empty; fetch it again")
@@ -174,17 +176,17 @@ def read_ids(path: Path) -> list[str]:
 
 
 def list_digest(ids: list[str]) -> str:
-    """Sixteen hexadecimal digits of the SHA-256 of sorted ids, a line each."""
+    """Return sixteen hexadecimal digits of the SHA-256 of the sorted ids, a line each."""
     return hashlib.sha256("".join(f"{id}\n" for id in sorted(ids)).encode()).hexdigest()[:16]
 
 
-def against_the_usual(split: str, ids: list[str]) -> str:
-    """Whether the ids are those that everyone uses, in one line."""
-    count, digest = USUAL[split]
+def compare_with_published_list(split: str, ids: list[str]) -> str:
+    """Return a line that says whether the ids are those of the published list."""
+    count, digest = PUBLISHED[split]
     if len(ids) == count and list_digest(ids) == digest:
-        return f"{split}: {count:,} ids, the usual list"
-    same_count = " (same number, other ids)" if len(ids) == count else ""
+        return f"{split}: {count:,} ids, the published list"
+    same_count = " (same number, different ids)" if len(ids) == count else ""
     return (
-        f"{split}: {len(ids):,} ids, NOT the usual {count:,}{same_count}: scores compare with no "
-        "published ones"
+        f"{split}: {len(ids):,} ids, NOT the published {count:,}{same_count}: scores cannot be "
+        "compared with published ones"
     )

@@ -15,14 +15,17 @@ CLASSES = 21
 
 
 def palette(count: int) -> UInt8[np.ndarray, "n 3"]:
-    """The first of VOC's 256 colours: bit 3k + c of an index is bit 7 - k of its channel c."""
+    """Return the first ``count`` of VOC's 256 colours.
+
+    Bit 3k + c of an index is bit 7 - k of channel c of its colour.
+    """
     index = np.arange(count)
     channels = [sum(((index >> (3 * k + c)) & 1) << (7 - k) for k in range(3)) for c in range(3)]
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """Class indices 0 to 20, and 255 where ignored; raises DataError for anything else."""
+    """Return class indices 0 to 20, and 255 for ignored pixels; raises DataError for others."""
     return _read_mat(path) if path.suffix.lower() == ".mat" else _read_png(path)
 
 
@@ -31,7 +34,7 @@ def _read_png(path: Path) -> UInt8[np.ndarray, "h w"]:
     if mask.mode not in ("P", "L"):
         raise DataError(
             f"{path}: colour mode {mask.mode}, and VOC's masks are palette images of class "
-            "indices; take the file of the archive, not one that was opened as RGB and saved"
+            "indices; use the archive's file, not one that was opened as RGB and saved"
         )
     stored = np.array(mask)
     used = np.flatnonzero(np.bincount(stored.ravel()))
@@ -42,15 +45,15 @@ def _read_png(path: Path) -> UInt8[np.ndarray, "h w"]:
 
 
 def _grey_hint(used: Int64[np.ndarray, " n"]) -> str:
-    """What to say where all values are the greys of VOC's colours."""
+    """Return a hint if all values are the greys of VOC's colours, else nothing."""
     greys = np.array(Image.fromarray(palette(256)[None]).convert("L"))[0, [*range(CLASSES), 255]]
     if not np.isin(used, greys).all():
         return ""
-    return '; these are the greys of a palette mask after convert("L"): take the original'
+    return '; these are the greys of a palette mask after convert("L"): use the original'
 
 
 def _check_palette(mask: Image.Image, used: Int64[np.ndarray, " n"], path: Path) -> None:
-    """Raise where an index shows the colour of another class: the indices were renumbered."""
+    """Raise DataError if an index has the colour of another class: it was renumbered."""
     flat = mask.getpalette("RGB") or []
     colours: Int64[np.ndarray, "m 3"] = np.array(flat, np.int64).reshape(-1, 3)
     usual = {tuple(colour): k for k, colour in enumerate(palette(CLASSES).tolist())}
@@ -58,8 +61,8 @@ def _check_palette(mask: Image.Image, used: Int64[np.ndarray, " n"], path: Path)
         shown = usual.get(tuple(colours[index].tolist()), index)
         if shown != index:
             raise DataError(
-                f"{path}: index {index} has the colour of class {shown}: the palette was made "
-                "anew when the mask was saved; take the file of the archive"
+                f"{path}: index {index} has the colour of class {shown}: the palette was "
+                "rebuilt when the mask was saved; use the archive's file"
             )
 
 
@@ -74,8 +77,6 @@ def _read_mat(path: Path) -> UInt8[np.ndarray, "h w"]:
         raise DataError(f"{path}: cannot be read ({reason}); fetch the file again") from None
     if stored is None:
         found = ", ".join(name for name in content if not name.startswith("__")) or "nothing"
-        raise DataError(
-            f"{path}: holds {found}, not GTcls; SBD's class masks are those in dataset/cls"
-        )
+        raise DataError(f"{path}: holds {found}, not GTcls; SBD's class masks are in dataset/cls")
     check_labels(stored, path, CLASSES - 1)
     return stored.astype(np.uint8)

@@ -10,7 +10,14 @@ import torch
 import losses
 from bench import preflight
 from bench.errors import InstallError, SpecError
-from bench.preflight import check_crf, check_installation, check_profile, check_run
+from bench.loss_spec import loss_of
+from bench.preflight import (
+    check_crf,
+    check_installation,
+    check_profile,
+    check_run,
+    check_runs,
+)
 from bench.profile import TuningSplit, load_profile
 from bench.runs.environment import code_digest, environment
 from bench.spec import CRFSpec, DataSpec, LossSpec, RunSpec
@@ -145,18 +152,24 @@ def test_a_loss_of_ones_own_is_tried_before_the_night(monkeypatch, terms, messag
     body = f"def terms(self, logits, target, *, progress=0.0):\n        {terms}"
     exec(f"class Own(SegmentationLoss):\n    {body}", names)
     monkeypatch.setattr(losses, "LOSSES", {**losses.LOSSES, "own": names["Own"]})
-    preflight._TRIED.clear()
     with pytest.raises(SpecError, match=message):
         check_run(SPEC.model_copy(update={"loss": LossSpec(name="own")}))
 
 
 def test_of_losses_that_differ_in_a_weight_one_is_tried(monkeypatch):
     """Not so where the weight is 0 or 1, or another option differs: other terms may be taken."""
-    monkeypatch.setattr(preflight, "_TRIED", {})
+    tried = []
+
+    def noted(loss):
+        tried.append(loss.options)
+        return loss_of(loss)
+
+    monkeypatch.setattr(preflight, "loss_of", noted)
     settings = [{"lambda_": 0.2}, {"lambda_": 0.3}, {"lambda_": 0.3}]
-    for options in (*settings, {"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}):
-        check_run(SPEC.model_copy(update={"loss": LossSpec(name="rmi", options=options)}))
-    assert list(preflight._TRIED.values()) == [None] * 3
+    settings += [{"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}]
+    rmi = [LossSpec(name="rmi", options=options) for options in settings]
+    check_runs([SPEC.model_copy(update={"loss": loss}) for loss in rmi])
+    assert tried == [{"lambda_": 0.3}, {"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}]
     small = changed("recipe", crop_size=(16, 16)).model_copy(
         update={"loss": LossSpec(name="rmi", options={"lambda_": 0.2, "region_size": 9})}
     )

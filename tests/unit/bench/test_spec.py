@@ -132,10 +132,10 @@ def test_another_evaluation_is_a_run_of_its_own_on_the_same_weights():
 
 def test_titles_say_how_it_is_scored():
     """In words that the field uses; nothing where it is the default."""
-    assert MULTI_SCALE.words == "multi-scale (0.5, 1, 1.5) + flip"
+    assert MULTI_SCALE.description == "multi-scale (0.5, 1, 1.5) + flip"
     windows = EvaluationSpec(window=(513, 513), stride=(342, 342))
-    assert windows.words == "sliding window 513 x 513"
-    assert EvaluationSpec().words == ""
+    assert windows.description == "sliding window 513 x 513"
+    assert EvaluationSpec().description == ""
 
 
 @pytest.mark.parametrize(

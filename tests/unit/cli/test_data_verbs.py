@@ -9,7 +9,7 @@ from whole_split import load
 from bench.cli.data_verbs import data as verbs
 from bench.data import convert as convert_module
 from bench.data.camvid.dataset import open_camvid
-from bench.data.convert import Layout, convert
+from bench.data.convert import OutputLayout, convert
 from bench.data.dataset import Entry, Sample
 from bench.data.registry import DATASETS
 from bench.errors import DataError, SpecError
@@ -121,7 +121,7 @@ def content(folder):
 def test_convert_keeps_pixels_and_labels(segloss, camvid, tmp_path):
     out = tmp_path / "out"
     done = segloss("convert", "camvid", "--data-root", camvid, "--to", out)
-    assert done.stdout.splitlines()[0] == "train: 4 files written, 0 were there already"
+    assert done.stdout.splitlines()[0] == "train: 4 files written, 0 unchanged"
     for split in ("train", "val", "test"):
         for void in ("ignore", "class"):
             spec = DataSpec(name="camvid", void=void)
@@ -132,7 +132,7 @@ def test_convert_keeps_pixels_and_labels(segloss, camvid, tmp_path):
     before = content(out)
     (out / "val" / "a.png").unlink()
     done = segloss("convert", "camvid", "--data-root", camvid, "--to", out)
-    assert done.stdout.splitlines()[1] == "val: 1 files written, 3 were there already"
+    assert done.stdout.splitlines()[1] == "val: 1 files written, 3 unchanged"
     assert content(out) == before
 
 
@@ -149,13 +149,13 @@ def test_convert_changes_no_other_content(segloss, camvid, tmp_path, place):
 
 def test_convert_to_the_devkits_form(camvid, tmp_path, monkeypatch):
     """The real masks of SBD are read by VOC's own code; here CamVid stands in for it."""
-    layout = Layout(
+    layout = OutputLayout(
         "JPEGImages", "SegmentationClassAug", ("train",), lists="Lists/{split}.txt", palette=True
     )
     monkeypatch.setitem(convert_module.LAYOUTS, "camvid", layout)
     out = tmp_path / "out"
     (found,) = convert("camvid", camvid, out)
-    assert (found.written, found.there) == (4, 0)
+    assert (found.written, found.unchanged) == (4, 0)
     dataset = open_camvid(DataSpec(name="camvid"), camvid)
     with Image.open(out / "SegmentationClassAug" / "b.png") as mask:
         assert mask.mode == "P"
@@ -165,7 +165,7 @@ def test_convert_to_the_devkits_form(camvid, tmp_path, monkeypatch):
     assert shown[0, 3].tolist() == dataset.palette[3].tolist()
     assert (out / "Lists" / "train.txt").read_text() == "a\nb\n"
     (out / "Lists" / "train.txt").write_text("my own\n")
-    assert [done.there for done in convert("camvid", camvid, out)] == [4]
+    assert [done.unchanged for done in convert("camvid", camvid, out)] == [4]
     assert (out / "Lists" / "train.txt").read_text() == "my own\n"
 
 

@@ -177,17 +177,17 @@ FAULTS = {
     "no annotation": (
         "trainannot/a.png",
         lambda path: path.unlink(),
-        r"train/a\.png: no annotation trainannot/a\.png; add it or take the image away",
+        r"train/a\.png: no annotation trainannot/a\.png; add it or delete the image",
     ),
     "no image": (
         "train/a.png",
         lambda path: path.unlink(),
-        r"trainannot/a\.png: no image train/a with \.png, \.jpg, \.jpeg, \.webp; add it or take",
+        r"trainannot/a\.png: no image train/a with \.png, \.jpg, \.jpeg, \.webp; add it or delete",
     ),
     "two images": (
         "train/a.png",
         lambda path: shutil.copy(path, path.with_suffix(".webp")),
-        r"train/a\.webp: the same name as a\.png; take one away",
+        r"train/a\.webp: the same name as a\.png; delete one of them",
     ),
     "split missing": (
         "train",
@@ -202,7 +202,7 @@ FAULTS = {
     "split empty": (
         "train",
         lambda path: [file.unlink() for file in path.iterdir()],
-        r"train: holds no \.png, \.jpg, \.jpeg, \.webp file; put CamVid's files there",
+        r"train: has no \.png, \.jpg, \.jpeg, \.webp file; put CamVid's files there",
     ),
     "image truncated": (
         "train/a.png",

@@ -118,7 +118,7 @@ def test_layouts(tmp_path, layout, class_map):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_about(tmp_path, layout):
     LAYOUTS[layout](tmp_path)
-    lines = camvid(tmp_path, class_map="strict").about()
+    lines = camvid(tmp_path, class_map="strict").notes()
     assert lines[0] == f"layout: {layout} in {tmp_path}"
     assert lines[1] == "splits: SegNet's lists"
     assert "32 to 11 by the strict map" in lines[2]
@@ -128,7 +128,7 @@ def test_about(tmp_path, layout):
 def test_about_segnets_form(tmp_path):
     put(IMAGE, [tmp_path / "train" / f"{stem}.png" for stem in "ab"])
     put(np.zeros(SIZE, np.uint8), [tmp_path / "trainannot" / f"{stem}.png" for stem in "ab"])
-    lines = camvid(tmp_path).about()
+    lines = camvid(tmp_path).notes()
     assert lines[:2] == [f"layout: SegNet in {tmp_path}", "splits: train not SegNet's"]
     with pytest.raises(DataError, match=r"data\.class_map = 'strict' says how 32 classes .* leave"):
         check(camvid(tmp_path, class_map="strict"), ["train"])
@@ -142,7 +142,7 @@ def test_film_size_is_read_at_segnets(tmp_path):
     fast_ai(tmp_path, image[full], cells[full])
     spec = DataSpec(name="camvid", train=("val",), evaluate_images=1, train_images=2)
     dataset = open_dataset(spec, tmp_path)
-    assert dataset.about()[-1] == "size: 960 x 720, read at SegNet's 480 x 360"
+    assert dataset.notes()[-1] == "size: 960 x 720, read at SegNet's 480 x 360"
     split = training_split(dataset, spec)
     assert split.images[1].shape == (360, 480, 3)
     classes = np.array([row[2] for row in CLASSES])[cells]
@@ -180,7 +180,7 @@ FAULTS = {
     "unknown colour": (
         spoilt_colour,
         r"_L\.png: colour \(1, 2, 3\) at row 3, column 4 \(3 pixels of it, 4 of colours not listed"
-        r"\) is none of class_dict\.csv's; take the original mask",
+        r"\) is none of class_dict\.csv's; use the original mask",
     ),
     "image missing": (
         without("train/0016E5_07959.png", "val/0016E5_07961.png"),
@@ -192,7 +192,7 @@ FAULTS = {
     ),
     "in two folders": (
         lambda root: shutil.copy(root / "train/0016E5_07959.png", root / "val"),
-        r"val/0016E5_07959\.png: also in train; take one away",
+        r"val/0016E5_07959\.png: also in train; delete one of them",
     ),
     "no class_dict": (
         without("class_dict.csv"),
@@ -212,7 +212,7 @@ FAULTS = {
         class_dict("Sky,128,128,128\nRoad,128,128,128\n"),
         r"line 2: colour \(128, 128, 128\) is listed twice",
     ),
-    "indices": (grey, r"_L\.png: colour mode L; a mask of colours is wanted here"),
+    "indices": (grey, r"_L\.png: colour mode L; a mask of colours is needed here"),
 }
 
 

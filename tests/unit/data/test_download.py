@@ -115,7 +115,7 @@ def test_an_archive_that_is_there_is_not_fetched(server, tmp_path):
 
 def test_another_archive_of_that_name_is_not_touched(server, tmp_path):
     (tmp_path / "voc.tgz").write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"voc\.tgz: md5 \w+, not \w+; take the file away"):
+    with pytest.raises(DataError, match=r"voc\.tgz: md5 \w+, not \w+; delete the file"):
         download(source_of(server), tmp_path)
     assert (tmp_path / "voc.tgz").read_bytes() == b"mine"
 
@@ -129,7 +129,7 @@ def test_a_broken_transfer_goes_on(server, tmp_path):
 
 def test_the_next_call_goes_on_where_the_last_gave_up(server, tmp_path):
     server.breaks = [100_000, 0, 0, 0]
-    with pytest.raises(DataError, match=r"broke off after 100000 bytes .* goes on from there"):
+    with pytest.raises(DataError, match=r"interrupted after 100000 bytes .* resumes it"):
         download(source_of(server), tmp_path)
     assert names(tmp_path) == ["voc.tgz.part"]
     server.ranges.clear()
@@ -195,7 +195,7 @@ def test_a_silent_server_is_given_up(server, tmp_path, monkeypatch):
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.tgz"
-        with pytest.raises(DataError, match=r"broke off after 0 bytes \(timed out\)"):
+        with pytest.raises(DataError, match=r"interrupted after 0 bytes \(timed out\)"):
             download(Source(url=url, file="x", holds="x"), tmp_path)
 
 
@@ -247,7 +247,7 @@ def test_a_killed_unpacking_is_begun_again(server, tmp_path):
 def test_two_downloads_do_not_meet(server, tmp_path):
     with (
         FileLock(tmp_path / LOCK),
-        pytest.raises(DataError, match="another download is at work there"),
+        pytest.raises(DataError, match="another download is running there"),
     ):
         download(source_of(server), tmp_path)
     download(source_of(server), tmp_path)
@@ -255,7 +255,7 @@ def test_two_downloads_do_not_meet(server, tmp_path):
 
 def test_a_place_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"file: (File exists|Not a directory); choose another pl"):
+    with pytest.raises(DataError, match=r"file: (File exists|Not a directory); choose another fo"):
         download(source_of(server), tmp_path / "file")
 
 

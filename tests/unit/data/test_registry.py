@@ -8,7 +8,14 @@ import pytest
 from PIL import Image
 from whole_split import check, load
 
-from bench.data.registry import DATASETS, evaluation_split, look_at, open_dataset, training_split
+from bench.data.dataset import evenly_spaced
+from bench.data.registry import (
+    DATASETS,
+    evaluation_split,
+    open_by_name,
+    open_dataset,
+    training_split,
+)
 from bench.errors import SpecError
 from bench.iou import class_iou, mean_known, pixel_accuracy
 from bench.spec import DataSpec
@@ -105,7 +112,7 @@ def test_open_refuses(fields, message):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_names_and_colours_fit_and_cost_no_file(name):
-    dataset = look_at(name, None)
+    dataset = open_by_name(name, None)
     count = len(dataset.class_names)
     assert dataset.name == name
     assert len(set(dataset.class_names)) == count
@@ -140,6 +147,14 @@ def test_nothing_counted_is_not_a_number():
     empty = np.zeros((3, 3), np.int64)
     assert np.isnan(mean_known(class_iou(empty)))
     assert np.isnan(pixel_accuracy(empty))
+
+
+def test_evenly_spaced_picks_are_the_middles_of_equal_shares():
+    """All of a list that is shorter than the number asked for."""
+    assert evenly_spaced(10, 3) == [1, 5, 8]
+    assert evenly_spaced(7, 4) == [0, 2, 4, 6]
+    assert evenly_spaced(3, 10) == [0, 1, 2]
+    assert evenly_spaced(0, 4) == []
 
 
 def test_import_is_light():

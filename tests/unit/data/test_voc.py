@@ -22,9 +22,9 @@ from voc_tree import (
 )
 from whole_split import check, files_read, load
 
-from bench.data.registry import look_at, open_dataset
-from bench.data.voc.dataset import PARTS, unlabelled_images
-from bench.data.voc.devkit import TRAINVAL, against_the_usual, list_digest
+from bench.data.registry import open_by_name, open_dataset
+from bench.data.voc.dataset import IMAGE_SETS, unlabelled_images
+from bench.data.voc.devkit import TRAINVAL, compare_with_published_list, list_digest
 from bench.data.voc.masks import palette
 from bench.errors import DataError, SpecError
 from bench.spec import DataSpec
@@ -39,7 +39,7 @@ def folder(tmp_path):
 
 
 def voc(root):
-    return look_at("voc", root)
+    return open_by_name("voc", root)
 
 
 def test_the_palette_is_vocs():
@@ -71,10 +71,10 @@ def test_trainaug(folder, form):
     assert all(map(np.array_equal, loaded.labels, expected))
     assert {label.dtype for label in loaded.labels} == {np.dtype(np.uint8)}
     assert list(load(dataset, "aug").ids) == AUG
-    assert dataset.about()[1:] == [
-        "train: 3 ids, NOT the usual 1,464: scores compare with no published ones",
-        "val: 2 ids, NOT the usual 1,449: scores compare with no published ones",
-        "trainaug: 7 ids, NOT the usual 10,582: scores compare with no published ones",
+    assert dataset.notes()[1:] == [
+        "train: 3 ids, NOT the published 1,464: scores cannot be compared with published ones",
+        "val: 2 ids, NOT the published 1,449: scores cannot be compared with published ones",
+        "trainaug: 7 ids, NOT the published 10,582: scores cannot be compared with published ones",
     ]
 
 
@@ -115,8 +115,8 @@ def test_scores():
 
 def test_the_usual_list():
     ids = [f"2007_{number:06d}" for number in range(10582)]
-    said = against_the_usual("trainaug", ids)
-    assert "NOT the usual 10,582 (same number, other ids)" in said
+    said = compare_with_published_list("trainaug", ids)
+    assert "NOT the published 10,582 (same number, different ids)" in said
     assert list_digest(ids) == list_digest(ids[::-1])
 
 
@@ -137,7 +137,7 @@ def test_test_images_without_labels(folder):
 )
 def test_open_touches_no_file(train, evaluate):
     spec = DataSpec(name="voc", train=train, evaluate=evaluate)
-    assert set(open_dataset(spec, None).splits()) == set(PARTS)
+    assert set(open_dataset(spec, None).splits()) == set(IMAGE_SETS)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ FAULTS = {
         MASK,
         as_grey,
         r"11\.png: label \d+ at row 0, .* allowed are 0 to 20 and 255 \(ignored\); these are the "
-        r'greys of a palette mask after convert\("L"\): take the original',
+        r'greys of a palette mask after convert\("L"\): use the original',
     ),
     "renumbered": (MASK, renumbered, r"11\.png: index 1 has the colour of class 20: the palette"),
     "value 37": (MASK, value_37, r"label 37 at row 2, column 3 \(2 pixels .*255 \(ignored\)$"),

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from bench.manifest import Manifest, Row, TableSpec
-from bench.search_space import Searched, Space
+from bench.search_space import SearchSpec, Space
 from reports.figures import data as of
 from reports.figures import draw
 from reports.figures.drawing import looks, short
@@ -133,7 +133,7 @@ def tuning(manifest) -> Manifest:
         )
         for v in TRIED
     )
-    searched = Searched(
+    searched = SearchSpec(
         method="RMI", spaces={"loss.lambda_": space}, own={"loss.lambda_": 0.5}, trials=4
     )
     table = TableSpec(key="RMI", title="RMI: trials", columns=("miou",), rows=rows)

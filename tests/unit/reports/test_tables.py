@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.manifest import Manifest, Row, TableSpec
-from bench.search_space import Searched, Space
+from bench.search_space import SearchSpec, Space
 from reports.figures.data import curve_data, gain_data
 from reports.runs_frame import checks
 from reports.statistics.scores import Scores
@@ -247,7 +247,7 @@ def test_printed_table_4_follows_a_table_with_classes():
 def test_a_tuning_marks_no_trial_and_names_them_by_number():
     """Its answer is the curve; what was given up is counted."""
     one = manifest()
-    searched = Searched(
+    searched = SearchSpec(
         method="RMI",
         spaces={"loss.downsample_factor": Space(low=1, high=6, whole=True)},
         own={"loss.downsample_factor": 4},
