@@ -1,4 +1,4 @@
-"""Files that no reader sees half of: written to a temporary file, then put in place."""
+"""Write files atomically: to a temporary file, which then takes the place of the old one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from typing import Any
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file, then put it in place: no reader sees half of it.
+    """Write a file atomically: a reader sees the old content or the new one.
 
-    Raises OSError where the disk is full, whatever ``write`` makes of it.
+    Args:
+        path: The file; its folder is created if need be.
+        write: Writes the content to the path that it is given.
+
+    Raises:
+        OSError: The file cannot be written; a full disk, whatever ``write`` raises then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: numpy and PIL choose their format by it.
@@ -32,7 +37,7 @@ def _write_with_room(write: Callable[[Path], object], path: Path) -> None:
         write(path)
     except OSError:
         raise
-    except Exception as error:  # torch and safetensors have errors of their own for it
+    except Exception as error:  # torch and safetensors raise errors of their own for a full disk
         free = os.statvfs(path.parent)
         if free.f_bavail * free.f_frsize < 2**20:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
@@ -40,13 +45,13 @@ def _write_with_room(write: Callable[[Path], object], path: Path) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write ``data`` as JSON, whole."""
+    """Write ``data`` as JSON, atomically."""
     text = json.dumps(data, indent=1, ensure_ascii=False)
     write_whole(path, lambda temporary: temporary.write_text(text + "\n"))
 
 
 def read_json(path: Path) -> Any:
-    """The file's JSON, or None where it is missing or torn."""
+    """Return the content of a JSON file; None if it is missing or damaged."""
     try:
         return json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):

@@ -10,8 +10,9 @@ from typing import Literal
 
 from bench.errors import RootError
 from bench.files import read_json, write_json
+from bench.records import Strict, parse
 from bench.search_space import SearchSpec
-from bench.spec import Scalar, Strict, parse
+from bench.spec import Scalar
 
 
 class Row(Strict):

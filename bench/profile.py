@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from bench.errors import SpecError, unknown
-from bench.spec import HELD_OUT, DataSpec, EvaluationSpec, ModelSpec, RecipeSpec, Strict, parse
+from bench.records import Strict, parse
+from bench.spec import HELD_OUT, DataSpec, EvaluationSpec, ModelSpec, RecipeSpec
 
 
 class TuningSplit(Strict):

@@ -1,4 +1,4 @@
-"""Space: the values that a tuning may try for one setting, as points of the unit interval."""
+"""Search spaces: the values that a tuning tries for one setting, mapped to [0, 1]."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from bench.spec import Scalar, Strict
+from bench.records import Strict
+from bench.spec import Scalar
 
 Scale = Literal["linear", "log10", "log10(1 - x)"]
-# Finer than this, values differ by less than the noise between seeds, and read badly.
 DIGITS = 3
+"""Significant digits of a value; finer ones change less than another seed does."""
 
 
 class Space(Strict):
-    """Numbers from ``low`` to ``high``, or a few ``choices`` without an order."""
+    """The values of one setting: numbers from ``low`` to ``high``, or ``choices`` without order."""
 
     low: float | None = None
     high: float | None = None
     scale: Scale = "linear"
-    """Even steps are even in x, in log10(x) or in log10(1 - x)."""
+    """The function of x that is spread evenly: x, log10(x) or log10(1 - x)."""
     whole: bool = False
-    """Whole numbers only: so it is with an option of that type."""
+    """Whether only whole numbers are tried, as for an option of type int."""
     choices: tuple[Scalar, ...] = ()
     first: tuple[float, ...] = ()
-    """Values to begin with; the study's own, the ends and the quarters if there are none."""
+    """Values to try first; if empty: the study's own value, the ends and the quarters."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Space:
         if self.choices:
             if self.low is not None or self.high is not None:
-                raise ValueError("needs either low and high, or a list of choices")
+                raise ValueError("give either low and high, or a list of choices")
             if len(set(map(repr, self.choices))) < max(2, len(self.choices)):
                 raise ValueError("a list of choices needs two values or more, each once")
             return self
@@ -55,11 +56,11 @@ class Space(Strict):
         return self.low, self.high
 
     def value(self, position: float) -> Scalar:
-        """The value at a position in [0, 1], rounded to what is worth telling apart."""
+        """Return the value at a position in [0, 1], rounded to DIGITS significant digits."""
         if self.choices:
             return self.choices[min(int(position * len(self.choices)), len(self.choices) - 1)]
         low, high = self.ends
-        at = self._bent(low) + position * (self._bent(high) - self._bent(low))
+        at = self._scaled(low) + position * (self._scaled(high) - self._scaled(low))
         found = {
             "linear": lambda: round(at, DIGITS - math.floor(math.log10(high - low))),
             "log10": lambda: _significant(10**at),
@@ -69,14 +70,14 @@ class Space(Strict):
         return round(found) if self.whole else found
 
     def position(self, value: Scalar) -> float:
-        """Where a value lies: 0 at ``low``, 1 at ``high``; a choice in the middle of its share."""
+        """Return the position of a value: 0 at ``low``, 1 at ``high``; the middle of a choice."""
         if self.choices:
             return (self.choices.index(value) + 0.5) / len(self.choices)
-        low, high = map(self._bent, self.ends)
-        return (self._bent(float(value)) - low) / (high - low)
+        low, high = map(self._scaled, self.ends)
+        return (self._scaled(float(value)) - low) / (high - low)
 
     def holds(self, value: Scalar) -> bool:
-        """Whether it is one of the values."""
+        """Return whether ``value`` is one of the values."""
         if self.choices:
             return value in self.choices
         low, high = self.ends
@@ -84,13 +85,13 @@ class Space(Strict):
 
     @property
     def count(self) -> float:
-        """How many values there are; inf where there is no counting them."""
+        """Number of values; inf for real numbers."""
         if self.choices:
             return len(self.choices)
         low, high = self.ends
         return high - low + 1 if self.whole else math.inf
 
-    def _bent(self, value: float) -> float:
+    def _scaled(self, value: float) -> float:
         match self.scale:
             case "linear":
                 return value
@@ -101,18 +102,18 @@ class Space(Strict):
 
 
 class SearchSpec(Strict):
-    """What a tuning looks through for one method, and with how many trials."""
+    """The search spaces of one method in a tuning, and the number of trials."""
 
     method: str
     spaces: dict[str, Space]
-    """By setting, such as "loss.lambda_"."""
+    """Search space of each setting, such as "loss.lambda_"."""
     own: dict[str, Scalar]
-    """The values of the study's tables: the paper's, unless the study says otherwise."""
+    """Values of the settings in the study's tables, which the first trial uses."""
     trials: int
 
     @property
     def trains(self) -> bool:
-        """Whether a trial is a training; if not, it is a CRF on top of one."""
+        """Whether a trial is a training; else it is a CRF on a finished training."""
         return not all(name.startswith("crf.") for name in self.spaces)
 
 

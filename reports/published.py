@@ -7,7 +7,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.spec import Scalar, Strict, parse
+from bench.records import Strict, parse
+from bench.spec import Scalar
 
 FILE = Path(__file__).with_name("published.toml")
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from bench.errors import RootError, SeglossError
 from bench.files import read_json
 from bench.manifest import Manifest, remember
+from bench.records import parse
 from bench.runs.rundir import RunDir, State, run_dir
-from bench.spec import parse
 from studies.ledger import DONE, current_state
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -11,7 +11,8 @@ from typing import Literal
 from bench.errors import SpecError, unknown
 from bench.manifest import JobRecord, Manifest, Row, TableSpec
 from bench.profile import Profile
-from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar, Strict, parse
+from bench.records import Strict, parse
+from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar
 from studies.schema import RowDefinition, Study, TableDefinition, Values
 
 Settings = dict[str, Scalar]

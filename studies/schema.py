@@ -24,8 +24,9 @@ from pydantic import Field, field_validator, model_validator
 from bench.errors import SpecError, unknown
 from bench.iou import BORDER_METRICS
 from bench.profile import read_toml, split_name
+from bench.records import Strict, parse
 from bench.search_space import Space
-from bench.spec import Scalar, Strict, parse
+from bench.spec import Scalar
 
 Values = Scalar | tuple[Scalar, ...]
 METRIC_COLUMNS = (

@@ -27,7 +27,8 @@ from bench.data.dataset import Entry, Prepare, Split
 from bench.data.reading import load_entries, read_entries, split_digest
 from bench.errors import SpecError
 from bench.files import read_json, write_json
-from bench.spec import Strict, digest, parse
+from bench.records import Strict, parse
+from bench.spec import digest
 
 INDEX = "index.json"
 LOCK = "lock"

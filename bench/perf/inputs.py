@@ -16,7 +16,8 @@ from bench.data.camvid.labels import VOID
 from bench.data.registry import open_dataset
 from bench.errors import DataError
 from bench.iou import IGNORED
-from bench.spec import DataSpec, Positive, Strict
+from bench.records import Strict
+from bench.spec import DataSpec, Positive
 
 Scene = Literal["street", "objects"]
 

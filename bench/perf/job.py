@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.perf.inputs import Shape, make_labels, make_logits, occurring, pixel_accuracy
 from bench.perf.variants import LossFunction, Variant
-from bench.spec import Strict
+from bench.records import Strict
 
 Device = Literal["cpu", "cuda"]
 

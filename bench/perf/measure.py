@@ -23,7 +23,8 @@ from bench.files import write_json
 from bench.perf.inputs import SHAPES, Shape, make_labels
 from bench.perf.job import Device, Job
 from bench.perf.variants import Variant, variants
-from bench.spec import Scalar, Strict
+from bench.records import Strict
+from bench.spec import Scalar
 
 DEVICES = get_args(Device)
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from bench.perf.plain_affinity import plain_affinity_loss
 from bench.perf.plain_rmi import plain_rmi_terms
-from bench.spec import Scalar, Strict
+from bench.records import Strict
+from bench.spec import Scalar
 from losses import LOSSES, build_loss
 
 OPTIONS: Mapping[str, tuple[dict[str, Scalar], ...]] = {

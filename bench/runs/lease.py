@@ -7,7 +7,7 @@ import socket
 
 import psutil
 
-from bench.spec import Strict
+from bench.records import Strict
 
 
 class Lease(Strict):

@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from bench.errors import RootError, SpecError
 from bench.files import read_json, write_json
+from bench.records import Strict, parse
 from bench.runs.lease import Lease
-from bench.spec import RunSpec, Strict, parse
+from bench.spec import RunSpec
 
 Status = Literal["queued", "running", "finished", "failed", "diverged", "interrupted"]
 Failure = Literal["refused", "oom", "disk", "crash", "timeout", "killed"]

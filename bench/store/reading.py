@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.files import read_json
 from bench.manifest import Manifest
-from bench.spec import parse
+from bench.records import parse
 from bench.store.client import connect, database, download, most_complete, search
 from bench.store.sqlite import (
     RunRow,

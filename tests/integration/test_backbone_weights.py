@@ -12,8 +12,9 @@ from bench.errors import SpecError
 from bench.models.pretrained import check_pretrained, find_weights, place_weights, with_weights
 from bench.models.weights_file import digest_of
 from bench.profile import load_profile
+from bench.records import parse
 from bench.runs.rundir import all_run_dirs
-from bench.spec import ModelSpec, parse
+from bench.spec import ModelSpec
 
 BACKBONE = "test_efficientnet"
 ONE_METHOD = """

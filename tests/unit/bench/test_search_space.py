@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import SpecError
+from bench.records import parse
 from bench.search_space import Space
-from bench.spec import parse
 
 SPACES = [
     Space(low=0.0, high=1.0),

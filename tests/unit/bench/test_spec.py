@@ -3,6 +3,7 @@
 import pytest
 
 from bench.errors import SpecError
+from bench.records import parse
 from bench.spec import (
     CRFSpec,
     DataSpec,
@@ -11,7 +12,6 @@ from bench.spec import (
     ModelSpec,
     RecipeSpec,
     RunSpec,
-    parse,
 )
 
 SPEC = RunSpec(
@@ -141,7 +141,7 @@ def test_titles_say_how_it_is_scored():
 @pytest.mark.parametrize(
     ("evaluation", "message"),
     [
-        ({"window": [64, 64]}, "evaluation: window and stride need each other"),
+        ({"window": [64, 64]}, "evaluation: window and stride belong together"),
         ({"window": [64, 64], "stride": [64, 65]}, "evaluation: stride is above window"),
         ({"scales": [1.0, 1.0]}, "evaluation: scales names a factor twice"),
         ({"scales": []}, r"evaluation.scales: .*at least 1"),

@@ -143,7 +143,7 @@ def test_convert_changes_no_other_content(segloss, camvid, tmp_path, place):
     before = (out / place).read_bytes()
     done = segloss("convert", "camvid", "--data-root", camvid, "--to", out)
     assert isinstance(done.exception, DataError)
-    assert f"{out / place}: is there with other content" in str(done.exception)
+    assert f"{out / place}: already exists with different content" in str(done.exception)
     assert (out / place).read_bytes() == before
 
 

@@ -237,7 +237,7 @@ FAULTS = {
     "16-bit image": (
         "train/a.png",
         sixteen_bit_image,
-        r"train/a\.png: colour mode I;16 is not handled; save it as RGB",
+        r"train/a\.png: colour mode I;16 is not supported; save it as RGB",
     ),
     "label out of range": (
         "trainannot/a.png",

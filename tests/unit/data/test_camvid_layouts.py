@@ -130,7 +130,7 @@ def test_about_segnets_form(tmp_path):
     put(np.zeros(SIZE, np.uint8), [tmp_path / "trainannot" / f"{stem}.png" for stem in "ab"])
     lines = camvid(tmp_path).notes()
     assert lines[:2] == [f"layout: SegNet in {tmp_path}", "splits: train not SegNet's"]
-    with pytest.raises(DataError, match=r"data\.class_map = 'strict' says how 32 classes .* leave"):
+    with pytest.raises(DataError, match=r"data\.class_map = 'strict' maps 32 classes, .* leave"):
         check(camvid(tmp_path, class_map="strict"), ["train"])
 
 
@@ -196,7 +196,7 @@ FAULTS = {
     ),
     "no class_dict": (
         without("class_dict.csv"),
-        r"class_dict\.csv: the file is missing; it belongs to CamVid in the Kaggle form",
+        r"class_dict\.csv: the file is missing; it lists the classes .* of CamVid's Kaggle form",
     ),
     "empty class_dict": (class_dict("name,r,g,b\n"), r"class_dict\.csv: lists no colour; fetch"),
     "no colour in a line": (

@@ -15,7 +15,8 @@ from bench.data.registry import (
 )
 from bench.errors import SpecError
 from bench.profile import Profile, load_profile
-from bench.spec import DataSpec, parse
+from bench.records import parse
+from bench.spec import DataSpec
 
 SCENES = DataSpec(name="scenes", evaluate="held-out", held_out_share=0.2)
 

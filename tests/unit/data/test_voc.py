@@ -294,13 +294,13 @@ TRAINAUG_FAULTS = {
     ),
     "objects, not classes": (
         objects_for_classes,
-        r"2008_000001\.mat: holds GTinst, not GTcls; SBD's class masks are those in dataset/cls",
+        r"2008_000001\.mat: holds GTinst, not GTcls; SBD's class masks are in dataset/cls",
     ),
     "torn .mat": (torn_mat, r"2008_000002\.mat: cannot be read \(.+\); fetch the file again"),
     "sizes": (wide_mat, r"2008_000001\.mat: 29 x 20 pixels, its image 2008_000001\.jpg has 30 x"),
     "val among it": (
         leaking,
-        r"train_aug\.txt: 1 of its ids are in val, which is scored: 2007_000012; take another",
+        r"train_aug\.txt: 1 of its ids are in val, which is scored: 2007_000012; use another",
     ),
     "masks missing": (
         thinned,
