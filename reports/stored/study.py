@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import nearest
 from bench.manifest import Manifest, TableSpec
 from bench.store.client import StoreError
 from bench.store.reading import (
@@ -91,10 +91,9 @@ def frame_of(manifest: Manifest, runs: list[RunRecord]) -> pd.DataFrame:
 
 def _missing_study(uri: str, study: str, profile: str) -> str:
     known = study_names(uri)
-    near = difflib.get_close_matches(f"{study}/{profile}", known, n=1, cutoff=0.5)
     hint = "run it first"
-    if near:
-        other, _, its_profile = near[0].rpartition("/")
+    if near := nearest(f"{study}/{profile}", known):
+        other, _, its_profile = near.rpartition("/")
         hint = f"did you mean {other!r} on {its_profile!r}?"
     return f"no study {study!r} on profile {profile!r} in {uri}; {hint}"
 
