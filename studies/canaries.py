@@ -64,7 +64,7 @@ def run_canaries(
         How the runs ended, and for "stopped" the reason: a run failed, or two disagree.
     """
     (root / "runs").mkdir(parents=True, exist_ok=True)
-    schedule = Schedule(jobs_of(found), root, executor, lambda *_: None)
+    schedule = Schedule(jobs_of(found), root, executor)
     started, pending = time.monotonic(), bool(schedule.pending)
     ending = schedule.run()
     if ending != "done":

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 from bench.errors import SpecError, unknown
 from bench.manifest import JobRecord, Manifest, Row, TableSpec
@@ -57,6 +57,19 @@ class Plan:
 
     manifest: Manifest
     specs: dict[str, RunSpec]
+
+
+class PlanSource(Protocol):
+    """A plan that may grow as its runs end."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as it is now."""
+        ...
+
+    def grow(self) -> bool:
+        """Add the runs that can be added by now; return whether there are any."""
+        ...
 
 
 def plan(

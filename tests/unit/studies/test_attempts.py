@@ -12,9 +12,10 @@ from bench.files import write_json
 from bench.runs.rundir import RunDir, State, run_dir
 from studies.attempts import Attempts, stalled
 from studies.deadline import deadline
+from studies.estimates import Estimates
 from studies.ledger import keep_reserve, states, summary, write_state
 from studies.plan import jobs
-from studies.schedule import Schedule
+from studies.schedule import Observer, Schedule
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ class Failing:
 
 def go(night, root, executor, *, retries=2, end=None):
     attempts = Attempts(retries=retries, wait=0.0)
-    schedule = Schedule(jobs([night]), root, executor, lambda *_: None, end=end, attempts=attempts)
+    schedule = Schedule(jobs([night]), root, executor, end=end, attempts=attempts)
     return schedule.run(), schedule
 
 
@@ -182,12 +183,13 @@ def test_a_failed_run_that_is_queued_again_by_hand_is_taken_up(night, tmp_path):
     attempts = Attempts(retries=0)
     done = []
 
-    def observe(run_id, state):
-        if state is not None and state.status == "failed" and not done:
-            done.append(run_id)
-            executor.times = 0
+    class Once(Observer):
+        def changed(self, run_id, state):
+            if state is not None and state.status == "failed" and not done:
+                done.append(run_id)
+                executor.times = 0
 
-    schedule = Schedule(jobs([night]), tmp_path, executor, observe, attempts=attempts)
+    schedule = Schedule(jobs([night]), tmp_path, executor, Once(), attempts=attempts)
     look = schedule._look
 
     def look_at_once():
@@ -205,9 +207,11 @@ def test_nothing_is_started_that_would_not_be_done_in_time(night, tmp_path):
     """Judged by the runs done so far; the first ones are started whatever they take."""
     executor = Failing(times=0, seconds=3600.0)
     first, rest = jobs([night])[0], jobs([night])[1:]
-    go_first = Schedule([first], tmp_path, executor, lambda *_: None)
+    go_first = Schedule([first], tmp_path, executor)
     assert go_first.run() == "done"
-    schedule = Schedule([first, *rest], tmp_path, executor, lambda *_: None, end=time.time() + 1800)
+    estimates = Estimates(tmp_path, [night.manifest])
+    end = time.time() + 1800
+    schedule = Schedule([first, *rest], tmp_path, executor, end=end, estimates=estimates)
     assert schedule.run() == "deadline"
     found = states(tmp_path, [i for job in rest for i in job.run_ids if job.after is None])
     assert {state.status for state in found.values()} == {"queued"}

@@ -72,7 +72,7 @@ class Pretending:
 
 def go(night, root, executor, **options):
     options = {"attempts": Attempts(retries=0), **options}
-    schedule = Schedule(jobs([night]), root, executor, lambda *_: None, **options)
+    schedule = Schedule(jobs([night]), root, executor, **options)
     return schedule.run()
 
 

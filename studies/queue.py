@@ -1,0 +1,121 @@
+"""What may start: the jobs of a session in their order, and what each of them waits for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.runs.rundir import run_dir
+from studies.attempts import Attempts
+from studies.estimates import Estimates
+from studies.ledger import DONE, current_state, states, write_state
+from studies.plan import Job
+
+MARGIN = 1.05
+"""Runs of one row differ a little: a job must fit into the time left with this factor."""
+
+
+class JobQueue:
+    """Jobs that have not been started, those that were given up, and those that take too long."""
+
+    def __init__(
+        self,
+        root: Path,
+        attempts: Attempts,
+        *,
+        end: float | None = None,
+        estimates: Estimates | None = None,
+    ) -> None:
+        """Hold no jobs yet.
+
+        Args:
+            root: where their run directories are.
+            attempts: knows how long a failed job waits.
+            end: when the session has to end, in seconds since the epoch.
+            estimates: judge whether a job ends before that; without them every job starts.
+        """
+        self.root = root
+        self.attempts = attempts
+        self.end = end
+        self.estimates = estimates
+        self.pending: list[Job] = []
+        self.given_up: list[Job] = []
+        self.too_long: set[Job] = set()
+        self.known: set[str] = set()
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Take those of ``jobs`` that have runs to do and are not known."""
+        for job in jobs:
+            if self.known.issuperset(job.run_ids):
+                continue
+            self.known.update(job.run_ids)
+            if not self.is_done(job):
+                self.pending.append(job)
+        if self.end is not None and self.estimates is not None:
+            self.estimates.learn(states(self.root, self.known))
+
+    def prepare(self) -> None:
+        """Make the run directories of pending jobs and queue what failed or was interrupted."""
+        for job in self.pending:
+            for spec in job.specs:
+                directory = run_dir(self.root, spec.run_id)
+                directory.create(spec)
+                if current_state(directory).status in ("failed", "interrupted"):
+                    changes = {"failure": None, "reason": None, "attempts": 0, "lease": None}
+                    write_state(directory, status="queued", **changes)
+
+    def next_job(self, running: Iterable[Job]) -> Job | None:
+        """Take out the first job that may start beside ``running``, None where none may.
+
+        A job waits for its training, for the pause after its last failure, and for a worker that
+        an earlier scheduler started; it is passed over if it would not end in time.
+        """
+        # A training that is still to come holds back its evaluations.
+        ahead = {run_id for job in [*self.pending, *running] for run_id in job.run_ids}
+        for job in self.pending:
+            if job.after in ahead or job in self.too_long or self._waits(job):
+                continue
+            if self._fits(job):
+                self.pending.remove(job)
+                return job
+            self.too_long.add(job)
+        return None
+
+    def is_out_of_time(self) -> bool:
+        """Whether all that is left, once nothing runs, would not end in time."""
+        return bool(self.too_long) and not any(
+            self._waits(job) for job in self.pending if job not in self.too_long
+        )
+
+    def ended(self, job: Job) -> None:
+        """Learn from a job that has ended; what seemed too long is judged again."""
+        if self.estimates is not None:
+            self.estimates.learn(states(self.root, job.run_ids))
+        self.too_long.clear()
+
+    def take_back(self) -> None:
+        """Take jobs that were given up and whose runs a user has queued again."""
+        for job in list(self.given_up):
+            if any(s.status == "queued" for s in states(self.root, job.run_ids).values()):
+                self.given_up.remove(job)
+                self.pending.append(job)
+
+    def is_done(self, job: Job) -> bool:
+        """Whether all runs of the job are finished or diverged."""
+        return all(current_state(run_dir(self.root, i)).status in DONE for i in job.run_ids)
+
+    def is_held(self, job: Job) -> bool:
+        """Whether a living worker, perhaps of an earlier scheduler, has a run of the job."""
+        return any(current_state(run_dir(self.root, i)).status == "running" for i in job.run_ids)
+
+    def _waits(self, job: Job) -> bool:
+        return not self.attempts.may_start(job) or self.is_held(job)
+
+    def _fits(self, job: Job) -> bool:
+        if self.end is None:
+            return True
+        run_id = job.run_ids[0]
+        state = run_dir(self.root, run_id).state()
+        seconds = self.estimates.seconds(run_id, state) if self.estimates else None
+        return time.time() + MARGIN * (seconds or 0.0) < self.end
