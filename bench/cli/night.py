@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +16,14 @@ from bench.store.client import default_uri
 from bench.store.mirror import Mirror
 from bench.store.mirror_thread import MirrorThread
 from studies.canaries import canaries, run_canaries
+from studies.estimates import Estimates
 from studies.executors.local import LocalExecutor
 from studies.executors.nursery import Nursery
 from studies.executors.ray import RayExecutor, RayOptions
 from studies.executors.slots import Slot
 from studies.ledger import states
-from studies.plan import Job, Plan, ResolveLoss, jobs
-from studies.schedule import Ending, Executor, Schedule
+from studies.plan import Plan, PlanSource, ResolveLoss, jobs
+from studies.schedule import Ending, Executor, Observer, Schedule
 
 INCOMPLETE, FAILED, INTERRUPTED = 4, 3, 130
 
@@ -56,10 +56,10 @@ class Night:
         self.data_root = resources.data_root.resolve() if resources.data_root else None
         self.mirror = Mirror(resources.store or default_uri(root), root / "artifacts")
 
-    def run(self, plans: list[Plan], more: Callable[[], Plan | None] | None = None) -> int:
+    def run(self, plans: list[Plan], source: PlanSource | None = None) -> int:
         """Run what is missing; returns 0, or 3 where a run failed, 4 time was up, 130 a signal.
 
-        ``more`` gives, whenever there is room, a larger plan in place of the only one, or None.
+        ``source`` is the only plan where that grows with its results.
         """
         from bench.models.pretrained import place_weights
         from bench.preflight import check_data
@@ -69,33 +69,17 @@ class Night:
         mirror = MirrorThread(
             self.mirror, self.root, [plan.manifest for plan in plans], _import_reports
         )
-        plans = list(plans)
+        estimates = Estimates(self.root, [plan.manifest for plan in plans])
 
-        with NightView(plans, self.root) as view:
-
-            def observe(run_id: str | None, state: State | None) -> None:
-                view.update(run_id, state)
-                if run_id is not None:
-                    mirror.changed.set()
-
-            def further_jobs() -> list[Job]:
-                larger = more() if more else None
-                if larger is None:
-                    return []
-                known = set(plans[0].specs)
-                plans[:] = [larger]
-                remember(self.root, larger.manifest)
-                mirror.manifests = [larger.manifest]
-                view.add(larger)
-                return [job for job in jobs(plans) if not known.issuperset(job.run_ids)]
-
+        with NightView(plans, self.root, estimates) as view:
             schedule = Schedule(
                 jobs(plans),
                 self.root,
                 executor,
-                observe,
+                _Observers(view, mirror, estimates),
                 end=self.resources.end,
-                more=further_jobs,
+                estimates=estimates,
+                source=source,
             )
             try:
                 if schedule.pending:
@@ -117,7 +101,7 @@ class Night:
             typer.echo(f"MLflow: {mirror.error}\nThe runs are safe; later: segloss sync", err=True)
         if schedule.attempts.verdict:
             typer.echo(f"stopped: every run would fail: {schedule.attempts.verdict}", err=True)
-        return self._code(plans, ending)
+        return self._code([source.plan] if source else plans, ending)
 
     def _executor(self, snapshot: Path) -> LocalExecutor | RayExecutor:
         slots, ray = self.resources.slots, self.resources.ray
@@ -155,6 +139,25 @@ class Night:
         if ending == "stopped" or any(state.status == "failed" for state in found):
             return FAILED
         return INCOMPLETE if missing else 0
+
+
+class _Observers(Observer):
+    """Tells the view, the mirror and the estimates what the schedule does."""
+
+    def __init__(self, view: NightView, mirror: MirrorThread, estimates: Estimates) -> None:
+        self.view, self.mirror, self.estimates = view, mirror, estimates
+
+    def changed(self, run_id: str, state: State | None) -> None:
+        self.view.update(run_id, state)
+        self.mirror.changed.set()
+
+    def grown(self, plan: Plan) -> None:
+        self.mirror.manifests = [plan.manifest]
+        self.estimates.know([plan.manifest])
+        self.view.add(plan)
+
+    def polled(self) -> None:
+        self.view.update(None, None)
 
 
 def _import_reports() -> None:

@@ -79,7 +79,7 @@ def tune(
     read = load_study(study), load_profile(profile)
     nursery = None if executor == "ray" else Nursery.forked()  # before other imports, as in `run`
     from bench.cli.night import Resources
-    from bench.cli.tune import Asked, tune_study
+    from bench.cli.tune import TuneOptions, tune_study
     from bench.runs.environment import visible_gpus
     from studies.deadline import deadline
     from studies.executors.ray import ray_options
@@ -95,7 +95,7 @@ def tune(
         ray=ray,
         nursery=nursery,
     )
-    asked = Asked(
+    asked = TuneOptions(
         study=study,
         profile=profile,
         methods=tuple(name for name in methods or () if name != "all"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +15,8 @@ from bench.cli.unfinished import unfinished, why
 from bench.manifest import Manifest, manifests
 from bench.runs.rundir import State, run_dir
 from bench.spec import RunSpec
+from studies.control import OPEN
+from studies.estimates import Estimates
 from studies.ledger import DONE, current_state, states, summary
 from studies.plan import Plan, jobs
 
@@ -28,17 +29,17 @@ REREAD_SECONDS = 30.0
 class NightView:
     """Progress of each running run and of the night, with an estimate of what is left."""
 
-    def __init__(self, plans: list[Plan], root: Path) -> None:
+    def __init__(self, plans: list[Plan], root: Path, estimates: Estimates) -> None:
         self.root = root
+        self.estimates = estimates
         self.names: dict[str, str] = {}
         self.specs: dict[str, RunSpec] = {}
         for plan in plans:
             self._know(plan)
         self.states = states(root, self.specs)
         self.active: set[str] = set()
-        self.started = self.reread = time.monotonic()
+        self.reread = time.monotonic()
         self.refreshed = 0.0
-        self.steps_before = self._steps_done()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -129,22 +130,9 @@ class NightView:
         self.states |= states(self.root, changing)
 
     def _left(self) -> str:
-        """How long the rest takes at the pace of the training steps so far, or nothing."""
-        done = self._steps_done() - self.steps_before
-        if done <= 0:
-            return ""
-        total = sum(spec.recipe.steps for spec in self.specs.values() if spec.trains)
-        if done + self.steps_before == total:
-            return ""
-        seconds = (time.monotonic() - self.started) / done * (total - self._steps_done())
-        return f", about {timedelta(seconds=round(seconds))} left"
-
-    def _steps_done(self) -> int:
-        return sum(
-            spec.recipe.steps if self.states[run_id].status in DONE else self.states[run_id].step
-            for run_id, spec in self.specs.items()
-            if spec.trains
-        )
+        """How long the rest takes, or nothing where there is nothing to judge by."""
+        left = self.estimates.left(self.states)
+        return f", about {left} left" if left else ""
 
 
 def print_plan(plans: list[Plan], root: Path) -> None:
@@ -175,15 +163,12 @@ def print_plan(plans: list[Plan], root: Path) -> None:
         f"passes; {len(done)} of {len(specs)} runs are done in {root}.",
         soft_wrap=True,
     )
-    seconds = [
-        r["cost"]["train_s"] for i in done if specs[i].trains and (r := run_dir(root, i).result())
-    ]
-    if seconds and len(done) < len(specs):
-        left = trainings - sum(specs[i].trains for i in done)
-        hours = timedelta(seconds=round(left * sum(seconds) / len(seconds)))
-        console.print(
-            f"About {hours} of training left on one worker, judged by the {len(seconds)} done."
-        )
+    estimates = Estimates(root, [plan.manifest for plan in plans])
+    # What failed or was interrupted is queued again by the next session.
+    again = {i: State() if state.status in OPEN else state for i, state in found.items()}
+    if left := estimates.left(again):
+        workers = f"{estimates.workers} worker{'s' * (estimates.workers > 1)}"
+        console.print(f"About {left} left on {workers}, judged by what has been run.")
 
 
 def print_status(root: Path) -> None:

@@ -16,7 +16,7 @@ from bench.cli.unfinished import unfinished, why
 from bench.cli.view import console
 from bench.manifest import Manifest
 from bench.runs.rundir import State
-from studies.estimates import Eta, clock
+from studies.estimates import Estimates, clock
 from studies.ledger import DONE, summary
 from studies.watching import Change, Watched
 
@@ -47,10 +47,10 @@ def watch(root: Path) -> None:
 
 
 def _live(watched: Watched) -> None:
-    eta = Eta(watched.root)
+    estimates = Estimates(watched.root, watched.manifests)
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(picture(watched, eta), refresh=True)
+            live.update(picture(watched, estimates), refresh=True)
             time.sleep(REFRESH_SECONDS)
             watched.refresh()
 
@@ -83,9 +83,10 @@ def _event(watched: Watched, change: Change) -> str:
     return f"{line}  ({done}/{len(watched.rows)})"
 
 
-def picture(watched: Watched, eta: Eta) -> RenderableType:
+def picture(watched: Watched, estimates: Estimates) -> RenderableType:
     """Night, grids, what runs where, and what failed why."""
-    eta.know(watched.manifests)
+    if estimates.studies is not watched.manifests:
+        estimates.know(watched.manifests)
     named = {run_id: str(run) for run_id, run in watched.rows.items()}
     found = {
         i: watched.states[i]
@@ -98,7 +99,7 @@ def picture(watched: Watched, eta: Eta) -> RenderableType:
     room = max(1, console.height - used) // max(1, len(watched.manifests)) - 2
     grids = [_grid(watched, manifest, max(FEWEST_ROWS, room)) for manifest in watched.manifests]
     return Group(
-        Text(_head(watched, eta), style="bold"),
+        Text(_head(watched, estimates), style="bold"),
         *grids,
         _legend(),
         *([Text(), running] if running.row_count else []),
@@ -106,18 +107,15 @@ def picture(watched: Watched, eta: Eta) -> RenderableType:
     )
 
 
-def _head(watched: Watched, eta: Eta) -> str:
+def _head(watched: Watched, estimates: Estimates) -> str:
     if watched.holder is None:
         alone = "; workers of an earlier one still run" if watched.running else ""
         return f"{watched.root}: no night runs here{alone}"
     text = f"{watched.root}: {watched.holder}, {len(watched.running)} running"
     if not watched.manifests:
         return f"{text}; it has just begun"
-    left = eta.left({run_id: watched.states[run_id] for run_id in watched.rows})
-    if left is not None:
-        unknown = f" and {left.unknown} jobs of unknown length" if left.unknown else ""
-        text += f", about {clock(left.seconds)}{unknown}"
-    return text
+    left = estimates.left(watched.states)
+    return f"{text}, about {left} left, until {clock(left.seconds)}" if left else text
 
 
 def _grid(watched: Watched, manifest: Manifest, room: int) -> RenderableType:

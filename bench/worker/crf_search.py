@@ -61,7 +61,7 @@ def _trained_alike(one: RunSpec, other: RunSpec) -> bool:
 
 
 @dataclass(frozen=True)
-class Refinery:
+class CrfScorer:
     """Scores a CRF on the images of ``specs``: one training of each seed, in several processes."""
 
     specs: tuple[RunSpec, ...]

@@ -72,7 +72,7 @@ def propose(spaces: Mapping[str, Space], trials: Sequence[Trial], *, seed: int) 
     return None
 
 
-class Record:
+class OptunaCopy:
     """Optuna's study of one search: a copy for dashboards and other tools, made by ask and tell."""
 
     def __init__(self, storage: str, name: str, owner: str, *, rebuild: bool = False) -> None:

@@ -18,8 +18,8 @@ from bench.spec import Scalar
 from studies.ledger import DONE
 from studies.plan import Plan, ResolveLoss, plan
 from studies.schema import Study, TableDefinition
-from studies.tuning.refinement import given_up
-from studies.tuning.sampler import Record, Trial, propose
+from studies.tuning.crf_search import given_up
+from studies.tuning.sampler import OptunaCopy, Trial, propose
 from studies.tuning.search import first_values, pinned, row, without_warnings
 
 Values = dict[str, Scalar]
@@ -41,14 +41,14 @@ class Tuner:
     root: Path
     resolve: ResolveLoss
 
-    def first(self) -> Plan:
+    def first_plan(self) -> Plan:
         """All trials that are known of, by the root's manifest, and those that can be added."""
         known = recall(self.root, *self.names)
         values = {s.method: self._remembered(s, known) or [s.own] for s in self.searches}
         begun = self._plan(values)
-        return self.more(begun) or begun
+        return self.extend(begun) or begun
 
-    def more(self, before: Plan) -> Plan | None:
+    def extend(self, before: Plan) -> Plan | None:
         """The plan with the trials that can be added by now, or None where none can."""
         added = False
         values: dict[str, list[Values]] = {}
@@ -66,11 +66,11 @@ class Tuner:
         tables = [table for table in manifest.tables if table.key == search.method]
         return [self._trial(search, row) for table in tables for row in table.rows]
 
-    def records(self, storage: str, *, rebuild: bool) -> list[Record]:
+    def copies(self, storage: str, *, rebuild: bool) -> list[OptunaCopy]:
         """Optuna's copies, one for each method; raises RootError where they cannot be used."""
         owner, name = str(self.root), "/".join(self.names)
         return [
-            Record(storage, f"{name}/{search.method}", owner, rebuild=rebuild)
+            OptunaCopy(storage, f"{name}/{search.method}", owner, rebuild=rebuild)
             for search in self.searches
         ]
 

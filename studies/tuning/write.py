@@ -16,7 +16,7 @@ from studies.schema import load_study
 
 
 @dataclass(frozen=True)
-class Found:
+class TunedValues:
     """Values for one method, and a sentence that says where they come from."""
 
     method: str
@@ -35,7 +35,7 @@ def check_target(study: str, target: Path, methods: Sequence[str]) -> None:
         _section(lines, method)
 
 
-def write_study(study: str, target: Path, found: Sequence[Found]) -> None:
+def write_study(study: str, target: Path, found: Sequence[TunedValues]) -> None:
     """Write the study to ``target`` with each method's values in its own section.
 
     Everything else stays as it stands, comments too. Raises SpecError where the file has another
@@ -74,7 +74,7 @@ def _section(lines: list[str], method: str) -> range:
     return range(start, end)
 
 
-def _with_value(lines: list[str], found: Found, name: str, value: Scalar) -> list[str]:
+def _with_value(lines: list[str], found: TunedValues, name: str, value: Scalar) -> list[str]:
     """The lines with ``name = value`` in the method's section, in place of what it said of it."""
     section = _section(lines, found.method)
     held = [i for i in section if re.match(rf"\s*{re.escape(name)}\s*=", lines[i])]

@@ -12,7 +12,7 @@ from bench.cli.watch_view import lines, picture
 from bench.errors import RootError
 from bench.runs.lease import own_lease
 from studies import watching as watched
-from studies.estimates import Eta, clock, works
+from studies.estimates import Estimates
 from studies.ledger import lock_root
 from studies.watching import Watched
 
@@ -28,7 +28,7 @@ def drawn(made_up, monkeypatch, *, height=40, encoding="utf-8"):
     monkeypatch.setattr(Console, "encoding", encoding)
     seen = Watched(made_up.root)
     with console.capture() as captured:
-        console.print(picture(seen, Eta(made_up.root)))
+        console.print(picture(seen, Estimates(made_up.root, seen.manifests)))
     return captured.get()
 
 
@@ -117,44 +117,3 @@ def test_a_root_without_study_or_night_is_refused_and_a_beginning_one_is_not(tmp
         Watched(tmp_path)
     with lock_root(tmp_path):
         assert not Watched(tmp_path).is_over
-
-
-def test_what_is_left_follows_from_results_and_progress(made_up):
-    """7 trainings of 65 s and the rest of one, 2 passes of an evaluation, on one worker."""
-    eta = Eta(made_up.root)
-    eta.jobs = works([made_up.plan.manifest])
-    assert len(eta.jobs) == 10
-    assert eta.left(Watched(made_up.root).states) is None
-    made_up.set("CE", status="finished")
-    made_up.set("RMI", status="running", step=50, steps=200, lease=own_lease())
-    left = eta.left(Watched(made_up.root).states)
-    assert left is not None
-    assert left.unknown == 2
-    assert left.seconds == pytest.approx(70 * (6 + 0.75))
-    for steps in (1, 5, 10):
-        made_up.set(f"CE & CRF-{steps}", status="finished")
-    left = eta.left(Watched(made_up.root).states)
-    assert left is not None
-    assert left.unknown == 0
-    assert left.seconds == pytest.approx(70 * (6 + 0.75) + 10)
-
-
-def test_without_a_result_the_pace_of_what_runs_tells(made_up):
-    """50 steps in 10 seconds make 200 in 40."""
-    eta = Eta(made_up.root)
-    eta.jobs = works([made_up.plan.manifest])
-    first = made_up.set("RMI", status="running", step=50, steps=200, lease=own_lease())
-    found = Watched(made_up.root).states
-    assert eta.left(found) is None
-    later = first.model_copy(update={"step": 100, "updated": first.updated + 10})
-    left = eta.left(found | {made_up.id_of("RMI"): later})
-    assert left is not None
-    assert left.seconds == pytest.approx(45 * 7.5)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(3, "3 s, until"), (600, "10 min, until"), (3900, "1 h 05 min, until")]
-)
-def test_spans_in_words(seconds, words):
-    """Seconds only where there are no minutes."""
-    assert clock(seconds).startswith(words)

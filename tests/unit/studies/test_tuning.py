@@ -15,10 +15,10 @@ from bench.runs.rundir import run_dir
 from bench.search_space import Space
 from studies.plan import plan
 from studies.schema import load_study
-from studies.tuning.sampler import Record, Trial, propose
+from studies.tuning.sampler import OptunaCopy, Trial, propose
 from studies.tuning.search import searches
 from studies.tuning.tuner import Tuner
-from studies.tuning.write import Found, check_target, write_study
+from studies.tuning.write import TunedValues, check_target, write_study
 
 LINE = {"loss.lambda_": Space(low=0.0, high=1.0)}
 
@@ -58,16 +58,16 @@ def night(tuner_on, root, *, workers, seed, killed=0.0, **options):
     """Finish runs in a drawn order, so many at once; now and then everything is made anew."""
     chance = random.Random(seed)
     tuner = tuner_on(root, **options)
-    made, running = tuner.first(), []
+    made, running = tuner.first_plan(), []
     while True:
         remember(tuner.root, made.manifest)
         states = {i: run_dir(tuner.root, i).state().status for i in made.specs}
         open_ids = [i for i, status in states.items() if status != "finished"]
         running = [i for i in running if i in open_ids]
         running += [i for i in open_ids if i not in running][: workers - len(running)]
-        if not running and (larger := tuner.more(made)) is None:
+        if not running and (larger := tuner.extend(made)) is None:
             return made
-        if len(running) < workers and (larger := tuner.more(made)):
+        if len(running) < workers and (larger := tuner.extend(made)):
             made = larger
             continue
         ended = chance.choice(running)
@@ -78,7 +78,7 @@ def night(tuner_on, root, *, workers, seed, killed=0.0, **options):
         directory.write_state(status="finished")
         if chance.random() < killed:
             tuner, running = tuner_on(root, **options), []
-            made = tuner.first()
+            made = tuner.first_plan()
 
 
 def tried(made):
@@ -140,7 +140,7 @@ crf.steps = [1, 5, 10]
 
 
 def copy_of(tuner, storage, made, **options):
-    (record,) = tuner.records(storage, **{"rebuild": False, **options})
+    (record,) = tuner.copies(storage, **{"rebuild": False, **options})
     record.write(tuner.searches[0].spaces, tuner.trials(tuner.searches[0], made.manifest))
     return [
         (trial.state.name, trial.params, trial.value)
@@ -170,7 +170,7 @@ def test_a_trial_that_runs_is_told_when_it_is_over(tmp_path):
         [Trial(values[0]), Trial(values[1])],
         [Trial(values[0], True, 0.4), Trial(values[1], True), Trial(values[2])],
     ):
-        Record(storage, "s", "here").write(LINE, trials)
+        OptunaCopy(storage, "s", "here").write(LINE, trials)
     study = optuna.load_study(study_name="s", storage=storage)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "RUNNING"]
     assert study.best_value == 0.4
@@ -196,19 +196,19 @@ def test_a_copy_that_agrees_is_left_alone(tmp_path):
         found = propose(spaces, trials, seed=number)
         assert found is not None
         trials.append(Trial(found, True, 0.4))
-    Record(storage, "s", "here").write(spaces, trials)
+    OptunaCopy(storage, "s", "here").write(spaces, trials)
     made = optuna.load_study(study_name="s", storage=storage).trials[0].datetime_start
-    Record(storage, "s", "here").write(spaces, trials)
+    OptunaCopy(storage, "s", "here").write(spaces, trials)
     assert optuna.load_study(study_name="s", storage=storage).trials[0].datetime_start == made
 
 
 def test_the_study_of_another_root_is_refused(tmp_path):
     """Two ledgers cannot decide what one trial was."""
     storage = f"sqlite:///{tmp_path}/optuna.db"
-    Record(storage, "s", "/here").write(LINE, [Trial({"loss.lambda_": 0.5}, True, 0.4)])
+    OptunaCopy(storage, "s", "/here").write(LINE, [Trial({"loss.lambda_": 0.5}, True, 0.4)])
     with pytest.raises(RootError, match="is of /here; choose another --storage, or"):
-        Record(storage, "s", "/there")
-    assert Record(storage, "s", "/there", rebuild=True).study.trials == []
+        OptunaCopy(storage, "s", "/there")
+    assert OptunaCopy(storage, "s", "/there", rebuild=True).study.trials == []
 
 
 def test_a_damaged_storage_is_one_line(tmp_path):
@@ -217,7 +217,7 @@ def test_a_damaged_storage_is_one_line(tmp_path):
     with pytest.raises(
         RootError, match=r"optuna.db cannot be used: .*delete it: the runs are safe"
     ):
-        Record(f"sqlite:///{tmp_path}/optuna.db", "s", "here")
+        OptunaCopy(f"sqlite:///{tmp_path}/optuna.db", "s", "here")
 
 
 def test_what_is_proposed_depends_on_the_arguments_alone():
@@ -332,7 +332,10 @@ def test_found_values_go_into_the_study_with_their_origin(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("# Mine.\n" + TINY_STUDY)
     values = {"loss.downsample_factor": 3, "loss.lambda_": 0.62, "loss.pooling": "max"}
-    found = [Found("RMI", values, "tuned"), Found("CE & CRF", {"crf.theta_alpha": 41.5}, "tuned")]
+    found = [
+        TunedValues("RMI", values, "tuned"),
+        TunedValues("CE & CRF", {"crf.theta_alpha": 41.5}, "tuned"),
+    ]
     write_study(str(path), path, found)
     methods = load_study(str(path)).methods
     loss = {"name": "rmi", "downsample_factor": 3, "lambda_": 0.62, "pooling": "max"}

@@ -14,7 +14,7 @@ from bench.runs.rundir import RunDir, run_dir
 from bench.seeding import epoch_order
 from bench.spec import CRFSpec, RunSpec
 from studies.ledger import DONE
-from studies.plan import Plan
+from studies.plan import PlanSource
 from studies.tuning.sampler import PairedPruner
 
 BLOCK = 8
@@ -58,7 +58,7 @@ class Scorer(Protocol):
 
 
 @dataclass
-class Refinement:
+class CrfSearch:
     """One search; the first trial, of the study's own values, is scored in full."""
 
     root: Path
@@ -74,22 +74,27 @@ class Refinement:
         self.images = 0
         self.first: dict[int, Any] = {}
 
-    def run(
-        self, plan: Plan, more: Callable[[Plan], Plan | None], goes_on: Callable[[], bool]
-    ) -> Plan:
-        """Score every trial that is not over, and those that follow; returns the last plan."""
-        done = 0
-        while True:
-            (table,) = plan.manifest.tables
+    def run(self, source: PlanSource, may_go_on: Callable[[], bool]) -> None:
+        """Score every trial that is not over, and those that follow from them.
+
+        Args:
+            source: the plan of the trials, one table of them, which grows with their scores.
+            may_go_on: is asked before each trial; no further one is scored once it is false.
+        """
+        done, grown = 0, True
+        while grown:
+            (table,) = source.plan.manifest.tables
             for row in table.rows[done:]:
-                if not goes_on():
-                    return plan
-                self._trial(row, [plan.specs[run_id] for run_id in row.run_ids])
+                if not may_go_on():
+                    return
+                self._trial(row, [source.plan.specs[run_id] for run_id in row.run_ids])
                 done += 1
-            larger = more(plan)
-            if larger is None:
-                return plan
-            plan = larger
+            grown = source.grow()
+
+    @property
+    def images_saved(self) -> float:
+        """The share of images that the trials scored in this session did without."""
+        return 1 - self.images / (self.scored * self.scorer.pairs) if self.scored else 0.0
 
     def _trial(self, row: Row, specs: list[RunSpec]) -> None:
         directories = [run_dir(self.root, run_id) for run_id in row.run_ids]

@@ -11,8 +11,9 @@ from bench.profile import load_profile
 from bench.runs.rundir import all_run_dirs, run_dir
 from bench.worker.crf_search import finished_source
 from studies.schema import load_study
-from studies.tuning.refinement import Refinement, given_up
+from studies.tuning.crf_search import CrfSearch, given_up
 from studies.tuning.search import searches
+from studies.tuning.session import TuningSession
 from studies.tuning.tuner import Tuner
 
 SEARCH = '[search."CE & CRF"]\ncrf.theta_alpha = { low = 1.0, high = 81.0 }\n'
@@ -69,17 +70,16 @@ def search_on(tmp_path):
         names = ("s-tune", "tiny")
         tuner = Tuner(study, profile, names, tuple(found), SEEDS, root, resolve_loss)
 
-        def more(plan):
-            larger = tuner.more(plan)
-            remember(root, (larger or plan).manifest)
-            return larger
+        root.mkdir(exist_ok=True)
+        session = TuningSession(tuner)
+        remember(root, session.plan.manifest)
 
-        def goes_on():
+        def may_go_on():
             left[0] -= 1
             return left[0] >= 0
 
-        plan = Refinement(root, scorer, "miou", SEEDS).run(tuner.first(), more, goes_on)
-        return tuner, plan, scorer
+        CrfSearch(root, scorer, "miou", SEEDS).run(session, may_go_on)
+        return tuner, session.plan, scorer
 
     return run
 

@@ -1,0 +1,124 @@
+"""The one estimate of the time left: what it learns from, and that every view prints it."""
+
+import re
+
+import pytest
+from made_up import MadeUp, planned
+from rich.console import Console
+
+from bench.cli import view, watch_view
+from bench.cli.view import NightView, print_plan
+from bench.cli.watch_view import picture
+from bench.files import write_json
+from bench.runs.lease import own_lease
+from bench.runs.rundir import State
+from studies.estimates import Estimates, TimeLeft, span
+from studies.ledger import lock_root, states
+from studies.watching import Watched
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    return MadeUp(tmp_path / "root")
+
+
+def estimates_of(made_up):
+    return Estimates(made_up.root, [made_up.plan.manifest])
+
+
+def left_of(made_up, estimates):
+    return estimates.left(states(made_up.root, made_up.plan.specs))
+
+
+def test_what_is_left_follows_from_results_and_progress(made_up):
+    """7 trainings of 65 s and the rest of one, 2 passes of an evaluation, on one worker."""
+    estimates = estimates_of(made_up)
+    assert left_of(made_up, estimates) is None
+    made_up.set("CE", status="finished")
+    made_up.set("RMI", status="running", step=50, steps=200, lease=own_lease())
+    left = left_of(made_up, estimates)
+    assert left == TimeLeft(pytest.approx(6 * 70 + 5 + 0.75 * 65), unknown=2)
+    for steps in (1, 5, 10):
+        made_up.set(f"CE & CRF-{steps}", status="finished")
+    left = left_of(made_up, estimates)
+    assert left == TimeLeft(pytest.approx(6 * 70 + 5 + 0.75 * 65 + 10), unknown=0)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["jobs kept", "manifest of an older version"])
+def test_a_finished_training_of_evaluations_is_not_counted_again(tmp_path, kept):
+    """With a multi-scale profile the rows are evaluations: what they wait for is done."""
+    made_up = MadeUp(tmp_path / "root", flip=True)
+    if not kept:
+        made_up.forget_jobs()
+    cost = {"train_s": 600.0, "evaluate_s": 5.0}
+    for run_id, spec in made_up.plan.specs.items():
+        if spec.trains:
+            write_json(made_up.root / "runs" / run_id / "result.json", {"cost": cost})
+            (made_up.root / "runs" / run_id / "state.json").write_text('{"status": "finished"}')
+    made_up.set("CE", status="finished")
+    manifests = Watched(made_up.root).manifests
+    left = Estimates(made_up.root, manifests).left(states(made_up.root, made_up.plan.specs))
+    jobs = [job for job in made_up.plan.manifest.jobs if job.source]
+    assert left == TimeLeft(pytest.approx(10 * (len(jobs) - 1)))
+
+
+def test_without_a_result_the_pace_of_what_runs_tells(made_up):
+    """50 steps in 10 seconds make 200 in 40, whoever looks and whenever they began to look."""
+    lease = own_lease()
+    state = made_up.set("RMI", status="running", step=100, steps=200, lease=lease)
+    assert left_of(made_up, estimates_of(made_up)) is None
+    directory = made_up.dir_of("RMI")
+    directory.append_metrics({"step": 10, "time": lease.started - 100.0})  # of an earlier worker
+    directory.append_metrics({"step": 50, "time": state.updated - 10.0})
+    if state.updated - 10.0 < lease.started:
+        later = lease.model_copy(update={"started": state.updated - 20.0})
+        made_up.set("RMI", lease=later)
+    left = left_of(made_up, estimates_of(made_up))
+    assert left is not None
+    assert left.seconds == pytest.approx(7 * 45 + 5 + 20, rel=0.02)
+
+
+def test_a_row_is_judged_by_its_own_results_first(made_up):
+    """And another row by all that share its fixed settings."""
+    made_up.set("CE", status="finished")
+    made_up.set("RMI", status="finished")
+    cost = {"train_s": 200.0, "evaluate_s": 10.0}
+    write_json(made_up.dir_of("RMI").path / "result.json", {"cost": cost})
+    estimates = estimates_of(made_up)
+    estimates.learn(states(made_up.root, made_up.plan.specs))
+    assert estimates.seconds(made_up.id_of("RMI", 1), State()) == pytest.approx(215)
+    assert estimates.seconds(made_up.id_of("CE", 1), State()) == pytest.approx(70)
+    assert estimates.seconds(made_up.id_of("BCE", 1), State()) == pytest.approx(5 + (65 + 210) / 2)
+    assert estimates.seconds(made_up.id_of("CE & CRF-1"), State()) is None
+
+
+def test_run_plan_and_status_print_the_same_time(made_up, monkeypatch):
+    """At the same moment, on two workers."""
+    made_up.set("CE", status="finished")
+    lease = own_lease()
+    other = lease.model_copy(update={"pid": 1})
+    made_up.set("RMI", status="running", step=50, steps=200, lease=lease)
+    made_up.set("BCE", status="running", step=20, steps=200, lease=other)
+    monkeypatch.setattr("studies.ledger.is_alive", lambda *_, **__: True)
+    console = Console(width=160, height=40, force_terminal=True, color_system=None)
+    monkeypatch.setattr(view, "console", console)
+    monkeypatch.setattr(watch_view, "console", console)
+    plans = [planned()]
+    with lock_root(made_up.root), console.capture() as captured:
+        print_plan(plans, made_up.root)
+        seen = Watched(made_up.root)
+        console.print(picture(seen, Estimates(made_up.root, seen.manifests)))
+        console.print(NightView(plans, made_up.root, estimates_of(made_up))._left())
+    times = re.findall(r"[Aa]bout (.*?) left", captured.get())
+    assert len(times) == 3
+    assert len(set(times)) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(3, "3 s"), (600, "10 min"), (3900, "1 h 05 min"), (90000, "25 h 00 min")],
+)
+def test_spans_in_words(seconds, words):
+    """Seconds only where there are no minutes."""
+    assert span(seconds) == words
+    assert str(TimeLeft(seconds, 1)) == f"{words} and 1 job of unknown length"
