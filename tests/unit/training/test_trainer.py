@@ -195,7 +195,7 @@ def test_batches_made_ahead_train_to_the_same_bits(training, monkeypatch):
     records = run(plain)
     before = training("rmi")
     for either in (before, after := training("rmi")):
-        monkeypatch.setattr(either, "_feed", lambda: {"ahead": 3, "pin": False})
+        monkeypatch.setattr(either, "_preparation", lambda: {"ahead": 3, "pin": False})
     kept = run(before, steps=3)
     after.restore(before.state())
     assert kept + run(after) == records
