@@ -1,6 +1,6 @@
-"""Manifest: the tables a study asked for and the runs that fill them.
+"""Manifest: the tables that a study defines and the runs that fill them.
 
-The scheduler writes it into the store beside the runs, so that a report needs nothing else.
+The scheduler writes it to the store beside the runs, so that a report needs the store only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Row(Strict):
     method: str
     """The row's name as printed in the first column, such as "RMI"."""
     settings: dict[str, Scalar]
-    """In full: "loss.name", "loss.<option>" for every option of the loss, "crf.<parameter>"."""
+    """All settings: "loss.name", "loss.<option>" for every option, "crf.<parameter>"."""
     run_ids: tuple[str, ...]
     """One run per seed, in the order of ``Manifest.seeds``."""
 
@@ -34,7 +34,7 @@ class TableSpec(Strict):
     key: str
     title: str
     paper: str | None = None
-    """Key of the published table it repeats, in reports/published.toml."""
+    """Key of the published table that it repeats, in reports/published.toml."""
     columns: tuple[str, ...]
     """Settings ("loss.pooling") and metrics ("miou", "infer_ms"), left to right."""
     rows: tuple[Row, ...]
@@ -53,30 +53,30 @@ class JobRecord(Strict):
 
 
 class Manifest(Strict):
-    """A study on a profile, fully written out."""
+    """A study on a profile: all tables, rows and runs."""
 
     study: str
     profile: str
     title: str
     scale: str
-    """One sentence for every title: which data, how many images and steps."""
+    """Words for every title: the data and the length of the training."""
     role: Literal["train", "tune"] = "train"
-    """What its trainings are for: tables, or the search for a value."""
+    """Purpose of its trainings: the tables, or a search for values."""
     metric: str
     """The metric that a "miou" column shows, such as "miou_11"."""
     seeds: tuple[int, ...]
     comparison_key: str
     settings: dict[str, Scalar | None]
-    """What is held equal, flat: "data.name", "model.backbone", "recipe.steps", …"""
+    """Fixed settings, flat: "data.name", "model.backbone", "recipe.steps", …"""
     tables: tuple[TableSpec, ...]
     jobs: tuple[JobRecord, ...] = ()
-    """Every job of the study; older versions wrote none: see ``studies.job_records``."""
+    """Every job of the study; empty in files of older versions: see ``studies.job_records``."""
     search: tuple[SearchSpec, ...] = ()
-    """Of a tuning, in the order of ``tables``: each table holds the trials of one method."""
+    """Search of a tuning for each of ``tables``, which hold the trials of one method each."""
 
     @property
     def name(self) -> str:
-        """Study and profile in one word, as used for folders and experiments."""
+        """Study and profile joined by a hyphen, as used for folders and experiments."""
         return f"{self.study}-{self.profile}"
 
     @property
@@ -86,27 +86,27 @@ class Manifest(Strict):
 
 
 def remember(root: Path, manifest: Manifest) -> None:
-    """Keep the manifest in ``root`` for status, sync and the pages of MLflow."""
+    """Write the manifest to ``root``, for status, sync and the pages of MLflow."""
     path = root / "studies" / f"{manifest.name}.json"
     write_json(path, manifest.model_dump(mode="json"))
 
 
 def recall(root: Path, study: str, profile: str) -> Manifest | None:
-    """What was kept of one study, or None."""
+    """Return the manifest of one study; None if it was never run on ``root``."""
     path = root / "studies" / f"{study}-{profile}.json"
     data = read_json(path)
     return None if data is None else parse(Manifest, data, where=str(path))
 
 
 def manifests(root: Path) -> list[Manifest]:
-    """Every study that was ever run on ``root``; raises RootError where there is none."""
+    """Return the manifest of every study that was run on ``root``; raises RootError for none."""
     paths = sorted((root / "studies").glob("*.json"))
     if not paths:
         raise RootError(
             f"{root}: no study was run here; start one with segloss run, or give --root"
         )
-    found = {path: read_json(path) for path in paths}
-    for path, data in found.items():
+    records = {path: read_json(path) for path in paths}
+    for path, data in records.items():
         if data is None:
             raise RootError(f"{path} cannot be read: delete it and run its study again")
-    return [parse(Manifest, data, where=str(path)) for path, data in found.items()]
+    return [parse(Manifest, data, where=str(path)) for path, data in records.items()]

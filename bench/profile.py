@@ -1,4 +1,4 @@
-"""Profiles: what a study holds equal. A TOML file by name (bench/profiles) or by path."""
+"""Profiles: the fixed settings of a study. A TOML file by name (bench/profiles) or by path."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from bench.spec import HELD_OUT, DataSpec, EvaluationSpec, ModelSpec, RecipeSpec
 
 
 class TuningSplit(Strict):
-    """What tuning trains on and scores: nothing of it is the evaluation split of the tables.
+    """The images that a tuning trains on and scores, none of which the tables score.
 
-    Of ``train`` (the profile's own, if it is left out) either another split (``evaluate``), or the
-    frames of whole ``sequences``, or a ``share`` of images that stand alone is scored.
+    A tuning scores one of the three: another split, the frames of whole sequences, or a share of
+    images that stand alone.
     """
 
     train: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Splits to train on; None: the profile's own."""
     evaluate: str | None = None
+    """Split to score."""
     sequences: tuple[str, ...] = ()
+    """Sequences of ``train`` to score instead of training on them."""
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the images of ``train`` to score instead of training on them."""
 
     @model_validator(mode="after")
     def _one_way(self) -> TuningSplit:
-        if [bool(self.evaluate), bool(self.sequences), bool(self.share)].count(True) != 1:
+        ways = [way for way in (self.evaluate, self.sequences, self.share) if way]
+        if len(ways) != 1:
             raise ValueError("needs one of evaluate, sequences or share")
         return self
 
@@ -39,7 +44,7 @@ class Profile(Strict):
 
     title: str
     metric: str
-    """Headline metric of this data set: what a "miou" column shows."""
+    """Headline metric of the data set, which a "miou" column shows."""
     seeds: Annotated[int, Field(ge=1)] = 3
     data: DataSpec
     model: ModelSpec
@@ -49,19 +54,23 @@ class Profile(Strict):
 
     @property
     def scale(self) -> str:
-        """One sentence that every title carries: data, size and length of the training."""
+        """Words for every title: title, length of the training, and how it is scored."""
         recipe = self.recipe
         trained = f"{self.title}, {recipe.steps} steps of batch {recipe.batch_size}"
         scored = self.evaluation.description
         return f"{trained}, scored with {scored}" if scored else trained
 
     def shortened(self, steps: int) -> Profile:
-        """The same recipe in fewer steps, warm-up in proportion; the title says so."""
+        """Return the profile with fewer steps, its warm-up in proportion; the title says so.
+
+        Raises:
+            SpecError: ``steps`` is not between 1 and the profile's own number.
+        """
         recipe = self.recipe
         if not 1 <= steps <= recipe.steps:
             raise SpecError(
-                f"{steps} steps: a schedule is shortened to 1..{recipe.steps} steps; a longer one "
-                "is a profile of its own"
+                f"{steps} steps: a schedule can be shortened to 1..{recipe.steps} steps; a longer "
+                "one needs a profile of its own"
             )
         if steps == recipe.steps:
             return self
@@ -71,7 +80,12 @@ class Profile(Strict):
         return self.model_copy(update={"recipe": short, "title": title})
 
     def for_tuning(self) -> Profile:
-        """The same profile on its tuning splits; raises SpecError where they would leak."""
+        """Return the profile that trains on and scores the tuning splits.
+
+        Raises:
+            SpecError: There is no [tuning] section, or tuning would use the split that the tables
+                score or score what it trains on.
+        """
         if self.tuning is None:
             raise SpecError(
                 "this profile has no [tuning] section; add sequences, share or evaluate"
@@ -98,18 +112,22 @@ class Profile(Strict):
         return self.model_copy(update={"data": data, "title": title})
 
     def settings(self) -> dict[str, Any]:
-        """What is held equal, flat: "data.name", "recipe.steps" and so on."""
-        names = ("data", "model", "recipe", "evaluation")
-        records: dict[str, Strict] = {name: getattr(self, name) for name in names}
+        """Return the fixed settings, flat: "data.name", "recipe.steps" and so on."""
+        records: dict[str, Strict] = {
+            "data": self.data,
+            "model": self.model,
+            "recipe": self.recipe,
+            "evaluation": self.evaluation,
+        }
         return {
-            f"{group}.{key}": _shown(value)
+            f"{group}.{key}": _format_value(value)
             for group, record in records.items()
             for key, value in record.model_dump(mode="json").items()
         }
 
 
-def _shown(value: Any) -> Any:
-    """Lists as text: sizes and ranges as "96 x 128", names as "train, val"."""
+def _format_value(value: Any) -> Any:
+    """Return a list as text: sizes and ranges as "96 x 128", names as "train, val"."""
     if not isinstance(value, list):
         return value
     between = ", " if not value or isinstance(value[0], str) else " x "
@@ -117,9 +135,19 @@ def _shown(value: Any) -> Any:
 
 
 def load_profile(name: str) -> Profile:
-    """The profile called ``name`` or in the TOML file ``name``; raises SpecError with the fault.
+    """Return a profile.
 
-    "NAME@600" is the profile NAME with its schedule shortened to 600 steps.
+    >>> load_profile("scenes-demo").metric
+    'miou'
+    >>> load_profile("scenes-demo@50").recipe.steps
+    50
+
+    Args:
+        name: Name of a shipped profile, or path of a TOML file. With "@600" at the end its
+            schedule is shortened to 600 steps.
+
+    Raises:
+        SpecError: There is no such profile, or the file has a fault.
     """
     base, steps = split_name(name)
     profile = parse(Profile, read_toml(base, files("bench") / "profiles", "profile"), where=base)
@@ -127,13 +155,22 @@ def load_profile(name: str) -> Profile:
 
 
 def split_name(name: str) -> tuple[str, int | None]:
-    """The profile and the number of steps that "NAME@STEPS" stands for; None for all of them."""
+    """Return profile and number of steps of "NAME@STEPS"; None for all steps of the profile."""
     base, at, steps = name.rpartition("@")
     return (base, int(steps)) if at and steps.isdecimal() else (name, None)
 
 
 def shortened_name(name: str, steps: int | None, scale: float | None) -> str:
-    """Profile ``name`` in so many ``steps``, or a share ``scale`` of its own, as "NAME@STEPS"."""
+    """Return the name "NAME@STEPS" of a shortened profile.
+
+    Args:
+        name: Name or path of the profile.
+        steps: Number of steps; None if ``scale`` is given, or for all steps.
+        scale: Share of the profile's own number of steps, in (0, 1].
+
+    Raises:
+        SpecError: Both are given, the name is shortened already, or the share is out of range.
+    """
     if steps is None and scale is None:
         return name
     if steps is not None and scale is not None:
@@ -150,7 +187,7 @@ def shortened_name(name: str, steps: int | None, scale: float | None) -> str:
 
 
 def read_toml(name: str, folder: Traversable, kind: str) -> dict[str, Any]:
-    """The TOML file at the path ``name``, or the shipped one of that name in ``folder``."""
+    """Return the content of the TOML file at the path ``name``, or of that name in ``folder``."""
     try:
         return tomllib.loads(toml_text(name, folder, kind))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -158,7 +195,7 @@ def read_toml(name: str, folder: Traversable, kind: str) -> dict[str, Any]:
 
 
 def toml_text(name: str, folder: Traversable, kind: str) -> str:
-    """The text of the same file, as it stands."""
+    """Return the text of the same file; raises SpecError if there is none."""
     shipped = {
         Path(entry.name).stem: entry for entry in folder.iterdir() if entry.name.endswith(".toml")
     }

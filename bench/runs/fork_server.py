@@ -1,16 +1,16 @@
-"""Nursery: one process that has imported everything, and forks a worker whenever asked.
+"""Fork server: a process that has imported the libraries and forks a worker on request.
 
-Importing costs seconds; a fork costs none, and the worker is a process of its own all the same, in
-a process group of its own. It imports the libraries first and learns then which code of ours the
-workers run. Requests and answers are lines of JSON:
+Importing them takes seconds, a fork takes none, and each worker is still a process in a process
+group of its own. The server imports the libraries first; a request then names the snapshot of the
+project's code that the workers run. Requests and answers are lines of JSON:
 
     {"snapshot": "...", "log": "...", "environment": {...}}
     {"id": 1, "arguments": [...], "log": "...", "environment": {...}}  ->  {"id": 1, "pid": 4711}
                                                                 and later  {"id": 1, "code": -9}
 
-It ends when its input does, and its workers, who see their parent gone, end then too. It runs as a
-file, or in a fork that has forgotten every module of ours: none may be imported before the snapshot
-is known.
+The server ends when its input ends; its workers notice that their parent has ended and stop. It
+runs as a script, or in a fork that has unloaded every module of the project: none may be imported
+before the snapshot is known.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-# Where the seconds go.
+# The imports that take seconds.
 LIBRARIES = ("torch", "torchvision.transforms.v2", "timm")
 
 
-class Nursery:
-    """The running workers, and the streams of the one who asks."""
+class ForkServer:
+    """The running workers, and the requests that have not arrived completely."""
 
     def __init__(self) -> None:
-        self.born: dict[int, int] = {}
-        self.rest = b""
+        self.running: dict[int, int] = {}
+        self.buffer = b""
         self.work: Callable[[list[str]], int]
 
     def serve(self) -> None:
-        """Answer until the input ends."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the scheduler's to hear
+        """Answer requests until the input ends."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler handles Ctrl-C
         self.wake, wake_in = os.pipe()
         os.set_blocking(wake_in, False)
         os.set_blocking(self.wake, False)
@@ -58,37 +58,37 @@ class Nursery:
 
     def _read(self) -> bool:
         received = os.read(0, 2**16)
-        *lines, self.rest = (self.rest + received).split(b"\n")
+        *lines, self.buffer = (self.buffer + received).split(b"\n")
         for request in map(json.loads, lines):
             if "snapshot" in request:
-                self._settle(request)
+                self._use_snapshot(request)
             else:
                 self._fork(request)
         return bool(received)
 
-    def _settle(self, request: dict[str, Any]) -> None:
-        """Be the nursery of workers that run the code in a snapshot."""
+    def _use_snapshot(self, request: dict[str, Any]) -> None:
+        """Import the worker from the snapshot; later forks run that code."""
         _append_to(request["log"], 2)
         os.environ.update(request["environment"])
         sys.path.insert(0, request["snapshot"])
         self.work = importlib.import_module("bench.worker.__main__").main
-        gc.freeze()  # pages that no collection touches stay shared with the workers
+        gc.freeze()  # pages that garbage collection does not touch stay shared with the workers
 
     def _fork(self, request: dict[str, Any]) -> None:
         pid = os.fork()
         if pid == 0:
             _be_worker(self.work, request)
-        self.born[pid] = request["id"]
+        self.running[pid] = request["id"]
         _answer({"id": request["id"], "pid": pid})
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self.wake, 2**16)
-        while self.born:
+        while self.running:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            _answer({"id": self.born.pop(pid), "code": os.waitstatus_to_exitcode(status)})
+            _answer({"id": self.running.pop(pid), "code": os.waitstatus_to_exitcode(status)})
 
 
 def _answer(answer: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ def _answer(answer: dict[str, Any]) -> None:
 
 
 def _append_to(log: str, *streams: int) -> None:
-    """Let ``streams`` write to the file ``log`` from now on."""
+    """Redirect ``streams`` to the end of the file ``log``."""
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in streams:
         os.dup2(file, stream)
@@ -104,7 +104,7 @@ def _append_to(log: str, *streams: int) -> None:
 
 
 def _be_worker(work: Callable[[list[str]], int], request: dict[str, Any]) -> None:
-    """Be the worker, and never return."""
+    """Run the worker in this fork, then end the process."""
     code = 1
     try:
         os.setsid()
@@ -125,15 +125,15 @@ def _be_worker(work: Callable[[list[str]], int], request: dict[str, Any]) -> Non
 
 
 def import_libraries() -> None:
-    """Import what takes seconds."""
+    """Import the libraries, which takes seconds."""
     for library in LIBRARIES:
         importlib.import_module(library)
 
 
 def serve() -> NoReturn:
-    """Be a nursery until the input ends."""
-    Nursery().serve()
-    os._exit(0)  # nothing is left to tidy up, and the libraries would be noisy about it
+    """Run a fork server until the input ends, then end the process."""
+    ForkServer().serve()
+    os._exit(0)  # without the libraries' exit handlers: there is nothing to clean up
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def take_snapshot(root: Path) -> Path:
 
 
 def environment_of(snapshot: Path) -> dict[str, str]:
-    """Environment variables with which `python -P` imports the packages from ``snapshot``."""
+    """Return environment variables with which `python -P` imports the packages of a snapshot."""
     others = os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": os.pathsep.join([str(snapshot), *([others] if others else [])])}
 

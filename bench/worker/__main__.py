@@ -47,7 +47,7 @@ OUT_OF_MEMORY = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the worker; returns its exit code."""
+    """Run the worker and return its exit code."""
     options = _options(arguments)
     set_up_torch(options.threads)
     directories = [RunDir(path.resolve()) for path in options.run_dirs]
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def failure_of(error: Exception) -> Failure:
-    """The kind of failure that an exception is."""
+    """Return the kind of failure that an exception stands for."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "disk"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
@@ -101,7 +101,7 @@ def _end(
         for directory in directories:
             directory.write_state(status=status, failure=failure, reason=reason, lease=None)
     except OSError as error:
-        log_line(f"{status}: {reason}; and that could not be written: {error}")
+        log_line(f"{status}: {reason}; this could not be written: {error}")
         return UNWRITTEN
     return code
 
@@ -111,8 +111,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("run_dirs", nargs="+", type=Path)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--memory-share", type=float, help="of the assigned GPU")
-    parser.add_argument("--parent", type=int, default=os.getppid(), help="ends when this ends")
+    parser.add_argument("--memory-share", type=float, help="share of the assigned GPU's memory")
+    parser.add_argument(
+        "--parent",
+        type=int,
+        default=os.getppid(),
+        help="process id; the worker stops when this process ends",
+    )
     return parser.parse_args(arguments)
 
 

@@ -1,6 +1,6 @@
-"""Refine: a CRF on finished trainings, image by image, so that a search may give up early.
+"""Score a CRF on finished trainings image by image, so that a search can give up early.
 
-Nothing is trained. What a search has scored in full it leaves as the ordinary run that it is.
+Nothing is trained. Parameters that are scored on all images become an ordinary finished run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import multiprocessing
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,48 +37,54 @@ from bench.spec import CRFSpec, RunSpec
 from losses import find_loss
 
 Arrays = tuple[np.ndarray, ...]
-"""An BoundaryCounts field by field: so it goes from process to process."""
+"""The fields of a BoundaryCounts as arrays, which go from process to process."""
 KEPT_BYTES = 2**30
-"""So much of what the networks said each process keeps; the rest it computes again."""
+"""Cache size per process for probabilities; beyond it they are computed again."""
 
 
 def finished_source(root: Path, spec: RunSpec) -> RunDir | None:
-    """A finished training that ended in the weights ``spec`` asks for, whatever it is scored on."""
+    """Return a finished training with the weights that ``spec`` needs; None if there is none."""
     own = run_dir(root, spec.source.run_id)
-    others = (found for found in all_run_dirs(root) if found.run_id != own.run_id)
+    others = (other for other in all_run_dirs(root) if other.run_id != own.run_id)
     for directory in (own, *others):
         if directory.weights.exists() and directory.has_result():
-            found = directory.spec()
-            if found.trains and _trained_alike(found, spec.source):
+            training = directory.spec()
+            if training.trains and _trained_alike(training, spec.source):
                 return directory
     return None
 
 
 def _trained_alike(one: RunSpec, other: RunSpec) -> bool:
-    scored = {name: getattr(other.data, name) for name in ("evaluate", "evaluate_images")}
+    scored = {"evaluate": other.data.evaluate, "evaluate_images": other.data.evaluate_images}
     data = one.data.model_copy(update=scored)
     return one.model_copy(update={"data": data}).run_id == other.run_id
 
 
 @dataclass(frozen=True)
 class CrfScorer:
-    """Scores a CRF on the images of ``specs``: one training of each seed, in several processes."""
+    """Scores a CRF on the images of the tuning split, in several processes.
+
+    Attributes:
+        specs: For each seed an evaluation of its training on the tuning split.
+        sources: Run directories of the trainings, in the same order.
+        data_root: Folder that holds the data sets.
+        workers: Number of processes.
+        cache: Decoded cache of the split.
+    """
 
     specs: tuple[RunSpec, ...]
-    """An evaluation of each training on the tuning split."""
     sources: tuple[RunDir, ...]
-    """Where their weights are."""
     data_root: Path | None
     workers: int
     cache: Cache
 
     @property
     def pairs(self) -> int:
-        """How many (seed, image) pairs there are; a pair is known by its number."""
+        """Number of (seed, image) pairs; a pair is identified by an index below it."""
         return len(self.specs) * len(self._split)
 
     def counts(self, crf: CRFSpec, pairs: Sequence[int]) -> list[Arrays]:
-        """Pixel counts of each pair; a pair goes to the process that has seen it before."""
+        """Return the pixel counts of each pair; the same process scores a pair every time."""
         futures = [
             self._pools[pair % self.workers].submit(_counts, crf, *divmod(pair, len(self._split)))
             for pair in pairs
@@ -86,15 +92,17 @@ class CrfScorer:
         return [future.result() for future in futures]
 
     def image_score(self, counts: Arrays) -> float:
-        """Mean IoU of one image in [0, 1]; 0 where nothing is labelled."""
+        """Return the mean IoU of one image in [0, 1]; 0 if nothing is labelled."""
         return float(np.nan_to_num(mean_known(class_iou(counts[0]))))
 
     def score(self, counts: Sequence[Arrays], metric: str) -> float:
-        """The headline metric over images."""
+        """Return ``metric`` over all images of ``counts``."""
         return self._together(counts).scores()[metric]
 
-    def finish(self, directory: RunDir, spec: RunSpec, counts: Sequence[Arrays], s: float) -> None:
-        """Leave the run of one seed as a worker would; ``s`` is the time that it took."""
+    def finish(
+        self, directory: RunDir, spec: RunSpec, counts: Sequence[Arrays], seconds: float
+    ) -> None:
+        """Write the run of one seed as a worker would; scoring it took ``seconds``."""
         directory.create(spec)
         write_json(directory.path / "env.json", self._environment)
         source = self.sources[spec.seed].result() or {}
@@ -105,28 +113,28 @@ class CrfScorer:
             self._split.ids,
             data=self._split.digest,
             digests=training_digests(source),
-            cost={"train_s": source["cost"]["train_s"], "evaluate_s": s},
+            cost={"train_s": source["cost"]["train_s"], "evaluate_s": seconds},
             environment=self._environment,
         )
 
     def give_up(
         self, directory: RunDir, spec: RunSpec, images: Sequence[int], counts: Sequence[Arrays]
     ) -> None:
-        """Leave what was scored of one seed; the run stays without a result."""
+        """Write the counts of the images scored so far; the run stays without a result."""
         directory.create(spec)
         if counts:
             self._together(counts).write(directory, [self._split.ids[i] for i in images])
 
     def kept(self, directory: RunDir) -> dict[int, Arrays]:
-        """The pixel counts of a run by number of the image."""
+        """Return the pixel counts of a finished run by index of the image."""
         confusion, borders = np.load(directory.confusion), np.load(directory.boundaries)
         stored = [confusion["matrices"], *(borders[n] for n in ("trimap", "intersection", "union"))]
-        numbers = {id: number for number, id in enumerate(self._split.ids)}
-        found = zip(*(counts.astype(np.int64) for counts in stored), strict=True)
-        return {numbers[id]: c for id, c in zip(confusion["ids"].tolist(), found, strict=True)}
+        indices = {id: index for index, id in enumerate(self._split.ids)}
+        images = zip(*(counts.astype(np.int64) for counts in stored), strict=True)
+        return {indices[id]: c for id, c in zip(confusion["ids"].tolist(), images, strict=True)}
 
     def close(self) -> None:
-        """End the processes."""
+        """Stop the processes."""
         for pool in self._pools:
             pool.shutdown(cancel_futures=True)
 
@@ -160,7 +168,7 @@ class CrfScorer:
 
 
 class _Networks:
-    """In each process: the trainings, and what they said of the images seen so far."""
+    """The trainings in one process, and their probabilities for the images seen so far."""
 
     def __init__(
         self, specs: Sequence[RunSpec], weights: Sequence[Path], root: Path | None, cache: Cache
@@ -172,16 +180,17 @@ class _Networks:
         stored = evaluation_entries(self.dataset, specs[0].data)
         self.entries = {entry.id: entry for entry in stored}
         self.predictors = [self._predictor(*pair) for pair in zip(specs, weights, strict=True)]
-        self.known: dict[tuple[int, int], np.ndarray] = {}
-        self.room = KEPT_BYTES
+        self.probabilities: dict[tuple[int, int], np.ndarray] = {}
+        self.free_bytes = KEPT_BYTES
 
     def counts(self, crf: CRFSpec, seed: int, image: int) -> Arrays:
         pixels = self.entries[self.split.ids[image]].read().image  # as stored, not resized
         labels = crf_of([crf])(pixels, self._probabilities(seed, image))[crf.steps]
         prediction, truth = map(torch.from_numpy, (labels, self.split.labels[image]))
         classes, objects = len(self.dataset.class_names), self.dataset.num_objects
-        found = count_pixels(prediction, truth, classes, objects)
-        return tuple(getattr(found, field.name).numpy() for field in fields(found))
+        counts = count_pixels(prediction, truth, classes, objects)
+        parts = (counts.confusion, counts.trimap, counts.intersection, counts.union)
+        return tuple(part.numpy() for part in parts)
 
     def _predictor(self, spec: RunSpec, weights: Path) -> Predictor:
         model = build_model(spec.model, len(self.dataset.class_names), seed=0)
@@ -190,24 +199,24 @@ class _Networks:
         return Predictor(model, loss_of(spec.loss), self.dataset, cpu, spec.evaluation)
 
     def _probabilities(self, seed: int, image: int) -> Float32[np.ndarray, "c h w"]:
-        if (seed, image) in self.known:
-            return self.known[seed, image]
+        if (seed, image) in self.probabilities:
+            return self.probabilities[seed, image]
         predictor, size = self.predictors[seed], self.split.labels[image].shape
         scores = predictor.scores(self.split.images[image], size)
-        found = predictor.probabilities(scores).numpy()
-        if found.nbytes <= self.room:
-            self.room -= found.nbytes
-            self.known[seed, image] = found
-        return found
+        probabilities = predictor.probabilities(scores).numpy()
+        if probabilities.nbytes <= self.free_bytes:
+            self.free_bytes -= probabilities.nbytes
+            self.probabilities[seed, image] = probabilities
+        return probabilities
 
 
 _networks: _Networks
-"""Of this process, once it has begun."""
+"""Set by ``_begin`` in each process."""
 
 
 def _begin(*arguments: Any) -> None:
     global _networks
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's to hear
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the search handles Ctrl-C
     _networks = _Networks(*arguments)
 
 

@@ -1,4 +1,4 @@
-"""Execute one training, or evaluations of one training, and leave their results."""
+"""Execute one training, or evaluations of one training, and write their results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bench.training.trainer import Training, weights_digest
 
 
 class Execution:
-    """Runs that share their source training, on one device."""
+    """The runs of one worker: a training, or evaluations that share their training."""
 
     def __init__(
         self,
@@ -54,7 +54,13 @@ class Execution:
         self.unwritten: list[dict[str, Any]] = []
 
     def run(self) -> None:
-        """Do the work; raises StoppedError, DivergedError, SeglossError, or anything at all."""
+        """Train and score, or score only.
+
+        Raises:
+            StoppedError: The worker was to stop; a training has written its checkpoint.
+            DivergedError: The loss is no longer finite.
+            SeglossError: The data, the device or the source training cannot be used.
+        """
         if self.specs[0].trains:
             self._train()
         else:
@@ -83,20 +89,20 @@ class Execution:
         progress = training.progress
         digests = {"init": init, "order": progress.order, "augment": progress.augment}
         digests |= {"train_data": split.digest, "weights": weights_digest(model)}
-        # A training that went on elsewhere has an environment of its own.
+        # A training that was resumed in another environment has a digest of all of them.
         digests["env"] = environments[0] if len(environments) == 1 else digest(environments)
         self.scoring.score(model, digests, progress.seconds)
         self._checkpoints().remove()
 
     def _train_to_the_end(self, training: Training) -> list[str]:
-        """Go on from the checkpoint; returns the digest of every environment it was trained in."""
+        """Train from the checkpoint to the end; return the digests of all environments so far."""
         checkpoints, environments = self._checkpoints(), [self.environment["digest"]]
         if state := checkpoints.load(self.device):
             training.restore(state)
             environments = list(dict.fromkeys([*state["environments"], *environments]))
-            log_line(f"going on from step {training.progress.step}")
+            log_line(f"resuming from step {training.progress.step}")
         elif checkpoints.path.exists():
-            log_line("the checkpoint is torn or of other code: from the start")
+            log_line("the checkpoint is damaged or of other code: starting again")
         steps = training.data.recipe.steps
         for step in training.run(self._record):
             self.heartbeat.pulse(step)
@@ -108,7 +114,7 @@ class Execution:
         return environments
 
     def _gpus(self) -> int:
-        """How many GPUs train together: all that this process has; raises SpecError."""
+        """Return the number of GPUs that train together: all of this process; raises SpecError."""
         recipe, count = self.specs[0].recipe, max(1, torch.cuda.device_count())
         if recipe.batch_size % (count * recipe.accumulate):
             raise SpecError(
@@ -128,7 +134,7 @@ class Execution:
         return Checkpoints(self.run_dirs[0].checkpoint, mark)
 
     def _evaluate(self) -> None:
-        """Score the weights of the source, which is finished."""
+        """Score the weights of the source training, which is finished."""
         spec = self.specs[0]
         source = RunDir(self.run_dirs[0].path.parent / spec.source.run_id)
         result = source.result()
@@ -139,7 +145,7 @@ class Execution:
         self.scoring.score(model, training_digests(result), result["cost"]["train_s"])
 
     def _new_model(self, weights: Path | None = None) -> SegmentationModel:
-        # The loss has no say in it, so one seed gives every method the same weights.
+        # The loss is no part of the seed, so one seed gives every method the same weights.
         spec = self.specs[0]
         seed = torch_seed(spec.seed, "init")
         classes = len(self.dataset.class_names)
@@ -153,7 +159,7 @@ class Execution:
         self.unwritten.append({"time": time.time(), **record})
         try:
             self._write_records()
-        except OSError as error:  # a full disk: the training may still come to its end
+        except OSError as error:  # a full disk: the training may still finish
             log_line(f"not recorded yet: {error}")
 
     def _write_records(self) -> None:
@@ -163,7 +169,7 @@ class Execution:
 
     def _save(self, checkpoints: Checkpoints, training: Training, environments: list[str]) -> None:
         try:
-            # In this order: what is recorded before a checkpoint is not recorded again after it.
+            # Records first: a resumed training does not repeat those before its checkpoint.
             self._write_records()
             checkpoints.save({**training.state(), "environments": environments})
         except OSError as error:

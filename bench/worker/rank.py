@@ -1,4 +1,4 @@
-"""Train along with rank 0, the worker, which starts `python -m bench.worker.rank`."""
+"""One further GPU of a training: rank 0, the worker, starts `python -m bench.worker.rank`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench.training.trainer import Training
 
 
 def main() -> None:
-    """Train along with rank 0, from its state to the end."""
+    """Train together with rank 0, from its state to the end."""
     parser = argparse.ArgumentParser(prog="bench.worker.rank", description=__doc__)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--data-root", type=Path)
@@ -42,13 +42,13 @@ def main() -> None:
     dataset = open_dataset(spec.data, options.data_root)
     split = training_split(dataset, spec.data, Cache(run.root / "cache", log_line))
     data = TrainingData(split, dataset, spec.recipe, spec.seed, ranks)
-    # Which weights it starts from does not matter: rank 0 sends its own.
+    # The initial weights do not matter: rank 0 sends its own.
     model = build_model(spec.model, len(dataset.class_names), seed=0)
     try:
         for _ in Training(model, loss_of(spec.loss), data, device=device).run(lambda _: None):
             pass
     except DivergedError:
-        return  # as rank 0 has seen too, and says
+        return  # rank 0 has seen it too, and reports it
     leave()
 
 

@@ -1,7 +1,7 @@
-"""Predictions for VOC's test split, packed as its evaluation server takes them.
+"""Predictions for VOC's test split, packed for its evaluation server.
 
 The labels of that split are not public. Names and folders are those of the VOC 2012 development
-kit: comp5 is for what was trained on VOC's own data alone, comp6 for what saw any other.
+kit: comp5 is for networks trained on VOC's own data only, comp6 for networks trained on other data.
 """
 
 from __future__ import annotations
@@ -39,9 +39,18 @@ Prediction = tuple[str, UInt8[np.ndarray, "h w"]]
 def export_test(
     directory: RunDir, out: Path, competition: Competition, data_root: Path | None
 ) -> int:
-    """Predict the test images by a finished run and pack them; returns how many there are.
+    """Predict the test images with a finished run, pack them, and return their number.
 
-    Raises SpecError, RootError or DataError where run, weights or images are not there.
+    Args:
+        directory: The run.
+        out: File to write, a .tar.gz archive.
+        competition: "comp5" or "comp6".
+        data_root: Folder that holds VOC with its test images.
+
+    Raises:
+        SpecError: The run is not on VOC, or ``out`` cannot be written.
+        RootError: The run is not finished, or its weights are missing.
+        DataError: The test images are missing.
     """
     if out.is_dir() or not out.parent.is_dir():
         raise SpecError(f"--out {out}: give the name of a file in a folder that exists")
@@ -67,11 +76,11 @@ def pack(predictions: Iterable[Prediction], out: Path, competition: Competition)
 
 
 def _finished(directory: RunDir) -> tuple[RunSpec, Path]:
-    """The run's specification and the file of the weights it scored."""
+    """Return the run's specification and the file of the weights that it scored."""
     spec, status = directory.spec(), directory.state().status
     if spec.data.name != "voc":
         raise SpecError(
-            f"{directory.run_id} is a run on {spec.data.name!r}; voc-test wants one on voc"
+            f"{directory.run_id} is a run on {spec.data.name!r}; voc-test needs one on voc"
         )
     if status != "finished":
         raise RootError(

@@ -42,7 +42,9 @@ class Scorer(Protocol):
         """The headline metric of images."""
         ...
 
-    def finish(self, directory: RunDir, spec: RunSpec, counts: Sequence[Any], s: float) -> None:
+    def finish(
+        self, directory: RunDir, spec: RunSpec, counts: Sequence[Any], seconds: float
+    ) -> None:
         """Leave a finished run."""
         ...
 

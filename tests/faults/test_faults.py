@@ -113,4 +113,4 @@ def test_the_worker_of_a_scheduler_that_is_gone_is_waited_for_and_taken_over(tmp
     second = storm.run(command, tmp_path / "out", tmp_path / "log")
     assert second.wait(300) == 0
     logs = [d.log.read_text() for d in all_run_dirs(tmp_path / "out") if d.log.exists()]
-    assert any("going on from step" in log for log in logs)
+    assert any("resuming from step" in log for log in logs)

@@ -140,7 +140,7 @@ def test_a_killed_worker_and_a_lost_node_cost_a_try(night, on_ray, cluster):
     assert re.search("its node .* was lost", said), said
     dirs = night.run_dirs("losses")
     assert {name: d.state().attempts for name, d in dirs.items()} == {"ce": 1, "rmi": 1}
-    assert "going on from step" in dirs["rmi"].log.read_text()
+    assert "resuming from step" in dirs["rmi"].log.read_text()
     assert_same(night, "losses")
 
 
@@ -153,7 +153,7 @@ def test_a_killed_driver_leaves_checkpoints_from_which_the_next_goes_on(night, o
     driver.wait()
     done = run(command)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "going on from step" in night.run_dirs("driver")["rmi"].log.read_text()
+    assert "resuming from step" in night.run_dirs("driver")["rmi"].log.read_text()
     assert_same(night, "driver")
 
 

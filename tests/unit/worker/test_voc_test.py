@@ -168,7 +168,7 @@ def test_a_fault_is_one_line_and_leaves_no_archive(tmp_path, devkit, finished, f
 def test_another_data_set_or_no_place_for_the_archive_is_refused(tmp_path, devkit, finished):
     """The server takes VOC's images alone."""
     scenes = evaluation(finished, data=DataSpec(name="scenes"))
-    with pytest.raises(SpecError, match="is a run on 'scenes'; voc-test wants one on voc"):
+    with pytest.raises(SpecError, match="is a run on 'scenes'; voc-test needs one on voc"):
         export_test(scenes, tmp_path / "out.tgz", "comp6", devkit)
     with pytest.raises(SpecError, match=r"--out .*: give the name of a file in a folder that"):
         export_test(finished, tmp_path, "comp6", devkit)
@@ -181,4 +181,4 @@ def test_the_verb_finds_the_run_and_says_what_it_wants(segloss, fresh):
     run = ("RMI", "--seed", 0, "--root", fresh.root)
     done = segloss("export", "voc-test", *run, "--out", "a.tgz")
     assert done.returncode == 2
-    assert "is a run on 'camvid'; voc-test wants one on voc" in done.stderr
+    assert "is a run on 'camvid'; voc-test needs one on voc" in done.stderr
