@@ -12,10 +12,15 @@ demo: setup
 	$(BIN)/segloss run losses --profile scenes-demo \
 	  $$($(BIN)/python -c "import pydensecrf.densecrf" 2>/dev/null || echo --without-crf)
 
-test: check
-	$(BIN)/pytest
+# One thread for each process of the tests: as many processes as cores keep all of them busy.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=logical --maxprocesses=8
 
-test-all: check
+test: check
+	$(PYTEST) --dist=worksteal
+
+# What `make test` leaves out: storms of kills, fuzz, Ray, the browser, compilers, benchmarks.
+test-all: setup $(VENV)/.dev
+	$(PYTEST) --dist=loadfile -m long
 
 check: setup $(VENV)/.dev
 	$(BIN)/ruff format --check .

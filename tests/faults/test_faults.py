@@ -13,6 +13,8 @@ import storm
 from bench.runs.lease import pid_exists
 from bench.runs.rundir import all_run_dirs
 
+pytestmark = pytest.mark.long
+
 
 def test_a_storm_of_kills_leaves_no_trace_in_the_results(tmp_path):
     """A short one; tests/faults/storm.py --kills 100 is the long one."""

@@ -1,6 +1,5 @@
 """The store under everything that a night can do to it, held against the run directories."""
 
-import multiprocessing
 import random
 import shutil
 import sqlite3
@@ -10,6 +9,7 @@ import time
 from contextlib import closing
 
 import pytest
+from command import SERVER
 from whole import assert_whole
 
 from bench.files import write_json
@@ -18,6 +18,8 @@ from bench.store.client import StoreError, connect, database, search
 from bench.store.mirror import Mirror
 from bench.store.reading import read_runs, read_study
 from bench.store.run_writer import RunWriter
+
+pytestmark = pytest.mark.long
 
 KILLS = 10
 AT_CREATION = ("segloss.role", "segloss.run_id", "segloss.study")
@@ -52,9 +54,7 @@ def grow(directory: RunDir, step: int) -> None:
 
 def killed_after(study, seconds: float) -> float:
     """How long a sync in a process of its own ran; -9 ends it after ``seconds``."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "bench.store.mirror"])
-    process = context.Process(target=study.mirror.sync, args=(study.root, study.manifest))
+    process = SERVER.Process(target=study.mirror.sync, args=(study.root, study.manifest))
     started = time.monotonic()
     process.start()
     process.join(seconds)

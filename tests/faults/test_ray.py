@@ -22,7 +22,10 @@ from bench.runs.rundir import RunDir, all_run_dirs
 from studies.executors.ray import RayExecutor, RayOptions
 
 REASON = why_not()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(REASON is not None, reason=str(REASON)),
+]
 
 # Long enough to be interrupted, with time for a heartbeat on either side.
 STEPS = 600

@@ -10,6 +10,8 @@ from bench.store.client import StoreError
 from bench.store.mirror import Mirror
 from bench.store.reading import read_study
 
+pytestmark = pytest.mark.long
+
 # Two retries with their waits cost 6 to 9 s; what was asked to wait an hour would take longer.
 SOON = 60.0
 

@@ -2,8 +2,11 @@
 
 import json
 
+import pytest
 import tuning_storm
 from tiny import TINY_PROFILE
+
+pytestmark = pytest.mark.long
 
 
 def test_a_killed_tuning_ends_as_one_that_was_not(tmp_path):

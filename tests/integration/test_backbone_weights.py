@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import timm
@@ -87,9 +89,10 @@ def test_weights_that_cannot_be_had_are_refused_before_anything_runs(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     run = ("run", study, "--profile", pretrained, "--root", "out")
-    refused(
-        segloss(*run), BACKBONE, "not in the local cache", "--backbone-weights", "pretrained = f"
-    )
+    # The hub's client reads its variables when it is imported: a fresh interpreter.
+    fresh = [sys.executable, "-m", "bench", *run]
+    done = subprocess.run(fresh, cwd=tmp_path, capture_output=True, text=True, check=False)
+    refused(done, BACKBONE, "not in the local cache", "--backbone-weights", "pretrained = f")
     other = tmp_path / "other.pth"
     torch.save(timm.create_model("test_resnet").state_dict(), other)
     refused(segloss(*run, "--backbone-weights", other), "other.pth", "another architecture")

@@ -9,6 +9,8 @@ from browser import Browser, chromium
 
 from reports.report import build_report
 
+pytestmark = pytest.mark.long
+
 ORDER = (
     "[...document.querySelector('table.sortable').tBodies[0].rows].map(r => r.cells[0].innerText)"
 )

@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 COMPILE = """
 import torch
 from losses import LOSSES, build_loss

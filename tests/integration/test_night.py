@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from command import segloss_in
 from tiny import TINY_PROFILE, TINY_STUDY
 
 from bench.iou import class_iou
@@ -19,17 +20,7 @@ from bench.runs.lease import own_lease
 from bench.runs.rundir import all_run_dirs, run_dir
 from studies.schema import load_study
 
-
-def run(command, folder, root):
-    """The night's command on a root of that name in ``folder``."""
-    return subprocess.run(
-        [*command, "--root", root],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+COMMAND = ("run", "tiny-study.toml", "--profile", "tiny.toml")
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +29,9 @@ def night(tmp_path_factory):
     folder = tmp_path_factory.mktemp("night")
     (folder / "tiny.toml").write_text(TINY_PROFILE)
     (folder / "tiny-study.toml").write_text(TINY_STUDY)
-    command = [sys.executable, "-m", "bench", "run", "tiny-study.toml", "--profile", "tiny.toml"]
-    done = run(command, folder, "out")
+    done = segloss_in(folder, *COMMAND, "--root", "out")
     assert done.returncode == 0, done.stderr + done.stdout
-    return folder, done.stdout, command
+    return folder, done.stdout
 
 
 def results(root):
@@ -50,7 +40,7 @@ def results(root):
 
 def test_every_row_is_in_the_table_and_the_report_is_there(night):
     """And the line that opens MLflow."""
-    folder, out, _ = night
+    folder, out = night
     for row in ("CE", "CE & CRF-1", "CE & CRF-5", "RMI"):
         assert row in out
     assert "segloss ui --root" in out
@@ -62,9 +52,9 @@ def test_every_row_is_in_the_table_and_the_report_is_there(night):
 
 def test_a_second_night_trains_nothing_and_says_so(night):
     """Idempotent, as seen by a user."""
-    folder, _, command = night
+    folder, _ = night
     before = {d.path: d.state().updated for d in all_run_dirs(folder / "out")}
-    again = run(command, folder, "out")
+    again = segloss_in(folder, *COMMAND, "--root", "out")
     assert again.returncode == 0, again.stderr
     assert "4 runs: 4 finished" in again.stdout
     assert {d.path: d.state().updated for d in all_run_dirs(folder / "out")} == before
@@ -72,13 +62,13 @@ def test_a_second_night_trains_nothing_and_says_so(night):
 
 def test_without_a_crf_its_rows_are_empty_and_named(night, tmp_path):
     """As on a machine where pydensecrf cannot be built: the report hides nothing."""
-    folder, _, command = night
+    folder, _ = night
     root = tmp_path / "out"
     shutil.copytree(folder / "out", root, ignore=shutil.ignore_patterns("mlflow.db*", "artifacts"))
     for directory in all_run_dirs(root):
         if directory.spec().crf is not None:
             shutil.rmtree(directory.path)
-    done = run([*command, "--without-crf"], folder, root)
+    done = segloss_in(folder, *COMMAND, "--without-crf", "--root", root)
     assert done.returncode == 0, done.stderr
     assert "tiny-study: rows left empty for lack of a CRF: CE & CRF-1, CE & CRF-5" in done.stdout
     assert "2 runs: 2 finished" in done.stdout
@@ -88,7 +78,7 @@ def test_without_a_crf_its_rows_are_empty_and_named(night, tmp_path):
 
 def test_the_score_follows_from_the_matrices_of_the_images(night):
     """Any other mean can be had without inference."""
-    folder, _, _ = night
+    folder, _ = night
     for directory in all_run_dirs(folder / "out"):
         stored = np.load(directory.confusion)
         assert len(stored["ids"]) == len(stored["matrices"]) == 5
@@ -108,8 +98,8 @@ def test_methods_of_one_seed_share_weights_order_and_augmentation(night):
 
 def test_the_same_specs_on_another_root_give_the_same_bits(night):
     """Weights and per-image matrices."""
-    folder, _, command = night
-    done = run(command, folder, "other")
+    folder, _ = night
+    done = segloss_in(folder, *COMMAND, "--root", "other")
     assert done.returncode == 0, done.stderr
     first, second = results(folder / "out"), results(folder / "other")
     for run_id, result in first.items():
@@ -129,7 +119,7 @@ def test_status_counts_runs(night, segloss):
 
 def test_killed_at_any_moment_the_night_goes_on_to_the_same_result(night, tmp_path):
     """Kill -9 of scheduler and workers; then the same command again."""
-    folder, _, _ = night
+    folder, _ = night
     command = [sys.executable, "-m", "bench", "run", str(folder / "tiny-study.toml")]
     command += ["--profile", str(folder / "tiny.toml"), "--root", str(tmp_path / "out")]
     victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
@@ -152,7 +142,7 @@ def test_killed_at_any_moment_the_night_goes_on_to_the_same_result(night, tmp_pa
 
 def test_a_signal_ends_the_night_with_checkpoints_and_130(night, tmp_path):
     """What ran is interrupted, not failed; the same command ends it."""
-    folder, _, _ = night
+    folder, _ = night
     profile = (folder / "tiny.toml").read_text().replace("steps = 7", "steps = 400")
     (tmp_path / "long.toml").write_text(profile)
     command = [sys.executable, "-m", "bench", "run", str(folder / "tiny-study.toml")]
@@ -171,7 +161,7 @@ def test_a_signal_ends_the_night_with_checkpoints_and_130(night, tmp_path):
 
 def test_tuning_finds_its_trials_again(night, tmp_path, segloss):
     """A second call runs nothing and prints the same; Optuna's copy is made anew."""
-    folder, _, _ = night
+    folder, _ = night
     arguments = ("tune", folder / "tiny-study.toml", "--profile", folder / "tiny.toml")
     options = ("--trials", 6, "--root", tmp_path / "out", "--write", tmp_path / "found.toml")
     first = segloss(*arguments, *options)
@@ -200,7 +190,9 @@ def test_tuning_finds_its_trials_again(night, tmp_path, segloss):
     assert "Budget in trials (RMI): 6 each" in report
 
 
-def test_a_search_scores_a_crf_as_a_worker_does(tmp_path, tiny_study, tiny_profile, segloss, edit):
+def test_a_search_scores_a_crf_as_a_worker_does(
+    tmp_path, tiny_study, tiny_profile, segloss, worker, edit
+):
     """The same counts and scores, border metrics too, with views of an image averaged."""
     crf = '"CE & CRF"]\ncrf.theta_alpha = { low = 1.0, high = 81.0 }'
     edit(tiny_study, "RMI]\nloss.lambda_ = { low = 0.0, high = 1.0 }", crf)
@@ -215,8 +207,7 @@ def test_a_search_scores_a_crf_as_a_worker_does(tmp_path, tiny_study, tiny_profi
     for file in (*files, directory.path / "result.json"):
         file.unlink()
     directory.write_state(status="queued")
-    command = [sys.executable, "-m", "bench.worker", str(directory.path)]
-    subprocess.run(command, check=True, timeout=120)
+    assert worker(directory.path).returncode == 0
     worked = directory.result()
     assert searched is not None
     assert worked is not None
@@ -229,48 +220,40 @@ def test_a_search_scores_a_crf_as_a_worker_does(tmp_path, tiny_study, tiny_profi
         assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_two_workers_never_work_on_one_run(night, tmp_path):
+def test_two_workers_never_work_on_one_run(night, tmp_path, worker):
     """The second leaves without a word about a run that is another's."""
-    folder, _, _ = night
+    folder, _ = night
     run = next(d for d in all_run_dirs(folder / "out") if d.spec().crf is None)
     directory = run_dir(tmp_path, run.run_id)
     directory.create(run.spec())
     held = directory.write_state(status="running", lease=own_lease())
-    worker = subprocess.run(
-        [sys.executable, "-m", "bench.worker", str(directory.path)], check=False, timeout=120
-    )
-    assert worker.returncode == 75
+    assert worker(directory.path).returncode == 75
     assert directory.state() == held
 
 
-def test_a_worker_whose_scheduler_is_gone_stops(night, tmp_path):
+def test_a_worker_whose_scheduler_is_gone_stops(night, tmp_path, worker):
     """Also when it went before the worker was up."""
-    folder, _, _ = night
+    folder, _ = night
     run = next(d for d in all_run_dirs(folder / "out") if d.spec().crf is None)
     recipe = run.spec().recipe.model_copy(update={"steps": 100_000})
     directory = run_dir(tmp_path, run.run_id)
     directory.create(run.spec().model_copy(update={"recipe": recipe}))
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
     gone.wait()
-    worker = subprocess.run(
-        [sys.executable, "-m", "bench.worker", str(directory.path), "--parent", str(gone.pid)],
-        stdout=subprocess.DEVNULL, check=False, timeout=120,
-    )  # fmt: skip
-    assert worker.returncode == 75
+    assert worker(directory.path, "--parent", gone.pid).returncode == 75
     assert directory.state().status == "interrupted"
 
 
-def test_a_checkpoint_of_other_code_is_not_gone_on_from(night, tmp_path):
+def test_a_checkpoint_of_other_code_is_not_gone_on_from(night, tmp_path, worker):
     """Half a training of one version and half of another would be neither."""
-    folder, _, _ = night
+    folder, _ = night
     run = next(d for d in all_run_dirs(folder / "out") if d.spec().loss.name == "rmi")
     directory = run_dir(tmp_path, run.run_id)
     directory.create(run.spec())
     torch.save({"run_id": run.run_id, "code": "of-last-year"}, directory.checkpoint)
-    command = [sys.executable, "-m", "bench.worker", str(directory.path)]
-    worker = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert worker.returncode == 0, worker.stderr
-    assert "or of other code: from the start" in worker.stdout
+    done = worker(directory.path)
+    assert done.returncode == 0, done.stderr
+    assert "or of other code: from the start" in done.stdout
     result, expected = directory.result(), run.result()
     assert result is not None
     assert expected is not None
@@ -279,7 +262,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(night, tmp_path):
 
 def test_a_diverged_training_is_a_cell_with_its_reason(night, tmp_path, segloss):
     """It ends the night with code 0, and says at which step."""
-    folder, _, _ = night
+    folder, _ = night
     profile = (folder / "tiny.toml").read_text().replace("lr = 0.05", "lr = 1e30")
     (tmp_path / "wild.toml").write_text(profile)
     done = segloss(

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +24,7 @@ ROOT = (
 real = pytest.mark.skipif(not ROOT.is_dir(), reason=f"no {ROOT}; set SEGLOSS_DATA_ROOT")
 
 
-def trained(root, data_root):
+def trained(worker, root, data_root):
     """The result and the log of two steps on trainaug and a look at val."""
     spec = RunSpec(
         data=DataSpec(name="voc", train=("trainaug",), evaluate="val"),
@@ -38,16 +36,15 @@ def trained(root, data_root):
     )
     directory = run_dir(root, spec.run_id)
     directory.create(spec)
-    command = [sys.executable, "-m", "bench.worker", directory.path, "--data-root", data_root]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = worker(directory.path, "--data-root", data_root)
     assert done.returncode == 0, done.stdout + done.stderr
     return directory.result(), done.stdout
 
 
-def test_tiny_pictures_train_and_score(tmp_path):
+def test_tiny_pictures_train_and_score(worker, tmp_path):
     own(tmp_path / "VOC2012")
     listed(tmp_path / "VOC2012")
-    result, log = trained(tmp_path, tmp_path)
+    result, log = trained(worker, tmp_path, tmp_path)
     assert tuple(result["class_iou"]) == CLASS_NAMES
     assert result["metrics"].keys() >= {"miou_21", "pixel_accuracy", "thin_miou"}
     assert f"trainaug: {len(TRAIN) + len(AUG)} ids, NOT the published 10,582" in log
@@ -77,20 +74,20 @@ def test_real_pairs_load():
 
 @real
 def test_the_list_of_trainaug_is_the_usual_one():
-    from bench.data.voc.devkit import USUAL, compare_with_published_list, read_ids
+    from bench.data.voc.devkit import PUBLISHED, compare_with_published_list, read_ids
 
     ids = read_ids(ROOT / "trainaug_ids.txt")
     assert (
         compare_with_published_list("trainaug", ids) == "trainaug: 10,582 ids, the published list"
     )
     text = "".join(f"{line}\n" for line in sorted((ROOT / "trainaug_ids.txt").read_text().split()))
-    assert hashlib.sha256(text.encode()).hexdigest().startswith(USUAL["trainaug"][1])
+    assert hashlib.sha256(text.encode()).hexdigest().startswith(PUBLISHED["trainaug"][1])
     assert "NOT the published" in compare_with_published_list("trainaug", ids[1:])
 
 
 @real
-def test_real_pairs_train_and_score(tmp_path):
-    result, log = trained(tmp_path, ROOT)
+def test_real_pairs_train_and_score(worker, tmp_path):
+    result, log = trained(worker, tmp_path, ROOT)
     assert 0 <= result["metrics"]["miou_21"] < 1
     assert result["class_iou"]["background"] is not None
     assert result["class_iou"]["sheep"] in (None, 0.0)  # in no true pixel

@@ -11,6 +11,8 @@ import torch
 
 from losses import LOSSES, build_loss
 
+pytestmark = pytest.mark.long
+
 IGNORED = 255
 TRIED = int(os.environ.get("SEGLOSS_FUZZ", "2000"))
 BATCH = 50
