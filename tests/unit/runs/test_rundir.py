@@ -78,3 +78,12 @@ def test_a_lease_tells_a_living_process_from_a_dead_or_reused_pid():
     assert not is_alive(Lease(host=own_lease().host, pid=child.pid, started=0.0))
     assert not is_alive(own_lease().model_copy(update={"started": own_lease().started - 60}))
     assert is_alive(Lease(host="elsewhere", pid=1, started=0.0))
+
+
+def test_a_damaged_result_is_none(directory):
+    """Whoever asks: a run that has none is executed again."""
+    directory.result_file.write_text('{"metrics": ')
+    assert directory.result() is None
+    assert not directory.has_result()
+    write_json(directory.result_file, {"metrics": {}})
+    assert directory.has_result()

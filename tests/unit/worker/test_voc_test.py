@@ -6,6 +6,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from made_up import MadeUp
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -13,7 +14,6 @@ from voc_tree import own, write_list
 
 from bench.data.voc.masks import palette
 from bench.errors import DataError, RootError, SpecError
-from bench.manifest import remember
 from bench.models.deeplab import build_model
 from bench.runs.rundir import RunDir, run_dir
 from bench.spec import (
@@ -174,11 +174,10 @@ def test_another_data_set_or_no_place_for_the_archive_is_refused(tmp_path, devki
         export_test(finished, tmp_path, "comp6", devkit)
 
 
-def test_the_verb_finds_the_run_and_says_what_it_wants(segloss, fresh):
-    """Here it is given a run on CamVid."""
-    remember(fresh.root, fresh.manifest)
-    fresh.finish("RMI", 0)
-    run = ("RMI", "--seed", 0, "--root", fresh.root)
+def test_the_verb_finds_the_run_and_says_what_it_wants(segloss, tmp_path):
+    """Here it is given a run on the drawn scenes."""
+    root = MadeUp(tmp_path / "root").root
+    run = ("RMI", "--seed", 0, "--root", root)
     done = segloss("export", "voc-test", *run, "--out", "a.tgz")
     assert done.returncode == 2
-    assert "is a run on 'camvid'; voc-test needs one on voc" in done.stderr
+    assert "is a run on 'scenes'; voc-test needs one on voc" in done.stderr
