@@ -253,7 +253,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(night, tmp_path, worker)
     torch.save({"run_id": run.run_id, "code": "of-last-year"}, directory.checkpoint)
     done = worker(directory.path)
     assert done.returncode == 0, done.stderr
-    assert "or of other code: from the start" in done.stdout
+    assert "or of other code: starting again" in done.stdout
     result, expected = directory.result(), run.result()
     assert result is not None
     assert expected is not None
