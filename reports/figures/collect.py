@@ -16,7 +16,7 @@ from reports.wording import header
 if TYPE_CHECKING:
     import pandas as pd
 
-TRAINING = {"loss, each its own": "train/loss", "mIoU on train": "train/miou"}
+TRAINING = {"loss, scales differ": "train/loss", "mIoU in training": "train/miou"}
 """Panels of the figure of training: title and metric."""
 
 
@@ -50,8 +50,8 @@ def training_figures(
     if not panels:
         return []
     caption = (
-        "Training of each method: mean of its seeds within the band of all. Losses of different "
-        "methods have different scales and do not compare."
+        "Training of each method: the mean of its seeds, in a band from the lowest to the highest. "
+        "Losses of different methods have different scales and cannot be compared."
     )
     ends = [
         f"{label}, {title}: {rows['mean'].iloc[-1]:.3g} at step {rows['step'].iloc[-1]}"
@@ -67,11 +67,11 @@ def _curves(scores: Scores, table: TableSpec) -> Iterator[Figure]:
     if not table.x or points["x"].isna().to_numpy().all():
         return
     name, key, score = table.x.rpartition(".")[2], f"curve-{slug(table.key)}", _score(scores)
-    caption = f"{score} over {name}; bands are 95 % intervals, none where one seed has finished."
+    caption = f"{score} over {name}; bands are 95 % intervals; a single seed has none."
     marks = zip(points["series"], points["x"], points["mean"], strict=True)
     in_words = "; ".join(f"{series} at {x:g}: {mean:.2f}" for series, x, mean in marks)
     drawing = draw.draw_curve(key, points, name, score)
-    title = f"{table.title.rstrip('.')}, drawn"
+    title = f"{table.title.rstrip('.')}: curve"
     yield Figure(key, title, drawing, caption, f"{caption} {in_words}.", table.key)
 
 
@@ -95,8 +95,8 @@ def _boundary(scores: Scores, table: TableSpec) -> Iterator[Figure]:
         return
     base = base_row(table.rows).label
     caption = (
-        f"Gain in mIoU over {base} where only pixels within so many pixels of a class boundary "
-        "are scored, paired by seed; bands are 95 % intervals over finished seeds."
+        f"Gain in mIoU over {base}, paired by seed, scored only at pixels within the given "
+        "distance of a class boundary; bands are 95 % intervals over finished seeds."
     )
     drawing = draw.draw_boundary("boundary", gains, row_looks(scores.manifest, table))
     alt = f"{caption} {_largest(gains, 'width')}"
@@ -110,7 +110,7 @@ def _cost(scores: Scores, table: TableSpec) -> Iterator[Figure]:
     costs = ", ".join(header(cost) for cost in dict.fromkeys(points["cost"]))
     caption = (
         f"{_score(scores)} against cost, mean over finished seeds: {costs}. Filled marks lie on "
-        "the Pareto front (the steps): nothing here scores as high for less."
+        "the Pareto front (the steps): no other row scores as high at a lower cost."
     )
     fronts = [
         f"{header(str(cost))}: {', '.join(rows.loc[rows['front'], 'label'])}"

@@ -109,8 +109,8 @@ def _choice(
     rule = (
         f"Every run keeps its predictions of {len(ids)} fixed images, evenly spaced over the "
         f"split. Shown are those at even quantiles of the gain in per-image mIoU of "
-        f"{hero.row.label} over {base.row.label} at seed {seed}, lowest first. Beside each "
-        f"stands its gain and its place among all {len(gains)} images."
+        f"{hero.row.label} over {base.row.label} at seed {seed}, lowest first, "
+        f"each with its gain and the rank of that gain among all {len(gains)} images."
     )
     order = list(gains)
     return rule, {

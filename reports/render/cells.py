@@ -10,9 +10,9 @@ VERDICTS = {"agrees": "=", "differs": "\N{NOT EQUAL TO}", "cannot tell": ""}
 """Mark of each verdict on the published number; the commonest has none."""
 
 VERDICTS_NOTE = (
-    f"Against the paper: {VERDICTS['agrees']} agrees, {VERDICTS['differs']} differs, no mark: "
-    "cannot tell. A score is judged by its interval, where the experiment is the same; a gain by "
-    "its sign, where its interval leaves one."
+    f"Compared with the paper: {VERDICTS['agrees']} agrees, {VERDICTS['differs']} differs, no "
+    "mark: cannot tell. A score is judged by its interval, and only in the same experiment; a gain "
+    "by its sign, if its interval excludes zero."
 )
 
 

@@ -24,7 +24,7 @@ def text(table: Table) -> str:
     printed.insert(1, "-" * max(map(len, printed)))
     notes = [one_line(note) for note in notes_of(table)]
     if any(cell.best for row in table.rows for cell in row.cells):
-        notes.append(f"{BEST} printed bold elsewhere.")
+        notes.append(f"{BEST} marks what other formats print in bold.")
     return "\n".join([one_line(table.caption), "", *printed, "", *notes]) + "\n"
 
 

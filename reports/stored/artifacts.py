@@ -81,7 +81,7 @@ def read_counts(
         except (DataError, StoreError) as error:
             faults.setdefault(str(error), []).append(f"{run['label']}, seed {run['seed']}")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            why = f"{MATRICES} is torn"
+            why = f"{MATRICES} is damaged"
             faults.setdefault(why, []).append(f"{run['label']}, seed {run['seed']}")
     notes = (
         f"No per-image matrices of {listed(names, most=6, between='; ')}: {why}."

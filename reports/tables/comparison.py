@@ -159,7 +159,7 @@ def _row(ours: Side, theirs: Side, row: Row, other: Row) -> TableRow:
 
 def _same_runs(pairs: list[tuple[Row, Row]]) -> list[str]:
     same = [row.label for row, other in pairs if set(row.run_ids) & set(other.run_ids)]
-    return [f"The same runs stand on both sides: {', '.join(same)}."] if same else []
+    return [f"A and B share the runs of {', '.join(same)}."] if same else []
 
 
 def _alone(ours: Side, theirs: Side, mine: list[str], others: list[str]) -> list[str]:

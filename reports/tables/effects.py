@@ -120,11 +120,13 @@ def measure_table(scores: Scores) -> Table | None:
 def _measure_notes(scores: Scores, known: Sequence[str]) -> list[str]:
     notes = [f"Percentage points, paired by seed. {population(scores.covers_images)}"]
     if scores.covers_images and known[2:]:
-        notes.append("Near borders and of thin classes: of other seeds on these images.")
+        notes.append(
+            "Intervals near borders and of thin classes cover other seeds on these images alone."
+        )
     if BY_IMAGE in known:
         notes.append(
-            f"{header(BY_IMAGE)}: mean over images of each image's own mIoU, of the classes that "
-            "it shows; there a small object counts as much as a large one."
+            f"{header(BY_IMAGE)}: each image's own mIoU over the classes that it shows, averaged "
+            "over images; a small object counts as much as a large one."
         )
     return notes
 

@@ -38,17 +38,17 @@ def notes(subject: Subject) -> tuple[str, ...]:
 
 def _interval(subject: Subject) -> list[str]:
     if subject.table.seeds < 2:
-        return ["n = 1, no interval: one seed proves no difference."]
+        return ["n = 1, so there is no interval: one seed cannot show a difference."]
     return [
-        f"Mean over n seeds {PLUS_MINUS} half the width of Student's 95 % interval: other seeds, "
-        "these images."
+        f"Mean over n seeds {PLUS_MINUS} half the width of Student's 95 % interval, which covers "
+        "other seeds on these images."
     ]
 
 
 def _best(subject: Subject) -> list[str]:
     if not any(cell.best for row in subject.table.rows for cell in row.cells):
         return []
-    return ["Bold: the highest mean, where its paired interval is above every other row."]
+    return ["Bold: the highest mean, if its paired interval lies above every other row."]
 
 
 def _ties(subject: Subject) -> list[str]:
@@ -65,7 +65,7 @@ def _gains(subject: Subject) -> list[str]:
         return []
     pairing = (
         f"Gain over {subject.base}: percentage points, paired by seed (a seed fixes initial "
-        f"weights, order and augmentation). {population(subject.scores.covers_images)}"
+        f"weights, sample order and augmentation). {population(subject.scores.covers_images)}"
     )
     return [pairing, *exact_test(subject.table)]
 
@@ -78,12 +78,12 @@ def _numbers_missing(subject: Subject) -> list[str]:
     empty = [c.key for i, c in measured if all(row.cells[i].missing for row in ours)]
     found = [f"No run has {joined(empty)}."] if ours and empty else []
     fewer = [
-        f"{row.label}: {column.key} of {_seeds_with(row, i)} of {row.seeds}"
+        f"{row.label} ({column.key} in {_seeds_with(row, i)} of {row.seeds} runs)"
         for row in {row.label: row for row in ours}.values()
         for i, column in measured
         if column.key not in empty and _seeds_with(row, i) < row.seeds
     ]
-    return [*found, f"Finished runs without a number: {listed(fewer)}."] if fewer else found
+    return [*found, f"Some finished runs lack a number: {listed(fewer)}."] if fewer else found
 
 
 def _seeds_with(row: TableRow, index: int) -> int:
@@ -99,8 +99,8 @@ def _times(subject: Subject) -> list[str]:
     if not subject.has("cost"):
         return []
     return [
-        "Times per image: median of the first images after a warm-up, while no other run of "
-        "this root worked; training time and memory as they were beside other runs."
+        "Time per image: the median over the first images after a warm-up, while no other run of "
+        "this root was working. Training time and memory were measured beside other runs."
     ]
 
 
@@ -108,8 +108,8 @@ def _borders(subject: Subject) -> list[str]:
     if not any(column.key in BORDER_METRICS for column in subject.table.columns):
         return []
     return [
-        "boundary_mIoU: Boundary IoU, in bands inside each mask, 2 % of the diagonal wide; "
-        "trimap_mIoU_w: at pixels with another label at most w away."
+        "boundary_mIoU: Boundary IoU, in a band inside each mask that is 2 % of the image's "
+        "diagonal wide. trimap_mIoU_w: at pixels within w pixels of another label."
     ]
 
 
@@ -173,8 +173,8 @@ def paper_source(paper: PublishedTable) -> str:
 def population(covers_images: bool) -> str:
     """Return the sentence that says which other experiments the intervals of gains cover."""
     if covers_images:
-        return "95 % intervals of gains in mIoU speak of other seeds and other images of this kind."
-    return "95 % intervals of gains speak of other seeds on these images."
+        return "95 % intervals of gains in mIoU cover other seeds and other images of this kind."
+    return "95 % intervals of gains cover other seeds on these images."
 
 
 def exact_test(table: Table) -> list[str]:
@@ -191,12 +191,12 @@ def exact_test(table: Table) -> list[str]:
     n, floor = max((c.gain.n, c.floor or 1.0) for c in known)
     text = f"Exact sign-flip test over {n} seeds: its p cannot fall below {floor:.2g}"
     if floor > LEVEL:
-        return [f"{text}, so no gain here can be significant by it; that takes six seeds."]
+        return [f"{text}, so it cannot find any of these gains significant; that takes six seeds."]
     family = sum(c.p is not None for c in comparisons.values())
     if family > 1:
         text += f". p is adjusted by Holm for {family} comparisons"
         if floor <= LEVEL < floor * family:
-            text += ", which these seeds are too few to pass"
+            text += "; these seeds are too few for any of them to be significant"
     return [f"{text}."]
 
 
@@ -252,7 +252,7 @@ def summary(table: Table) -> str:
     if others and value.n < 2:
         text += "; one seed cannot tell that from chance"
     elif others:
-        text += f"; no difference is shown from {joined(others)}"
+        text += f"; no difference from {joined(others)} is shown"
     gone = sum({row.label: table.seeds - row.seeds for row in ours}.values())
     return f"{text}. {gone} run{'s are' if gone > 1 else ' is'} missing." if gone else f"{text}."
 

@@ -1,4 +1,4 @@
-// Sorting, copying and enlarging. Without it the page is whole, only still.
+// Sorting, copying and enlarging. Without this script the page is complete but does not react.
 "use strict";
 
 const make = (name, attributes = {}, ...children) => {
@@ -8,7 +8,7 @@ const make = (name, attributes = {}, ...children) => {
   return element;
 };
 
-// Tables: a click on a heading sorts down, up, then as printed. Quoted rows stay at the end.
+// Tables: clicks on a heading sort descending, ascending, then as printed. Quoted rows stay last.
 const worth = (cell) => {
   const text = cell.dataset.value ?? cell.textContent.trim();
   const number = Number(text);
@@ -45,7 +45,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// Copies: the same text that stands in tables.csv and tables.tex.
+// Copy buttons: they copy the text of tables.csv and tables.tex.
 const copies = JSON.parse(document.getElementById("copies").textContent);
 const copy = async (text) => {
   try {
@@ -73,10 +73,10 @@ for (const place of document.querySelectorAll("[data-copies]")) {
   place.setAttribute("aria-live", "polite");
 }
 
-// Paper has no way to open what is closed.
+// Printing opens the closed list of runs, because paper cannot.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((list) => (list.open = true)));
 
-// Pictures: a click, or Enter, shows one at the size of the window; Escape puts it back.
+// Images: a click or Enter enlarges one to the window; Escape closes it.
 const dialog = make("dialog", { "aria-label": "Enlarged picture" });
 const shown = make("div", { class: "enlarged" });
 const said = make("p");

@@ -73,12 +73,12 @@ def _figure(scores: Scores, panel: Panel) -> Figure:
     search, name = panel.answer.search, panel.setting
     key, score = slug(f"tuning-{panel.table}-{name}"), header(scores.manifest.metric)
     caption = (
-        f"{score} of {search.method} over {name}: the curve behind the trials with "
-        "its 95 % band. A dot is one training; the line is its top, the dashed one the "
+        f"{score} of {search.method} over {name}: the curve through the trials with its 95 % band. "
+        "A dot is one training. The vertical line marks the top of the curve, the dashed line the "
         f"study's own value ({search.own[name]:g})."
     )
     if len(search.spaces) > 1:
-        caption += " The other settings are at the top of the curve."
+        caption += " The other settings have their values at the top of the curve."
     alt = f"{caption} {sentence(panel.answer)}"
     drawing = _draw(key, panel, score)
     return Figure(key, f"{search.method} over {name}", drawing, caption, alt, panel.table)

@@ -68,10 +68,10 @@ def origin(manifest: Manifest, answer: Answer) -> str:
 def _crf_sentence(answer: Answer, best: BestCrf) -> str:
     gain = estimate_text(best.gain, signed=True)
     return (
-        f"{answer.search.method}: of {len(best.values)} parameters the best of {answer.complete} "
-        f"trials scored in full ({best.given_up} were given up early) is {_named(best.values)}: "
-        f"{best.score:.2f}, {gain} points over the study's own {_own(answer)}; all scored "
-        "the same weights on the same images."
+        f"{answer.search.method}: the best of {answer.complete} trials scored in full "
+        f"({best.given_up} more were stopped early), over {len(best.values)} parameters, is "
+        f"{_named(best.values)}: {best.score:.2f}, {gain} points over the study's own "
+        f"{_own(answer)}. All trials scored the same weights on the same images."
     )
 
 

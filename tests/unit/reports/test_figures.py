@@ -167,7 +167,7 @@ def test_a_tuning_is_its_curve_and_every_trial(tuning, trials):
     (figure,) = tuning_figures(scores)
     assert figure.table == "RMI"
     assert figure.key.startswith("tuning-rmi-loss-lambda-")
-    assert "the dashed one the study's own value (0.5)" in figure.caption
+    assert "the dashed line the study's own value (0.5)" in figure.caption
     assert "RMI: the curve through 4 trials is highest at" in figure.alt
     assert "1 \N{MINUS SIGN} loss.lambda_" in figure.drawing.svg
     assert figure.drawing.pdf.startswith(b"%PDF")

@@ -124,7 +124,7 @@ def test_gains_speak_of_other_images_where_every_run_has_its_matrices(tmp_path):
             lambda file: np.savez(file, ids=np.array(["a", "b"]), matrices=np.ones((1, 4, 4))),
             "holds no matrix for each image",
         ),
-        (lambda file: np.savez(file, other=np.ones(2)), "confusion.npz is torn"),
+        (lambda file: np.savez(file, other=np.ones(2)), "confusion.npz is damaged"),
     ],
 )
 def test_a_run_without_sound_matrices_is_named_and_its_number_stays(tmp_path, harm, said):
@@ -240,7 +240,7 @@ def test_the_same_run_on_both_sides_is_said(tmp_path):
     side = Side("one", scores(tmp_path))
     table = compare_studies(side, side)
     assert all(row.cells[2].value.mean == 0 for row in table.rows)
-    assert any(note.startswith("The same runs stand on both sides") for note in table.notes)
+    assert any(note.startswith("A and B share the runs of CE, ") for note in table.notes)
     assert table.title == "A = one, B = one"
 
 
