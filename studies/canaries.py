@@ -17,7 +17,7 @@ from bench.runs.rundir import RunDir, run_dir
 from bench.spec import EvaluationSpec, LossSpec, RunSpec
 from studies.ledger import DONE, states
 from studies.plan import Job, Plan, ResolveLoss
-from studies.schedule import Ending, Executor, Schedule
+from studies.schedule import Ending, Executor, Observer, Schedule
 
 STEPS = 3
 IMAGES = 4
@@ -50,7 +50,11 @@ def canaries(plans: list[Plan], resolve: ResolveLoss) -> list[Canary]:
 
 
 def run_canaries(
-    found: list[Canary], root: Path, executor: Executor, log: Callable[[str], None]
+    found: list[Canary],
+    root: Path,
+    executor: Executor,
+    log: Callable[[str], None],
+    observer: Observer | None = None,
 ) -> tuple[Ending, str | None]:
     """Run canaries and compare their results; those that have been run are only compared.
 
@@ -59,12 +63,13 @@ def run_canaries(
         root: a folder of their own for their runs.
         executor: where they run.
         log: is given one line where a canary had to be run.
+        observer: hears of their progress.
 
     Returns:
         How the runs ended, and for "stopped" the reason: a run failed, or two disagree.
     """
     (root / "runs").mkdir(parents=True, exist_ok=True)
-    schedule = Schedule(jobs_of(found), root, executor)
+    schedule = Schedule(jobs_of(found), root, executor, observer)
     started, pending = time.monotonic(), bool(schedule.pending)
     ending = schedule.run()
     if ending != "done":

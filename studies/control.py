@@ -105,7 +105,7 @@ def _stop_worker(root: Path, run: Named, state: State) -> str:
     return f"{run} [{run.run_id}]{along} was asked to end with a checkpoint (process {lease.pid})"
 
 
-def cancel_night(root: Path, *, now: bool = False) -> str:
+def cancel_session(root: Path, *, now: bool = False) -> str:
     """Stop the night as Ctrl-C does, or ``now`` as a second one does; returns what was done."""
     found = holder(root)
     if found is None:

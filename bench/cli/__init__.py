@@ -1,6 +1,5 @@
 """The command line: the only place that knows all five packages."""
 
-import atexit
 import os
 import sys
 import warnings
@@ -9,15 +8,14 @@ import warnings
 def main() -> None:
     """Run `segloss`; a user's mistake ends with one or two lines and exit code 2."""
     warnings.formatwarning = lambda message, *_, **__: f"segloss: {message}\n"
-    code = _exit_code()
-    # What is left of an exit is taking torch apart, object by object: more than a second.
-    atexit._run_exitfuncs()
     try:
+        code = _exit_code()
         sys.stdout.flush()
-        sys.stderr.flush()
     except BrokenPipeError:
+        # The reader of the pipe has left; the interpreter must not flush into it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
-    os._exit(code)
+    sys.exit(code)
 
 
 def _exit_code() -> int:
@@ -31,6 +29,4 @@ def _exit_code() -> int:
     except SeglossError as error:
         sys.stderr.write(f"segloss: {error}\n")
         return 2
-    except BrokenPipeError:
-        return 141  # the reader of a pipe has had enough
     return 0

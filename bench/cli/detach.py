@@ -1,4 +1,4 @@
-"""A night that goes on without its terminal: the same command again, in a session of its own."""
+"""A session in the background: the same command again, detached from the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.logs import tail
+from bench.cli.views.log import tail
 from bench.data.cache import Cache
 from bench.errors import RootError
 from bench.runs.rundir import all_run_dirs
@@ -19,16 +19,16 @@ from bench.runs.snapshot import SOURCE, environment_of
 from studies.ledger import DONE, current_state, holder, lock_root
 from studies.plan import Plan
 
-LOG = "night.log"
+LOG = "session.log"
 FLAG = "--detach"
-# Importing torch from a cold disk takes long.
+# The first import of torch from a cold disk is slow.
 START_SECONDS = 180.0
 
 
 def check_start(
     root: Path, plans: list[Plan], data_root: Path | None, weights: Path | None
 ) -> None:
-    """Raise now what would end the night at its start: the root is held, data are missing."""
+    """Raise now any error that would end the session at its start, such as missing data."""
     from bench.models.pretrained import place_weights
     from bench.preflight import check_data
 
@@ -43,25 +43,30 @@ def check_start(
 
 
 def start_detached(root: Path, arguments: list[str]) -> int:
-    """Run `segloss ARGUMENTS` in the background; returns 0 once it holds ``root``.
+    """Run `segloss ARGUMENTS` in the background.
 
-    A command that ends before that has said why in the log: its last lines are printed and its
-    exit code comes back.
+    Returns:
+        0 once the session has locked ``root``. If the command ends before that, the last lines of
+        its log are printed and its exit code is returned.
+
+    Raises:
+        RootError: the session does not start in time.
     """
     log = root / LOG
     child = _start(log, [argument for argument in arguments if argument != FLAG])
     end = time.monotonic() + START_SECONDS
-    while (held := holder(root)) is None or held.pid != child.pid:
+    while (session := holder(root)) is None or session.pid != child.pid:
         if child.poll() is not None:
             typer.echo(tail(log, 10)[0], nl=False, err=True)
             return child.returncode
         if time.monotonic() > end:
-            raise RootError(f"process {child.pid} has not begun; see {log}")
+            raise RootError(f"process {child.pid} has not started its session; see {log}")
         time.sleep(0.1)
+    place = shlex.quote(str(root))
     typer.echo(
-        f"the night is process {child.pid}; it writes {log}\n"
-        f"  segloss status --watch --root {shlex.quote(str(root))}   what it does\n"
-        f"  segloss cancel --root {shlex.quote(str(root))}           stops it with checkpoints"
+        f"the session is process {child.pid}; its log is {log}\n"
+        f"  segloss status --watch --root {place}   shows its progress\n"
+        f"  segloss cancel --root {place}           stops it with checkpoints"
     )
     return 0
 
@@ -72,7 +77,7 @@ def _start(log: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
         file.write(f"\n{began}  segloss {shlex.join(arguments)}\n".encode())
         file.flush()
         return subprocess.Popen(
-            # -P: what lies in the current folder must not stand in for these packages.
+            # -P: a file in the current folder must not replace one of these packages.
             [sys.executable, "-P", "-m", "bench", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=file,

@@ -1,31 +1,55 @@
-"""What the verbs of `segloss` are asked: options that several of them share."""
+"""Arguments and options that several verbs share."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-Study = Annotated[str, typer.Argument(help="A study by name, or the path of its .toml file.")]
-Studies = Annotated[list[str], typer.Argument(help="Studies by name, or paths of .toml files.")]
+DEFAULT_PROFILE = "scenes-demo"
+DEFAULT_ROOT = Path("segloss-out")
+RUN_HELP = 'A run: its id, the first characters of its id, or a row such as "RMI".'
+
+Study = Annotated[str, typer.Argument(help="A shipped study's name, or the path of a .toml file.")]
+Studies = Annotated[
+    list[str], typer.Argument(help="Names of shipped studies, or paths of .toml files.")
+]
+Run = Annotated[str, typer.Argument(help=RUN_HELP)]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="The row's run at this seed, where it has several.")
+]
 ProfileOption = Annotated[
     str,
     typer.Option(
         "--profile",
-        help="What is held equal: a profile by name or .toml path; NAME@600 in 600 steps only.",
+        help="The fixed settings: a shipped profile's name or the path of a .toml file. "
+        "NAME@600 shortens every training to 600 steps.",
     ),
 ]
 StepsOption = Annotated[
     int | None,
-    typer.Option("--steps", min=1, help="Shorten every training to so many steps; titles say so."),
+    typer.Option(
+        "--steps", min=1, help="Shorten every training to this many steps; reports say so."
+    ),
 ]
 ScaleOption = Annotated[
     float | None,
-    typer.Option("--scale", help="Shorten to this share of the steps, such as 0.1."),
+    typer.Option("--scale", help="Shorten every training to this share of its steps, such as 0.1."),
 ]
-RootOption = Annotated[
-    Path, typer.Option("--root", envvar="SEGLOSS_ROOT", help="Where runs, store and reports go.")
+SeedsOption = Annotated[
+    int | None, typer.Option("--seeds", help="Seeds per row. Default: the profile's number.")
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--backbone-weights",
+        help="File with the backbone's ImageNet weights, .pth or .safetensors.",
+    ),
 ]
 DataRootOption = Annotated[
     Path | None,
@@ -33,45 +57,115 @@ DataRootOption = Annotated[
         "--data-root", envvar="SEGLOSS_DATA_ROOT", help="Folder that holds the data sets."
     ),
 ]
-WeightsOption = Annotated[
-    Path | None,
+RootOption = Annotated[
+    Path,
     typer.Option(
-        "--backbone-weights", help="File of the backbone's ImageNet weights, .pth or .safetensors."
+        "--root", envvar="SEGLOSS_ROOT", help="Output folder for runs, MLflow store and reports."
     ),
-]
-SeedsOption = Annotated[
-    int | None, typer.Option("--seeds", help="Seeds per row; the profile's number if not given.")
-]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, help="Trainings at once: 2, or as many as the GPUs take."),
-]
-PerGpuOption = Annotated[
-    int, typer.Option("--per-gpu", min=1, help="Trainings at once on each GPU, memory divided.")
-]
-PerRunOption = Annotated[
-    int, typer.Option("--gpus-per-run", min=1, help="GPUs that share each training's batches.")
-]
-UntilOption = Annotated[
-    str | None,
-    typer.Option("--until", help="Time of day such as 07:00 at which the night ends."),
-]
-BudgetOption = Annotated[
-    str | None, typer.Option("--budget", help="How long the night may last, such as 8h or 90m.")
 ]
 StoreOption = Annotated[
     str | None,
     typer.Option(
-        "--store", envvar="SEGLOSS_STORE", help="MLflow's URI; a sqlite file in the root."
+        "--store",
+        envvar="SEGLOSS_STORE",
+        help="MLflow tracking URI. Default: a sqlite file in the output folder.",
     ),
 ]
-ExecutorOption = Annotated[
-    Literal["local", "ray"],
-    typer.Option("--executor", help="Where trainings run: here, or on a Ray cluster."),
-]
-AddressOption = Annotated[
-    str | None, typer.Option("--address", help="HOST:PORT of the Ray cluster's head node.")
-]
 
-DEFAULT_PROFILE = "scenes-demo"
-DEFAULT_ROOT = Path("segloss-out")
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Options that decide which runs a study consists of."""
+
+    profile: ProfileOption = DEFAULT_PROFILE
+    steps: StepsOption = None
+    scale: ScaleOption = None
+    seeds: SeedsOption = None
+    weights: WeightsOption = None
+
+    @property
+    def shortened(self) -> str:
+        """Return the profile's name with the steps that ``--steps`` or ``--scale`` asks for."""
+        from bench.profile import shortened_name
+
+        return shortened_name(self.profile, self.steps, self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions(PlanOptions):
+    """Options of every verb that trains: which runs, and with which resources."""
+
+    data_root: DataRootOption = None
+    root: RootOption = DEFAULT_ROOT
+    store: StoreOption = None
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Trainings at a time. Default: 2 on a CPU, one per GPU on GPUs.",
+        ),
+    ] = None
+    per_gpu: Annotated[
+        int,
+        typer.Option(
+            "--per-gpu", min=1, help="Trainings at a time on each GPU; they share its memory."
+        ),
+    ] = 1
+    gpus_per_run: Annotated[
+        int,
+        typer.Option("--gpus-per-run", min=1, help="GPUs that share the batches of one training."),
+    ] = 1
+    until: Annotated[
+        str | None, typer.Option("--until", help="Time of day to stop at, such as 07:00.")
+    ] = None
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Longest duration, such as 8h or 90m.")
+    ] = None
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--executor", help="Train on this machine or on a Ray cluster."),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="HOST:PORT of the Ray cluster's head node."),
+    ] = None
+
+
+def takes(options: type) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Give a verb one command-line option for each field of a dataclass.
+
+    The verb has a parameter ``options``, which receives an instance of the dataclass.
+
+    Args:
+        options: the dataclass; its fields are annotated as Typer parameters are.
+    """
+    hints = get_type_hints(options, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = {
+        field.name: inspect.Parameter(
+            field.name, keyword, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(options)
+    }
+
+    def decorate(verb: Callable[..., Any]) -> Callable[..., None]:
+        own = dict(inspect.signature(verb, eval_str=True).parameters)
+        del own["options"]
+        every = {
+            name: parameter.replace(kind=keyword) for name, parameter in {**own, **shared}.items()
+        }
+
+        @functools.wraps(verb)
+        def command(**values: Any) -> None:
+            verb(
+                **{name: values[name] for name in own},
+                options=options(**{name: values[name] for name in shared}),
+            )
+
+        # Typer reads the parameters of a command from these two.
+        command.__signature__ = inspect.Signature(list(every.values()))  # pyright: ignore
+        command.__annotations__ = {name: p.annotation for name, p in every.items()}
+        return command
+
+    return decorate

@@ -11,12 +11,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from bench.cli.store import watch_report
+from bench.cli.report import Builder
 from bench.files import write_json
 from bench.runs.rundir import run_dir
 from bench.spec import digest
 from bench.store.client import StoreError, default_uri
 from bench.store.reading import fetch_artifact, read_study
+from reports.news import moment
 from reports.report import build_report
 
 # MLflow's own use of SQLAlchemy.
@@ -258,12 +259,13 @@ def test_watch_builds_anew_until_all_have_ended(fresh, monkeypatch, capsys):
             fresh.finish(*cells.pop())
         fresh.sync()
 
-    monkeypatch.setattr("bench.cli.store.time.sleep", night)
-    watch_report(fresh.root, fresh.uri, fresh.manifest.study, "tiny", since="8h")
+    monkeypatch.setattr("bench.cli.report.time.sleep", night)
+    builder = Builder(fresh.root, fresh.uri, fresh.manifest.study, "tiny", since=moment("8h"))
+    builder.publish(builder.build_until_done())
     said = capsys.readouterr().out
     assert [line.split("  ")[1].split(":")[0] for line in said.splitlines()[:2]] == [
-        "6 runs to come",
-        "3 runs to come",
+        "6 runs not finished",
+        "3 runs not finished",
     ]
     assert "RMI has the highest mIoU" in said
     assert "New since" in said

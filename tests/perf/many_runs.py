@@ -19,8 +19,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.cli.app import plan as plan_verb
-from bench.cli.app import status as status_verb
+from bench.cli.control import status as status_verb
+from bench.cli.options import PlanOptions
+from bench.cli.run import plan as plan_verb
 from bench.loss_spec import resolve_loss
 from bench.manifest import remember
 from bench.profile import load_profile
@@ -164,15 +165,16 @@ def output(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[st
 
 
 def time_plan(folder: Path, seeds: int) -> tuple[float, float]:
-    import bench.cli.view
+    import bench.cli.views.plan
     import bench.runs.environment  # noqa: F401 (the verb imports both, and is timed without)
 
     study = str(folder / "many.toml")
-    return timed(lambda: plan_verb([study], profile=PROFILE, seeds=seeds, root=folder))
+    options = PlanOptions(profile=PROFILE, seeds=seeds)
+    return timed(lambda: plan_verb.__wrapped__([study], options, root=folder))
 
 
 def time_status(folder: Path, seeds: int) -> tuple[float, float]:
-    import bench.cli.view  # noqa: F401 (as above)
+    import bench.cli.views.plan  # noqa: F401 (as above)
 
     return timed(lambda: status_verb(root=folder))
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from bench.cli.perf_view import table
+from bench.cli.views.perf import table
 from bench.errors import DataError, SpecError
 from bench.perf import job as perf_job
 from bench.perf import variants as perf_variants

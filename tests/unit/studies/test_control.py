@@ -14,7 +14,7 @@ from made_up import MadeUp
 from bench.errors import RootError, SpecError
 from bench.runs.lease import Lease, own_lease
 from studies import control
-from studies.control import cancel_night, cancel_run, failed_runs, queue_again
+from studies.control import cancel_run, cancel_session, failed_runs, queue_again
 from studies.ledger import Holder, holder, lock_root
 from studies.run_names import find_run, named_runs
 
@@ -176,7 +176,7 @@ def test_the_holder_is_known_by_the_lock_not_by_its_text(made_up, scheduler):
     assert str(scheduler.pid) in (made_up.root / "lock").read_text()
     assert holder(made_up.root) is None
     with pytest.raises(RootError, match="no night runs here"):
-        cancel_night(made_up.root)
+        cancel_session(made_up.root)
 
 
 def test_a_look_at_the_lock_does_not_refuse_a_scheduler(made_up):
@@ -189,7 +189,7 @@ def test_a_look_at_the_lock_does_not_refuse_a_scheduler(made_up):
 
 def test_the_night_is_interrupted_as_by_ctrl_c(made_up, scheduler):
     """The process that holds the lock, and no other."""
-    assert "was asked to stop" in cancel_night(made_up.root)
+    assert "was asked to stop" in cancel_session(made_up.root)
     assert scheduler.wait(timeout=10) in (-signal.SIGINT, 1, 130)
 
 
@@ -199,13 +199,13 @@ def test_a_process_that_does_not_hold_the_lock_is_not_signalled(made_up, schedul
     lock = made_up.root / "lock"
     lock.write_text(f"process {process.pid} on {lease.host}")
     with pytest.raises(RootError, match="nothing was stopped"):
-        cancel_night(made_up.root)
+        cancel_session(made_up.root)
     lock.write_text("process 1 on elsewhere")
     with pytest.raises(RootError, match="by process 1 on elsewhere: cancel it there"):
-        cancel_night(made_up.root)
+        cancel_session(made_up.root)
     lock.write_text("what is this")
     with pytest.raises(RootError, match="cancel it there"):
-        cancel_night(made_up.root)
+        cancel_session(made_up.root)
     time.sleep(0.2)
     assert process.poll() is None
     assert scheduler.poll() is None

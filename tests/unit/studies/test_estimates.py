@@ -1,14 +1,14 @@
 """The one estimate of the time left: what it learns from, and that every view prints it."""
 
+import io
 import re
 
 import pytest
 from made_up import MadeUp, planned
 from rich.console import Console
 
-from bench.cli import view, watch_view
-from bench.cli.view import NightView, print_plan
-from bench.cli.watch_view import picture
+from bench.cli.views.live import LiveView
+from bench.cli.views.plan import print_plan
 from bench.files import write_json
 from bench.runs.lease import own_lease
 from bench.runs.rundir import State
@@ -92,26 +92,27 @@ def test_a_row_is_judged_by_its_own_results_first(made_up):
     assert estimates.seconds(made_up.id_of("CE & CRF-1"), State()) is None
 
 
-def test_run_plan_and_status_print_the_same_time(made_up, monkeypatch):
-    """At the same moment, on two workers."""
+def test_run_plan_and_status_print_the_same_time(made_up, monkeypatch, capsys):
+    """At the same moment, on two workers; a run on a terminal and one in a pipe."""
     made_up.set("CE", status="finished")
     lease = own_lease()
     other = lease.model_copy(update={"pid": 1})
     made_up.set("RMI", status="running", step=50, steps=200, lease=lease)
     made_up.set("BCE", status="running", step=20, steps=200, lease=other)
     monkeypatch.setattr("studies.ledger.is_alive", lambda *_, **__: True)
-    console = Console(width=160, height=40, force_terminal=True, color_system=None)
-    monkeypatch.setattr(view, "console", console)
-    monkeypatch.setattr(watch_view, "console", console)
-    plans = [planned()]
-    with lock_root(made_up.root), console.capture() as captured:
-        print_plan(plans, made_up.root)
-        seen = Watched(made_up.root)
-        console.print(picture(seen, Estimates(made_up.root, seen.manifests)))
-        console.print(NightView(plans, made_up.root, estimates_of(made_up))._left())
-    times = re.findall(r"[Aa]bout (.*?) left", captured.get())
-    assert len(times) == 3
-    assert len(set(times)) == 1
+    study = {made_up.plan.manifest.name}
+    with lock_root(made_up.root):
+        print_plan([planned()], made_up.root)
+        texts = [capsys.readouterr().out]
+        for terminal in (True, False):
+            console = Console(
+                width=160, height=40, file=io.StringIO(), force_terminal=terminal, color_system=None
+            )
+            with LiveView(Watched(made_up.root), study, console):
+                texts.append(console.file.getvalue())
+    times = [re.search(r"[Aa]bout ([^,]*?)(?: left|,)", text) for text in texts]
+    assert all(times), texts
+    assert len({found[1] for found in times if found}) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from whole import assert_whole
 
 import studies.merge
-from bench.cli.store import sync_all
+from bench.cli.report import sync
 from bench.errors import RootError
 from bench.files import read_json, write_json
 from bench.manifest import Manifest, manifests, remember
@@ -62,26 +62,26 @@ def test_two_machines_make_one_store(two, capsys):
     diverged.append_metrics({"step": 10, "time": 1e9, "train/loss": float("nan")})
     diverged.write_state(status="diverged", reason="loss is nan")
     there.directory("CE", 2).write_state(status="failed", reason="oom")
-    sync_all(here.root, here.uri, other=there.root)
+    sync(here.root, here.uri, other=there.root)
     said = capsys.readouterr()
     assert said.err == ""
-    assert f"from {there.root}: 2 runs brought, 1 here already\n" in said.out
+    assert f"from {there.root}: 2 runs copied, 1 already here\n" in said.out
     assert "4 runs written" in said.out
     assert_whole(here.uri, here.root, here.manifest)
     for directory in (brought, diverged):
         here_now = here.root / "runs" / directory.run_id
         assert contents(here_now) == contents(directory.path)
     assert len(list((here.root / "runs").iterdir())) == 4
-    sync_all(here.root, here.uri, other=there.root)
-    assert "0 runs brought, 3 here already" in capsys.readouterr().out
+    sync(here.root, here.uri, other=there.root)
+    assert "0 runs copied, 3 already here" in capsys.readouterr().out
 
 
 def test_new_root_is_filled_by_another(two, tmp_path, capsys):
     _, there = two
     finish(there, "CE", 0)
     new = there._replace(root=tmp_path / "new")
-    sync_all(new.root, new.uri, other=there.root)
-    assert f"1 runs brought, 0 here already, and {there.manifest.name}" in capsys.readouterr().out
+    sync(new.root, new.uri, other=there.root)
+    assert f"1 runs copied, 0 already here, and {there.manifest.name}" in capsys.readouterr().out
     assert_whole(new.uri, new.root, new.manifest)
 
 
@@ -277,7 +277,7 @@ def test_roots_that_are_none(two, tmp_path, other):
     new = tmp_path / "new"
     root = here.root if other == "here" else new
     with pytest.raises(RootError, match=r"no such folder|is this root|is no root") as caught:
-        sync_all(root, None, other=tmp_path / other)
+        sync(root, None, other=tmp_path / other)
     assert len(str(caught.value).splitlines()) == 1
     assert not new.exists()
 

@@ -1,27 +1,28 @@
-"""The table of `segloss perf losses`."""
+"""The output of `segloss perf losses`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.console import Console
 from rich.table import Table
 
-from bench.cli.view import console
 from bench.perf.measure import Figures, Result, Row
 
 NONE = "–"
 
 
 def print_result(result: Result) -> None:
-    """One shape: a row for each loss and one for its plain transcription, then what is missing."""
+    """Print the table of one shape, and notes on missing entries."""
+    console = Console(highlight=False)
     shown, right = 100 * result.occurring_classes, 100 * result.pixel_accuracy
     for line in (
         f"\n{result.shape}; {result.labels}: an image shows {shown:.0f} % of the classes, the "
-        f"logits are right at {right:.1f} % of its pixels",
+        f"logits are right in {right:.1f} % of its pixels",
         f"{result.device}, {result.threads} thread{'s' * (result.threads > 1)}, torch "
         f"{result.torch}; forward and backward, {result.rounds} rounds",
-        "plain / ms: how often the loss fits into its plain transcription's time; errors: against "
-        "the transcription in float64, the gradient's as a relative L2 norm",
+        "plain / ms: time of the plain transcription over that of the loss; errors: difference "
+        "from the transcription in float64, for the gradient as a relative L2 norm",
     ):
         console.print(line, markup=False, soft_wrap=True)
     console.print(table(result))
@@ -30,7 +31,7 @@ def print_result(result: Result) -> None:
 
 
 def table(result: Result) -> Table:
-    """The rows of a shape, in 80 columns: a median time, its minimum and quartiles beside it."""
+    """Return the table of a shape, 80 columns wide: median time, minimum and quartiles."""
     grid = Table(box=None, pad_edge=False)
     grid.add_column("loss", min_width=len("downsample_factor=4"))
     for title in (
@@ -45,7 +46,7 @@ def table(result: Result) -> Table:
 
 
 def lines(row: Row) -> Iterator[tuple[str, ...]]:
-    """The cells of a loss, and those of its plain transcription where there is one."""
+    """Yield the cells of a loss, then those of its plain transcription if it has one."""
     options = " ".join(f"{name}={value}" for name, value in row.options.items())
     yield (f"{row.loss} {options}".strip(), *_cells(row.own, row.speedup_over_plain))
     if row.plain is not None:

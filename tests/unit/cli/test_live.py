@@ -1,5 +1,6 @@
 """The live view, on made-up runs."""
 
+import io
 import os
 import re
 
@@ -7,11 +8,10 @@ import pytest
 from made_up import MadeUp
 from rich.console import Console
 
-from bench.cli import watch_view
-from bench.cli.watch_view import lines, picture
+from bench.cli.views.live import SYMBOLS, LiveView, Overview, picture
 from bench.errors import RootError
 from bench.runs.lease import own_lease
-from studies import watching as watched
+from studies import watching
 from studies.estimates import Estimates
 from studies.ledger import lock_root
 from studies.watching import Watched
@@ -22,17 +22,26 @@ def made_up(tmp_path):
     return MadeUp(tmp_path / "root")
 
 
-def drawn(made_up, monkeypatch, *, height=40, encoding="utf-8"):
-    console = Console(width=160, height=height, force_terminal=True, color_system=None)
-    monkeypatch.setattr(watch_view, "console", console)
-    monkeypatch.setattr(Console, "encoding", encoding)
+def overview_of(made_up):
     seen = Watched(made_up.root)
+    return Overview(
+        root=seen.root,
+        manifests=seen.manifests,
+        names={run_id: str(run) for run_id, run in seen.runs.items()},
+        states=seen.states,
+        holder=seen.holder,
+        left=Estimates(seen.root, seen.manifests).left(seen.states),
+    )
+
+
+def drawn(made_up, *, height=40, plain=False):
+    console = Console(width=160, file=io.StringIO(), color_system=None)
     with console.capture() as captured:
-        console.print(picture(seen, Estimates(made_up.root, seen.manifests)))
+        console.print(picture(overview_of(made_up), height=height, plain=plain))
     return captured.get()
 
 
-def test_the_picture_has_grid_places_progress_and_reasons(made_up, monkeypatch):
+def test_the_picture_has_grid_places_progress_and_reasons(made_up):
     """Readable without colours."""
     lease = own_lease().model_copy(update={"gpu": "3"})
     made_up.set("CE", status="finished")
@@ -40,7 +49,7 @@ def test_the_picture_has_grid_places_progress_and_reasons(made_up, monkeypatch):
     made_up.set("BCE", 1, status="failed", failure="oom", reason="no memory", step=3, steps=200)
     made_up.set("Affinity", status="diverged", reason="loss is nan")
     with lock_root(made_up.root):
-        text = drawn(made_up, monkeypatch)
+        text = drawn(made_up)
     assert f"process {os.getpid()} on {lease.host}, 1 running, about" in text
     assert "losses on scenes-demo, 2 seeds: 1 finished, 1 diverged, 1 running, 10" in text
     for row, cells in (("CE ", "●·"), ("BCE", "·✗"), ("Affinity", "∞·"), ("RMI", "▶·")):
@@ -51,20 +60,20 @@ def test_the_picture_has_grid_places_progress_and_reasons(made_up, monkeypatch):
     assert "loss is nan" in text
 
 
-def test_a_console_without_shapes_gets_letters(made_up, monkeypatch):
+def test_a_console_without_shapes_gets_letters(made_up):
     """Every status has one of its own."""
     made_up.set("RMI", status="failed", reason="why")
-    text = drawn(made_up, monkeypatch, encoding="ascii")
+    text = drawn(made_up, plain=True)
     assert re.search(r"^  RMI +X\.", text, re.MULTILINE)
     assert text.isascii()
-    assert len({letter for _, letter, _ in watch_view.SYMBOLS.values()}) == 6
+    assert len({letter for _, letter, _ in SYMBOLS.values()}) == 6
 
 
-def test_rows_that_do_not_fit_are_counted_and_those_at_work_stay(made_up, monkeypatch):
+def test_rows_that_do_not_fit_are_counted_and_those_at_work_stay(made_up):
     """In the study's order."""
     made_up.set("RMI", status="running", lease=own_lease())
-    text = drawn(made_up, monkeypatch, height=14)
-    assert "no night runs here; workers of an earlier one still run" in text
+    text = drawn(made_up, height=14)
+    assert "no session is running here; workers of an earlier one are still running" in text
     assert re.search(r"^  RMI +▶·", text, re.MULTILINE)
     assert "and 3 more rows: 6 queued" in text
 
@@ -75,8 +84,8 @@ def test_only_what_may_have_changed_is_read_again(made_up, monkeypatch):
     made_up.set("RMI", status="running", lease=own_lease())
     seen = Watched(made_up.root)
     read = []
-    original = watched.current_state
-    monkeypatch.setattr(watched, "current_state", lambda d: read.append(d.run_id) or original(d))
+    original = watching.current_state
+    monkeypatch.setattr(watching, "current_state", lambda d: read.append(d.run_id) or original(d))
     assert seen.refresh() == []
     assert read == [made_up.id_of("RMI")]
     made_up.set("BCE", status="failed", reason="why")
@@ -88,27 +97,28 @@ def test_only_what_may_have_changed_is_read_again(made_up, monkeypatch):
     assert read == []
 
 
-def test_lines_are_events_and_end_when_nothing_runs(made_up, monkeypatch):
-    """One each, with where or why."""
+def test_in_a_pipe_each_event_is_a_line(made_up):
+    """With its place or its reason, and the counts before and after."""
     made_up.set("RMI", status="running", lease=own_lease())
-    steps = iter([
-        lambda: made_up.set("RMI", status="finished", lease=None),
-        lambda: made_up.set("BCE", status="running", lease=own_lease()),
-        lambda: made_up.set("BCE", status="failed", failure="oom", reason="no memory"),
-    ])  # fmt: skip
-    alive = iter([True] * 5)
-    monkeypatch.setattr(watched, "holder", lambda _: next(alive, None))
-    monkeypatch.setattr(watch_view.time, "sleep", lambda _: next(steps, lambda: None)())
-    said = [re.sub(r"\[\w+\]", "[]", line) for line in lines(Watched(made_up.root), 1.0)]
-    assert said[0] == "losses on scenes-demo: 1 running, 13 queued"
+    console = Console(width=160, file=io.StringIO())
+    with LiveView(Watched(made_up.root), console=console) as view:
+        for label, state in (
+            ("RMI", {"status": "finished", "lease": None}),
+            ("BCE", {"status": "running", "lease": own_lease()}),
+            ("BCE", {"status": "failed", "failure": "oom", "reason": "no memory"}),
+        ):
+            made_up.set(label, **state)
+            view.update(force=True)
+    lines = re.sub(r"\[\w+\]", "[]", console.file.getvalue()).splitlines()
+    assert lines[0] == "losses on scenes-demo: 1 running, 13 queued"
     assert re.fullmatch(
-        r"[\d:]+  running     RMI, seed 0 \[\] on .*, process \d+  \(0/14\)", said[1]
+        r"[\d:]+  running     RMI, seed 0 \[\] on .*, process \d+  \(0/14\)", lines[1]
     )
-    assert re.fullmatch(r"[\d:]+  finished    RMI, seed 0 \[\]  \(1/14\)", said[2])
-    assert "running     BCE, seed 0 [] on" in said[3]
-    assert said[4].endswith("failed      BCE, seed 0 []: oom: no memory  (1/14)")
-    assert said[-1] == "losses on scenes-demo: 1 finished, 12 queued, 1 failed"
-    assert len(said) == 7
+    assert re.fullmatch(r"[\d:]+  finished    RMI, seed 0 \[\]  \(1/14.*\)", lines[2])
+    assert "running     BCE, seed 0 [] on" in lines[3]
+    assert re.search(r"failed      BCE, seed 0 \[\]: oom: no memory  \(1/14.*\)$", lines[4])
+    assert lines[-1] == "losses on scenes-demo: 1 finished, 12 queued, 1 failed"
+    assert len(lines) == 6
 
 
 def test_a_root_without_study_or_night_is_refused_and_a_beginning_one_is_not(tmp_path):

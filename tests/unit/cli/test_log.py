@@ -3,7 +3,7 @@
 import pytest
 from made_up import MadeUp
 
-from bench.cli.logs import log_of, print_log, tail
+from bench.cli.views.log import log_of, print_log, tail
 from bench.errors import SpecError
 from bench.manifest import remember
 from bench.runs.lease import own_lease
@@ -112,7 +112,7 @@ def test_following_ends_with_the_run_and_misses_nothing(made_up, capfd, monkeypa
         log.write_text("one\ntwo\nthree\n")
         made_up.set("RMI", status="finished")
 
-    monkeypatch.setattr("bench.cli.logs.time.sleep", end)
+    monkeypatch.setattr("bench.cli.views.log.time.sleep", end)
     run = find_run(named_runs(made_up.root), "RMI", 0)
     print_log(made_up.root, run, lines=1, follow=True)
     out, err = capfd.readouterr()

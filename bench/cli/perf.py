@@ -9,22 +9,27 @@ import typer
 
 from bench.cli.options import DataRootOption
 
-perf = typer.Typer(help="Time what the comparison is made of.", no_args_is_help=True)
+perf = typer.Typer(help="Measure time, memory and error of the losses.", no_args_is_help=True)
 
 
 @perf.command("losses")
 def perf_losses(
     shape: Annotated[
         list[str] | None,
-        typer.Option(help="camvid, voc, paper-camvid or paper-voc; two that suit the device."),
+        typer.Option(
+            help="camvid, voc, paper-camvid or paper-voc; may be repeated. Default: two that suit "
+            "the device."
+        ),
     ] = None,
     rounds: Annotated[int, typer.Option(help="Timed calls of each loss.")] = 9,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU if there is one.")] = None,
-    json: Annotated[Path | None, typer.Option(help="File that everything goes to.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda. Default: cuda if there is a GPU.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="File to write all measurements to.")] = None,
     data_root: DataRootOption = None,
 ) -> None:
-    """Measure time, peak memory and error of every loss, against CE and plain transcriptions."""
-    from bench.cli.perf_view import print_result
+    """Measure every loss against cross entropy and against plain transcriptions of the papers."""
+    from bench.cli.views.perf import print_result
     from bench.perf.measure import check, check_labels, measure_shape, write_results
 
     shapes, on = check(shape or [], rounds, device, json)

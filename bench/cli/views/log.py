@@ -1,4 +1,4 @@
-"""What `segloss logs` prints: the end of a run's log, and what is added to it."""
+"""The end of a run's log, and its new lines as they are written."""
 
 from __future__ import annotations
 
@@ -18,25 +18,32 @@ BLOCK = 2**16
 
 
 def print_log(root: Path, run: Named, *, lines: int, follow: bool) -> None:
-    """The end of the run's log; with ``follow`` also what comes, until the run has ended."""
+    """Print the last lines of a run's log.
+
+    Args:
+        root: the output folder.
+        run: the run.
+        lines: number of lines.
+        follow: whether to keep printing new lines until the run ends.
+    """
     path = log_of(root, run.run_id)
-    if path is None and not (follow and _may_go_on(root, run.run_id)):
+    if path is None and not (follow and _may_write(root, run.run_id)):
         state = current_state(run_dir(root, run.run_id))
-        why = f" ({state.reason})" if state.reason else ""
-        typer.echo(f"{run} [{run.run_id}] has no log yet: it is {state.status}{why}", err=True)
+        reason = f" ({state.reason})" if state.reason else ""
+        typer.echo(f"{run} [{run.run_id}] has no log yet: it is {state.status}{reason}", err=True)
         return
-    at = 0
+    position = 0
     if path is not None:
         typer.echo(f"{path}:", err=True)
-        end, at = tail(path, lines)
-        typer.echo(end, nl=False)
+        text, position = tail(path, lines)
+        typer.echo(text, nl=False)
     if follow:
         with suppress(KeyboardInterrupt):
-            _follow(root, run.run_id, at)
+            _follow(root, run.run_id, position)
 
 
 def tail(path: Path, lines: int) -> tuple[bytes, int]:
-    """The last ``lines`` of a file, and where it ended; without reading what is before them."""
+    """Return the last ``lines`` of a file and its size; the start of the file is not read."""
     with path.open("rb") as file:
         start = end = file.seek(0, 2)
         text = b""
@@ -48,7 +55,7 @@ def tail(path: Path, lines: int) -> tuple[bytes, int]:
 
 
 def log_of(root: Path, run_id: str) -> Path | None:
-    """The run's log, None before there is one; that of a pass is in the first of its runs."""
+    """Return the log of a run, or None; the evaluations of one pass share the first one's log."""
     own = run_dir(root, run_id)
     if own.log.exists():
         return own.log
@@ -57,21 +64,21 @@ def log_of(root: Path, run_id: str) -> Path | None:
     return max(logs, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _follow(root: Path, run_id: str, at: int) -> None:
-    going = True
-    while going:
-        # Asked before the log is read, so that nothing of its last words is missed.
-        going = _may_go_on(root, run_id)
+def _follow(root: Path, run_id: str, position: int) -> None:
+    running = True
+    while running:
+        # Checked before the log is read, so that the last lines are not missed.
+        running = _may_write(root, run_id)
         if path := log_of(root, run_id):
             with path.open("rb") as file:
-                file.seek(at)
+                file.seek(position)
                 text = file.read()
-            at += len(text)
+            position += len(text)
             typer.echo(text, nl=False)
-        if going:
+        if running:
             time.sleep(POLL_SECONDS)
 
 
-def _may_go_on(root: Path, run_id: str) -> bool:
+def _may_write(root: Path, run_id: str) -> bool:
     status = current_state(run_dir(root, run_id)).status
     return status == "running" or (status == "queued" and holder(root) is not None)

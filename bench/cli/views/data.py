@@ -1,4 +1,4 @@
-"""What `segloss data` prints."""
+"""The output of `segloss data`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAULT_LINES = 20
 
 
 def print_dataset(name: str, data_root: Path | None) -> None:
-    """One data set: its classes, and of each split how many images there are, or why none."""
+    """Print the classes of a data set, and the number of images or the fault of each split."""
     dataset = open_by_name(name, data_root)
     typer.echo(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
     absent: dict[str, list[str]] = {}
@@ -29,30 +29,30 @@ def print_dataset(name: str, data_root: Path | None) -> None:
             typer.echo(f"  {split}: {len(dataset.entries(split))} images")
         except DataError as error:
             absent.setdefault(str(error), []).append(split)
-    for why, splits in absent.items():
-        typer.echo(f"  {', '.join(splits)}: not here ({why})")
-    _print_about(dataset)
+    for reason, splits in absent.items():
+        typer.echo(f"  {', '.join(splits)}: not here ({reason})")
+    _print_notes(dataset)
 
 
 def check_dataset(name: str, data_root: Path | None, splits: list[str] | None) -> None:
-    """Print what reading every file found; raises DataError at the end where there were faults."""
+    """Read every file and print counts, sizes and labels; at the end raise DataError for faults."""
     dataset = open_by_name(name, data_root)
     for split in splits or ():
         if split not in dataset.splits():
             raise SpecError(f"{name}: {unknown('split', split, dataset.splits())}")
     count = sum([_check_split(dataset, split) for split in splits or dataset.splits()])
     if count:
-        raise DataError(f"{name}: {count} fault{'s' if count > 1 else ''}, named above")
-    _print_about(dataset)
+        raise DataError(f"{name}: {count} fault{'s' if count > 1 else ''}, listed above")
+    _print_notes(dataset)
 
 
 def fetch_dataset(name: str, data_root: Path | None, url: str | None) -> None:
-    """Download a data set into ``data_root`` with a bar, and say where it is."""
+    """Download a data set into ``data_root`` with a progress bar, and print its path."""
     source = find_source(name, url)
     if data_root is None:
-        raise DataError(f"{name}: no data folder is given; name one with --data-root")
+        raise DataError(f"{name}: no data folder was given; name one with --data-root")
     if (data_root / source.holds).exists():
-        typer.echo(f"{data_root / source.holds} is there already")
+        typer.echo(f"{data_root / source.holds} already exists")
     else:
         bar = Progress(BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console())
         with bar:
@@ -60,19 +60,19 @@ def fetch_dataset(name: str, data_root: Path | None, url: str | None) -> None:
             place = download(
                 source, data_root, lambda have, all_: bar.update(task, completed=have, total=all_)
             )
-        typer.echo(f"{place} is there; {data_root / source.file} may go")
+        typer.echo(f"{place} is complete; {data_root / source.file} can be deleted")
     if source.note:
         typer.echo(source.note)
 
 
-def _print_about(dataset: SegmentationDataset) -> None:
-    with suppress(DataError):  # what is not here has been said
+def _print_notes(dataset: SegmentationDataset) -> None:
+    with suppress(DataError):  # missing files have been printed already
         for line in dataset.notes():
             typer.echo(f"  {line}")
 
 
 def _check_split(dataset: SegmentationDataset, split: str) -> int:
-    """Print what is there and what is wrong; returns the number of faults."""
+    """Print the content of a split or its faults, and return their number."""
     try:
         entries = dataset.entries(split)
     except DataError as error:
@@ -81,7 +81,7 @@ def _check_split(dataset: SegmentationDataset, split: str) -> int:
     summary, faults = inspect(entries)
     stray = [k for k, n in enumerate(summary.pixels) if n and len(dataset.class_names) <= k < 255]
     if stray:
-        faults.append(DataError(f"labels {stray} are no class of {dataset.name}"))
+        faults.append(DataError(f"labels {stray} belong to no class of {dataset.name}"))
     for fault in faults[:FAULT_LINES]:
         typer.echo(f"{dataset.name} {split}: {fault}", err=True)
     if len(faults) > FAULT_LINES:
@@ -96,7 +96,7 @@ def _check_split(dataset: SegmentationDataset, split: str) -> int:
 
 
 def _shares(dataset: SegmentationDataset, summary: SplitSummary) -> str:
-    """Of each class and of what is ignored, in percent of all pixels."""
+    """Return the share of each class, and of ignored pixels, in percent of all pixels."""
     total = sum(summary.pixels)
     named = [*zip(dataset.class_names, summary.pixels, strict=False)]
     named.append(("ignored", summary.pixels[IGNORED]))

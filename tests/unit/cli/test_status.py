@@ -1,6 +1,6 @@
 """What status says of runs that are not finished."""
 
-from bench.cli.unfinished import LINES, unfinished
+from bench.cli.views.status import LINES, unfinished
 from bench.runs.rundir import State
 
 

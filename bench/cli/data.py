@@ -10,13 +10,13 @@ import typer
 from bench.cli.options import DataRootOption
 
 data = typer.Typer(help="List, check, convert and download the data sets.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="A data set by name: see segloss data list.")]
+Name = Annotated[str, typer.Argument(help="Name of a data set; see segloss data list.")]
 
 
 @data.command("list")
 def list_all(data_root: DataRootOption = None) -> None:
-    """Show every data set and what is there of it, its files unread."""
-    from bench.cli.data_view import print_dataset
+    """List every data set and its number of images, without reading them."""
+    from bench.cli.views.data import print_dataset
     from bench.data.registry import DATASETS
 
     for name in DATASETS:
@@ -28,11 +28,11 @@ def check(
     name: Name,
     data_root: DataRootOption = None,
     split: Annotated[
-        list[str] | None, typer.Option("--split", help="Only this one; may be repeated.")
+        list[str] | None, typer.Option("--split", help="Only this split; may be repeated.")
     ] = None,
 ) -> None:
     """Decode every file once: counts, sizes, labels, digests, and a line for each fault."""
-    from bench.cli.data_view import check_dataset
+    from bench.cli.views.data import check_dataset
 
     check_dataset(name, data_root, split)
 
@@ -40,10 +40,10 @@ def check(
 @data.command()
 def convert(
     name: Name,
-    to: Annotated[Path, typer.Option("--to", help="Folder that the copy goes to.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder for the copy.")],
     data_root: DataRootOption = None,
 ) -> None:
-    """Copy a data set, its masks (colours, .mat) as index PNGs in SegNet's or the devkit's form."""
+    """Copy a data set with its masks as index PNGs, in SegNet's layout or the VOC devkit's."""
     from bench.data.convert import convert as convert_all
 
     for done in convert_all(name, data_root, to):
@@ -54,9 +54,11 @@ def convert(
 def download(
     name: Name,
     data_root: DataRootOption = None,
-    url: Annotated[str | None, typer.Option("--url", help="Another place of the archive.")] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Download the archive from here instead.")
+    ] = None,
 ) -> None:
-    """Fetch a data set, going on where a transfer broke off, check it and unpack it."""
-    from bench.cli.data_view import fetch_dataset
+    """Download a data set, resuming an interrupted transfer, verify and unpack it."""
+    from bench.cli.views.data import fetch_dataset
 
     fetch_dataset(name, data_root, url)

@@ -6,7 +6,7 @@ from PIL import Image
 from typer.testing import CliRunner
 from whole_split import load
 
-from bench.cli.data_verbs import data as verbs
+from bench.cli.data import data as verbs
 from bench.data import convert as convert_module
 from bench.data.camvid.dataset import open_camvid
 from bench.data.convert import OutputLayout, convert
@@ -62,7 +62,7 @@ def test_check_says_what_is_there(segloss, camvid):
 
 
 def test_check_names_every_fault_up_to_a_limit(segloss, camvid, monkeypatch):
-    monkeypatch.setattr("bench.cli.data_view.FAULT_LINES", 1)
+    monkeypatch.setattr("bench.cli.views.data.FAULT_LINES", 1)
     for stem in ("a", "b"):
         save(camvid / "trainannot" / f"{stem}.png", np.full((6, 8), 77, np.uint8))
     (camvid / "val" / "b.png").write_bytes(b"404")
@@ -101,7 +101,7 @@ def test_check_finds_labels_that_are_no_class(segloss, monkeypatch):
         (("check", "scenes", "--split", "vall"), "unknown split 'vall'; did you mean 'val'"),
         (("convert", "scenes", "--to", "x"), "unknown data set to convert 'scenes'"),
         (("download", "camvid"), "camvid cannot be downloaded"),
-        (("download", "voc"), "voc: no data folder is given; name one with --data-root"),
+        (("download", "voc"), "voc: no data folder was given; name one with --data-root"),
     ],
 )
 def test_refusals(segloss, arguments, message):

@@ -1,0 +1,50 @@
+"""The verb compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import (
+    DEFAULT_PROFILE,
+    DEFAULT_ROOT,
+    ProfileOption,
+    RootOption,
+    StoreOption,
+)
+
+if TYPE_CHECKING:
+    from reports.tables.comparison import Side
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A study: [ROOT/]STUDY[@PROFILE]")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The study to compare it with.")],
+    profile: ProfileOption = DEFAULT_PROFILE,
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+) -> None:
+    """Compare two studies, profiles or output folders row by row, and list what else differs."""
+    from reports.render.terminal import text
+    from reports.tables.comparison import compare_studies
+
+    sides = [_side(name, profile, root, store) for name in (a, b)]
+    typer.echo(text(compare_studies(*sides)))
+
+
+def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
+    from bench.errors import SpecError
+    from bench.store.client import default_uri
+    from reports.stored.study import read_scores
+    from reports.tables.comparison import Side
+    from studies.schema import profile_name, study_name
+
+    folder, _, rest = name.rpartition("/")
+    study, _, own_profile = rest.partition("@")
+    if not study:
+        raise SpecError(f"{name!r} names no study: write [ROOT/]STUDY[@PROFILE]")
+    uri = default_uri(Path(folder)) if folder else store or default_uri(root)
+    _, scores = read_scores(uri, study_name(study), profile_name(own_profile or profile))
+    return Side(name, scores)

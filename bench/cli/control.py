@@ -1,0 +1,120 @@
+"""The verbs for the runs of an output folder: status, logs, retry and cancel."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import DEFAULT_ROOT, RUN_HELP, RootOption, Run, SeedOption
+
+QUEUED_LINES = 20
+
+
+def status(
+    root: RootOption = DEFAULT_ROOT,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Keep it up to date; in a pipe, print one line per event."),
+    ] = False,
+) -> None:
+    """Show the status of every study in the output folder and of its unfinished runs."""
+    if watch:
+        from bench.cli.views.live import watch as watch_root
+
+        watch_root(root)
+    else:
+        from bench.cli.views.status import print_status
+
+        print_status(root)
+
+
+def logs(
+    run: Run,
+    seed: SeedOption = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Number of lines.")] = 20,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep printing new lines until the run ends.")
+    ] = False,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Print the last lines of a run's log."""
+    from bench.cli.views.log import print_log
+    from studies.run_names import find_run, named_runs
+
+    print_log(root, find_run(named_runs(root), run, seed), lines=lines, follow=follow)
+
+
+def retry(
+    run: Annotated[
+        str | None, typer.Argument(help=f"{RUN_HELP} With --failed: a class of failures.")
+    ] = None,
+    failed: Annotated[
+        bool,
+        typer.Option(
+            "--failed",
+            help="Every failed run, or those of one class: oom, disk, crash, timeout, killed or "
+            "refused.",
+        ),
+    ] = False,
+    seed: SeedOption = None,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Queue a failed or interrupted run again, or all failed runs (--failed)."""
+    from studies.control import queue_again
+    from studies.ledger import holder
+    from studies.run_names import named_runs
+
+    chosen = _chosen(root, run, seed, failed=failed)
+    names = named_runs(root)
+    queued = queue_again(root, chosen)
+    for run_id in queued[:QUEUED_LINES]:
+        typer.echo(f"queued again: {names[run_id]} [{run_id}]")
+    if len(queued) > QUEUED_LINES:
+        typer.echo(f"and {len(queued) - QUEUED_LINES} more")
+    if not queued:
+        typer.echo("nothing to queue: only failed and interrupted runs can be retried")
+        return
+    session = holder(root)
+    then = f"{session} starts those of its studies" if session else "start them with segloss run"
+    typer.echo(f"{len(queued)} queued; {then}")
+
+
+def _chosen(root: RootOption, run: str | None, seed: int | None, *, failed: bool) -> list[str]:
+    """Return the ids of the runs that a retry names; raises SpecError if it names none."""
+    from bench.errors import SpecError
+    from studies.control import failed_runs
+    from studies.run_names import find_run, named_runs
+
+    if failed:
+        if seed is not None:
+            raise SpecError("--seed cannot be combined with --failed")
+        return failed_runs(root, run)
+    if run is None:
+        raise SpecError("name a run: segloss retry RUN, or segloss retry --failed [CLASS]")
+    return [find_run(named_runs(root), run, seed).run_id]
+
+
+def cancel(
+    run: Annotated[
+        str | None, typer.Argument(help=f"{RUN_HELP} Default: the whole session.")
+    ] = None,
+    seed: SeedOption = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Kill the session's workers without a checkpoint.")
+    ] = False,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Stop the running session, or one of its runs, with checkpoints."""
+    from bench.errors import SpecError
+    from studies.control import cancel_run, cancel_session
+    from studies.run_names import find_run, named_runs
+
+    if run is None:
+        if seed is not None:
+            raise SpecError("--seed needs a run: segloss cancel RUN --seed N")
+        typer.echo(cancel_session(root, now=now))
+    elif now:
+        raise SpecError("--now stops the whole session; it cannot be combined with a run")
+    else:
+        typer.echo(cancel_run(root, find_run(named_runs(root), run, seed)))

@@ -1,0 +1,233 @@
+"""The verbs that read or write the store and train nothing: report, sync, ui."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import (
+    DEFAULT_PROFILE,
+    DEFAULT_ROOT,
+    ProfileOption,
+    RootOption,
+    ScaleOption,
+    StepsOption,
+    StoreOption,
+    Study,
+)
+
+if TYPE_CHECKING:
+    from bench.manifest import Manifest
+    from reports.report import ReportFiles
+    from studies.merge import Merged
+
+POLL_SECONDS = 5.0
+
+
+def report(
+    study: Study,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Rebuild it whenever a run starts or ends.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Mark new results: yesterday, 8h or 2026-05-01."),
+    ] = None,
+) -> None:
+    """Build tables, figures and index.html from the store."""
+    from bench.profile import shortened_name
+    from reports.news import moment
+    from studies.schema import profile_name, study_name
+
+    name = profile_name(shortened_name(profile, steps, scale))
+    builder = Builder(
+        root.resolve(),
+        store,
+        study_name(study),
+        name,
+        since=None if since is None else moment(since),
+    )
+    builder.publish(builder.build_until_done() if watch else builder.build())
+
+
+def sync(
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Delete every run from the store first.")
+    ] = False,
+    other: Annotated[
+        Path | None,
+        typer.Option("--from", help="Merge the finished runs of this output folder first."),
+    ] = None,
+) -> None:
+    """Bring the MLflow store up to date with the run directories."""
+    from bench.manifest import manifests
+    from bench.store.client import default_uri
+    from bench.store.mirror import Mirror
+    from studies.ledger import lock_root
+    from studies.merge import check_other, merge
+
+    root = root.resolve()
+    if other is None:
+        manifests(root)  # raises before the lock creates a folder
+    else:
+        other = other.resolve()
+        check_other(root, other)
+    mirror = Mirror(store or default_uri(root), root / "artifacts")
+    with lock_root(root):
+        if other is not None:
+            _print_merged(merge(root, other), other)
+        for manifest in manifests(root):
+            if rebuild:
+                mirror.forget(manifest)
+            typer.echo(f"{manifest.name}: {mirror.sync(root, manifest)} runs written")
+
+
+def ui(
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+    port: Annotated[int, typer.Option(min=1024, max=65535)] = 5000,
+) -> None:
+    """Open MLflow on 127.0.0.1 and print the link to each study's view."""
+    from bench.manifest import manifests
+    from bench.store.client import default_uri, serve
+    from bench.store.reading import read_study
+
+    root = root.resolve()
+    uri = store or default_uri(root)
+    records = [read_study(uri, m.study, m.profile) for m in manifests(root)]
+    _check_port(port)
+    process = serve(uri, root / "artifacts", port)
+    for record in filter(None, records):
+        _print_links(record.manifest, record.experiment_id, f"http://127.0.0.1:{port}")
+    typer.echo("Press Ctrl-C to stop.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+
+
+def report_all(root: Path, store: str | None, manifests: list[Manifest]) -> None:
+    """Write the report of each study that has a result; print what keeps one from being written."""
+    from bench.runs.rundir import run_dir
+    from bench.store.client import StoreError
+    from studies.ledger import DONE
+
+    for manifest in manifests:
+        ids = (run_id for row in manifest.rows.values() for run_id in row.run_ids)
+        if not any(run_dir(root, run_id).state().status in DONE for run_id in ids):
+            continue
+        builder = Builder(root, store, manifest.study, manifest.profile)
+        try:
+            builder.publish(builder.build())
+        except (StoreError, OSError) as error:
+            typer.echo(f"no report of {manifest.name} yet: {error}", err=True)
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds the report of one study and keeps it with the study in the store."""
+
+    root: Path
+    store: str | None
+    study: str
+    profile: str
+    since: datetime | None = None
+
+    @property
+    def uri(self) -> str:
+        """Return the URI of the store."""
+        from bench.store.client import default_uri
+
+        return self.store or default_uri(self.root)
+
+    def build(self) -> ReportFiles:
+        """Write the report and return its files."""
+        from reports.report import build_report
+
+        return build_report(
+            self.uri,
+            self.study,
+            self.profile,
+            self.root / "reports" / f"{self.study}-{self.profile}",
+            command=f"segloss report {self.study} --profile {self.profile}{self._options()}",
+            since=self.since,
+        )
+
+    def build_until_done(self) -> ReportFiles:
+        """Write the report whenever a run starts or ends; return its files once all have ended."""
+        from bench.store.reading import read_study, study_stamp
+
+        while True:
+            record = read_study(self.uri, self.study, self.profile)
+            # Read before the report is built, so that no change in the meantime is missed.
+            stamp = record and study_stamp(self.uri, record)
+            files = self.build()
+            if not files.unfinished:
+                return files
+            count = f"{files.unfinished} run{'s' * (files.unfinished > 1)} not finished"
+            typer.echo(f"{datetime.now():%H:%M:%S}  {count}: {files.index}")
+            while study_stamp(self.uri, files.record) == stamp:
+                time.sleep(POLL_SECONDS)
+
+    def publish(self, files: ReportFiles) -> None:
+        """Keep the report with the study in the store; print its summary and address."""
+        from bench.store.mirror import log_report
+
+        log_report(self.uri, files.record, files.all, files.note)
+        typer.echo(files.summary)
+        typer.echo(f"report: {files.index}")
+        typer.echo(f"runs in MLflow: segloss ui{self._options()}")
+
+    def _options(self) -> str:
+        """Return the options by which a command finds this output folder and store again."""
+        from bench.store.client import default_uri
+        from bench.store.pages import pages_at
+
+        own = self.store is not None and self.store != default_uri(self.root)
+        store = f" --store {pages_at(self.uri)}" if own else ""
+        return f" --root {self.root}{store}"
+
+
+def _print_merged(merged: Merged, other: Path) -> None:
+    for note in merged.notes:
+        typer.echo(note, err=True)
+    studies = f", and {', '.join(merged.studies)}" if merged.studies else ""
+    typer.echo(f"from {other}: {len(merged.runs)} runs copied, {merged.same} already here{studies}")
+
+
+def _print_links(manifest: Manifest, experiment_id: str, base: str) -> None:
+    from bench.store.pages import table_view, view_url
+
+    link = view_url(base, experiment_id)
+    typer.echo(f"{manifest.study} on {manifest.profile}: {link}")
+    for table in manifest.tables:
+        link = view_url(base, experiment_id, table_view(table.key))
+        typer.echo(f"  table {table.key}: {link}")
+
+
+def _check_port(port: int) -> None:
+    from bench.store.client import StoreError
+
+    # MLflow itself exits with code 0 if the port is taken.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise StoreError(f"port {port} is taken; try --port {port + 1}") from None

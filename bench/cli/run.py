@@ -1,0 +1,144 @@
+"""The verbs that read studies: validate, plan and run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import (
+    DEFAULT_ROOT,
+    DataRootOption,
+    PlanOptions,
+    RootOption,
+    SessionOptions,
+    Studies,
+    takes,
+)
+
+if TYPE_CHECKING:
+    from bench.profile import Profile
+    from studies.plan import Plan
+    from studies.schema import Study
+
+
+@takes(PlanOptions)
+def validate(studies: Studies, options: PlanOptions, data_root: DataRootOption = None) -> None:
+    """Check studies, profile, losses and every file that the runs read. Trains nothing."""
+    from bench.cli.crf import require_crf
+
+    inputs = read_inputs(studies, options)
+    require_crf(inputs[0])
+    plans = make_plans(*inputs, options)
+    from bench.preflight import check_data
+
+    spec = next(iter(plans[0].specs.values()))
+    typer.echo(f"data ok: {check_data(spec, data_root)}")
+    for plan in plans:
+        typer.echo(f"{plan.manifest.study} on {options.shortened} ok: {len(plan.specs)} runs")
+
+
+@takes(PlanOptions)
+def plan(studies: Studies, options: PlanOptions, root: RootOption = DEFAULT_ROOT) -> None:
+    """Show the rows, the distinct trainings and evaluations, and how many are done."""
+    from bench.cli.views.plan import print_plan
+
+    print_plan(make_plans(*read_inputs(studies, options), options), root)
+
+
+@takes(SessionOptions)
+def run(
+    studies: Studies,
+    options: SessionOptions,
+    without_crf: Annotated[
+        bool, typer.Option("--without-crf", help="Leave the rows with a CRF empty.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run the checks, then continue in the background.")
+    ] = False,
+) -> None:
+    """Train and evaluate the missing runs, copy them into MLflow and write the reports."""
+    from bench.cli.crf import leave_out_crf, require_crf
+
+    inputs = read_inputs(studies, options)
+    if not without_crf:
+        require_crf(inputs[0])
+    from bench.cli.report import report_all
+    from bench.cli.session import Session, resources_of
+    from bench.loss_spec import resolve_loss
+    from studies.ledger import lock_root
+
+    resources = resources_of(options)
+    plans = make_plans(*inputs, options)
+    if without_crf:
+        plans = [leave_out_crf(plan) for plan in plans]
+    root = options.root.resolve()
+    if detach:
+        from bench.cli.detach import check_start, start_detached
+
+        check_start(root, plans, options.data_root, options.weights)
+        sys.exit(start_detached(root, sys.argv[1:]))
+    with lock_root(root):
+        code = Session(root, resources, resolve_loss).run(plans)
+        report_all(root, options.store, [plan.manifest for plan in plans])
+    sys.exit(code)
+
+
+def read_inputs(names: list[str], options: PlanOptions) -> tuple[dict[str, Study], Profile]:
+    """Return the studies by name, and the profile, before torch is imported.
+
+    Raises:
+        SpecError: a name or a key is unknown, or two studies have the same name.
+    """
+    from bench.errors import SpecError
+    from bench.profile import load_profile
+    from studies.schema import load_study, study_name
+
+    studies = {study_name(name): load_study(name) for name in names}
+    check_papers(studies)
+    if len(studies) < len(names):
+        raise SpecError(f"two studies have the same name: {', '.join(names)}; rename a file")
+    return studies, load_profile(options.shortened)
+
+
+def check_papers(studies: Mapping[str, Study]) -> None:
+    """Raise SpecError if a table claims to repeat a table that was never published."""
+    from bench.errors import SpecError, unknown
+    from reports.published import published_keys
+
+    known = published_keys()
+    for name, study in studies.items():
+        for key, table in study.tables.items():
+            if table.paper is not None and table.paper not in known:
+                message = unknown("published table", table.paper, known)
+                raise SpecError(f"{name}: tables.{key}.paper: {message}")
+
+
+def make_plans(studies: dict[str, Study], profile: Profile, options: PlanOptions) -> list[Plan]:
+    """Return the plan of each study on the profile, checked.
+
+    Raises:
+        SpecError: a study, the profile or one of the runs cannot be executed.
+    """
+    from bench.loss_spec import resolve_loss
+    from bench.models.pretrained import with_weights
+    from bench.preflight import check_profile, check_runs
+    from studies.plan import plan
+    from studies.schema import profile_name
+
+    profile = with_weights(profile, options.weights)
+    check_profile(profile)
+    plans = [
+        plan(
+            study,
+            profile,
+            names=(name, profile_name(options.shortened)),
+            seeds=profile.seeds if options.seeds is None else options.seeds,
+            resolve=resolve_loss,
+        )
+        for name, study in studies.items()
+    ]
+    check_runs([spec for plan in plans for spec in plan.specs.values()])
+    return plans

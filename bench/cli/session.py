@@ -1,0 +1,188 @@
+"""A session: one `segloss run` or `segloss tune` from start to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from bench.cli.options import SessionOptions
+from bench.cli.views.live import LiveView
+from bench.data.cache import Cache
+from bench.manifest import Manifest, remember
+from bench.runs.environment import visible_gpus
+from bench.runs.rundir import State
+from bench.runs.snapshot import take_snapshot
+from bench.spec import RunSpec
+from bench.store.client import default_uri
+from bench.store.mirror import Mirror
+from bench.store.mirror_thread import MirrorThread
+from studies.canaries import canaries, run_canaries
+from studies.deadline import deadline
+from studies.estimates import Estimates
+from studies.executors.local import LocalExecutor
+from studies.executors.ray import RayExecutor, RayOptions, ray_options
+from studies.executors.slots import Slot, slots
+from studies.ledger import states
+from studies.plan import Plan, PlanSource, ResolveLoss, jobs
+from studies.schedule import Ending, Executor, Observer, Schedule
+from studies.watching import Watched
+
+FAILED, INCOMPLETE, INTERRUPTED = 3, 4, 130
+"""Exit codes; `segloss --help` explains them."""
+SYNC_LATER = "The runs are safe; write them into MLflow later: segloss sync"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The resources of a session."""
+
+    slots: list[Slot]
+    """Places for jobs on this machine; empty on a cluster."""
+    data_root: Path | None = None
+    store: str | None = None
+    end: float | None = None
+    """When the session ends at the latest, in seconds since the epoch."""
+    weights: Path | None = None
+    """File of the backbone's weights that the user named."""
+    ray: RayOptions | None = None
+
+
+def resources_of(options: SessionOptions) -> Resources:
+    """Return the resources that the options name; raises SpecError where they contradict."""
+    places = options.workers, options.per_gpu, options.gpus_per_run
+    ray = ray_options(options.executor, options.address, *places)
+    return Resources(
+        [] if ray else slots(visible_gpus(), *places),
+        data_root=options.data_root.resolve() if options.data_root else None,
+        store=options.store,
+        end=deadline(options.until, options.budget),
+        weights=options.weights,
+        ray=ray,
+    )
+
+
+class Session(Observer):
+    """Runs plans in one output folder, which the caller has locked."""
+
+    def __init__(self, root: Path, resources: Resources, resolve: ResolveLoss) -> None:
+        self.root = root
+        self.resources = resources
+        self.resolve = resolve
+        self.mirror = Mirror(resources.store or default_uri(root), root / "artifacts")
+
+    def run(self, plans: list[Plan], source: PlanSource | None = None) -> int:
+        """Execute the missing runs of ``plans``.
+
+        Args:
+            plans: the plans of the session.
+            source: adds runs to the only plan as others end.
+
+        Returns:
+            The exit code: 0, or one of FAILED, INCOMPLETE and INTERRUPTED.
+        """
+        self.plans = plans
+        snapshot = take_snapshot(self.root)
+        executor = self._executor(snapshot)
+        self.thread = MirrorThread(self.mirror, self.root, self._manifests(), _import_reports)
+        try:
+            ending = self._execute(executor, snapshot, source)
+        finally:
+            self.thread.finish()
+            executor.close()
+        if self.thread.error is not None:
+            typer.echo(f"MLflow: {self.thread.error}\n{SYNC_LATER}", err=True)
+        return self._exit_code(ending)
+
+    def changed(self, run_id: str, state: State | None) -> None:
+        """Mirror a run that has started or ended."""
+        self.thread.changed.set()
+
+    def grown(self, plan: Plan) -> None:
+        """Show and mirror the runs that were added to the plan."""
+        self.plans = [plan]
+        remember(self.root, plan.manifest)
+        self.estimates.know(self._manifests())
+        self.thread.manifests = self._manifests()
+
+    def polled(self) -> None:
+        """Refresh the view."""
+        self.view.update()
+
+    def _execute(self, executor: Executor, snapshot: Path, source: PlanSource | None) -> Ending:
+        self.estimates = Estimates(self.root, self._manifests())
+        schedule = Schedule(
+            jobs(self.plans),
+            self.root,
+            executor,
+            self,
+            end=self.resources.end,
+            estimates=self.estimates,
+            source=source,
+        )
+        if schedule.pending:
+            self._check_inputs(schedule.pending[0].specs[0])
+        for manifest in self._manifests():
+            remember(self.root, manifest)
+        self.thread.start()
+        names = {manifest.name for manifest in self._manifests()}
+        with LiveView(Watched(self.root), names) as self.view:
+            ending = self._run_canaries(executor, snapshot) if schedule.pending else "done"
+            if ending == "done":
+                ending = schedule.run()
+        if schedule.attempts.verdict:
+            typer.echo(f"stopped: every run would fail: {schedule.attempts.verdict}", err=True)
+        return ending
+
+    def _manifests(self) -> list[Manifest]:
+        return [plan.manifest for plan in self.plans]
+
+    def _executor(self, snapshot: Path) -> LocalExecutor | RayExecutor:
+        root, data_root = self.root, self.resources.data_root
+        if self.resources.ray is None:
+            return LocalExecutor(
+                self.resources.slots, root=root, snapshot=snapshot, data_root=data_root
+            )
+        return RayExecutor(
+            self.resources.ray, root=root, snapshot=snapshot, data_root=data_root, say=typer.echo
+        )
+
+    def _check_inputs(self, spec: RunSpec) -> None:
+        """Read every data file and fetch the backbone's weights before the first training."""
+        from bench.models.pretrained import place_weights
+        from bench.preflight import check_data
+
+        cache = Cache(self.root / "cache", typer.echo, verify=True)
+        check_data(spec, self.resources.data_root, cache)
+        place_weights(self.root, spec.model, self.resources.weights)
+
+    def _run_canaries(self, executor: Executor, snapshot: Path) -> Ending:
+        folder = self.root / "canaries" / snapshot.name
+        every = canaries(self.plans, self.resolve)
+        ending, reason = run_canaries(every, folder, executor, typer.echo, self)
+        if ending == "stopped":
+            typer.echo(f"stopped before the first run: {reason}", err=True)
+        return ending
+
+    def _exit_code(self, ending: Ending) -> int:
+        ids = [run_id for plan in self.plans for run_id in plan.specs]
+        every = states(self.root, ids).values()
+        missing = sum(state.status in ("queued", "interrupted") for state in every)
+        if ending == "deadline":
+            runs = "1 run is" if missing == 1 else f"{missing} runs are"
+            typer.echo(f"time is up: {runs} missing; the same command continues")
+            return INCOMPLETE
+        if ending == "interrupted":
+            typer.echo("stopped; the same command continues from here")
+            return INTERRUPTED
+        if ending == "stopped" or any(state.status == "failed" for state in every):
+            return FAILED
+        return INCOMPLETE if missing else 0
+
+
+def _import_reports() -> None:
+    """Import the report's code at the start, before an edit of the checkout can change it."""
+    from reports.report import warm_up
+
+    warm_up()

@@ -1,0 +1,68 @@
+"""The output of `segloss plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from bench.manifest import TableSpec
+from bench.runs.rundir import State
+from bench.spec import RunSpec
+from studies.control import OPEN
+from studies.estimates import Estimates
+from studies.ledger import DONE, states
+from studies.plan import Plan, jobs
+
+
+def print_plan(plans: list[Plan], root: Path) -> None:
+    """Print the rows of each table, then how many runs they share and how many are done."""
+    for plan in plans:
+        for table in plan.manifest.tables:
+            typer.echo(f"\nTable {table.key}: {table.title} ({plan.manifest.scale})")
+            for line in _aligned(_rows(table)):
+                typer.echo(line)
+    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
+    found = states(root, specs)
+    done = [run_id for run_id in specs if found[run_id].status in DONE]
+    typer.echo(_counts(plans, specs))
+    typer.echo(f"{len(done)} of {len(specs)} runs are done in {root}.")
+    # The next session queues failed and interrupted runs again.
+    next_states = {i: State() if state.status in OPEN else state for i, state in found.items()}
+    estimates = Estimates(root, [plan.manifest for plan in plans])
+    if left := estimates.left(next_states):
+        workers = f"{estimates.workers} worker{'s' * (estimates.workers > 1)}"
+        typer.echo(f"About {left} left on {workers}, judged by earlier runs.")
+
+
+def _counts(plans: list[Plan], specs: dict[str, RunSpec]) -> str:
+    seeds = len(plans[0].manifest.seeds)
+    rows = sum(len(table.rows) for plan in plans for table in plan.manifest.tables)
+    trainings = sum(spec.trains for spec in specs.values())
+    evaluations = len(specs) - trainings
+    passes = sum(job.after is not None for job in jobs(plans))
+    return (
+        f"\n{rows} rows = {trainings // seeds} distinct trainings + {evaluations // seeds} "
+        f"distinct evaluations; {rows - len(specs) // seeds} rows share a run with another row.\n"
+        f"Times {seeds} (seeds): {trainings} trainings, {evaluations} evaluations in {passes} "
+        "passes."
+    )
+
+
+def _rows(table: TableSpec) -> list[list[str]]:
+    """Return the rows of a table under their headings: method, settings, run ids."""
+    settings = [column for column in table.columns if column.startswith(("loss.", "crf."))]
+    rows = [["row", *settings, "runs"]]
+    for row in table.rows:
+        values = [str(row.settings.get(setting, "–")) for setting in settings]
+        rows.append([row.method, *values, " ".join(row.run_ids)])
+    return rows
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Return each row in one line; for a thousand rows, rich's Table would take seconds."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
