@@ -76,7 +76,7 @@ def test_check_names_every_fault_up_to_a_limit(segloss, camvid, monkeypatch):
     assert "no annotation testannot/a.png" in lines[3]
     assert len(lines) == 4
     assert isinstance(done.exception, DataError)
-    assert str(done.exception) == "camvid: 4 faults, named above"
+    assert str(done.exception) == "camvid: 4 faults, listed above"
 
 
 def test_check_finds_labels_that_are_no_class(segloss, monkeypatch):
@@ -90,7 +90,7 @@ def test_check_finds_labels_that_are_no_class(segloss, monkeypatch):
     scenes_of = DATASETS["scenes"]
     monkeypatch.setitem(DATASETS, "scenes", open_strange)
     done = segloss("check", "scenes", "--split", "val")
-    assert "scenes val: labels [9] are no class of scenes" in done.stderr
+    assert "scenes val: labels [9] belong to no class of scenes" in done.stderr
     assert isinstance(done.exception, DataError)
 
 
