@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --constraint requirements.lock
 
-.PHONY: demo test test-all check docs setup packages crf lock clean
+.PHONY: demo test test-all test-python check docs setup packages crf lock clean
 
 demo: setup
 	$(BIN)/segloss run losses --profile scenes-demo \
@@ -21,6 +21,11 @@ test: check
 # What `make test` leaves out: storms of kills, fuzz, Ray, the browser, compilers, benchmarks.
 test-all: setup $(VENV)/.dev
 	$(PYTEST) --dist=loadfile -m long
+
+# What another Python can break: `make test-python PYTHON=python3.13 VENV=.venv-3.13`. Without the CRF.
+test-python: $(VENV)/.packages $(VENV)/.dev
+	$(PYTEST) --dist=worksteal tests/golden tests/unit/bench tests/unit/losses tests/unit/data \
+	  tests/unit/studies tests/integration/test_shortened.py
 
 check: setup $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -122,7 +122,7 @@ def test_a_profile_that_names_a_checksum(weights, tmp_path):
     ("model", "message"),
     [
         ({"weights": "abc"}, r"model.weights|weights: must be the first 12 hexadecimal digits"),
-        ({"weights": "0123456789ab", "pretrained": False}, "weights names a file, and pretrained"),
+        ({"weights": "0123456789ab", "pretrained": False}, "weights names a file, but pretrained"),
     ],
 )
 def test_contradictions_in_a_profile(model, message):
@@ -142,7 +142,7 @@ def test_weights_in_the_root_that_vanish_or_change(weights, tmp_path):
     assert find_weights(tmp_path / "root/canaries/c0de/runs/abc", model) == placed
     assert list(placed.parent.iterdir()) == [placed]
     placed.write_bytes(placed.read_bytes()[:-9])
-    with pytest.raises(SpecError, match=rf"begins {digest_of(placed)}, and the run's weights begi"):
+    with pytest.raises(SpecError, match=rf"begins {digest_of(placed)}, but the run needs {placed.name}"):
         find_weights(run_dir, model)
     place_weights(tmp_path / "root", model, weights)
     assert find_weights(run_dir, model) == placed

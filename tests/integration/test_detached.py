@@ -35,7 +35,7 @@ def test_a_detached_night_is_watched_cancelled_and_ended(night, segloss):
     assert begun.returncode == 0, begun.stderr
     found = holder(root)
     assert found is not None
-    assert f"the night is process {found.pid}" in begun.stdout
+    assert f"the session is process {found.pid}" in begun.stdout
     assert os.getsid(found.pid) == found.pid
 
     refused = segloss(*command, "--detach")
@@ -60,10 +60,10 @@ def test_a_detached_night_is_watched_cancelled_and_ended(night, segloss):
     watch.stdout.close()
     assert watch.wait(timeout=60) == 0
     assert any("interrupted " in line for line in seen), seen
-    assert "no night runs on this root\n" in seen
+    assert seen[-1].startswith("tiny-study on tiny: ")
     stopped = [d for d in all_run_dirs(root) if d.state().status == "interrupted"]
     assert any(d.checkpoint.exists() for d in stopped)
-    assert "stopped; the same command goes on from here" in (root / "night.log").read_text()
+    assert "stopped; the same command continues from here" in (root / "session.log").read_text()
     assert segloss("cancel", "--root", root).returncode == 2
 
     again = segloss("retry", stopped[0].run_id[:10], "--root", root)
@@ -81,4 +81,4 @@ def test_what_cannot_start_is_said_at_once(night, segloss, edit):
     refused = segloss(*command, "--detach", "--executor", "ray")
     assert refused.returncode == 2
     assert "go together" in refused.stderr
-    assert not (root / "night.log").exists()
+    assert not (root / "session.log").exists()

@@ -56,7 +56,7 @@ def test_a_second_night_trains_nothing_and_says_so(night):
     before = {d.path: d.state().updated for d in all_run_dirs(folder / "out")}
     again = segloss_in(folder, *COMMAND, "--root", "out")
     assert again.returncode == 0, again.stderr
-    assert "4 runs: 4 finished" in again.stdout
+    assert "tiny-study on tiny: 4 finished" in again.stdout
     assert {d.path: d.state().updated for d in all_run_dirs(folder / "out")} == before
 
 
@@ -71,7 +71,7 @@ def test_without_a_crf_its_rows_are_empty_and_named(night, tmp_path):
     done = segloss_in(folder, *COMMAND, "--without-crf", "--root", root)
     assert done.returncode == 0, done.stderr
     assert "tiny-study: rows left empty for lack of a CRF: CE & CRF-1, CE & CRF-5" in done.stdout
-    assert "2 runs: 2 finished" in done.stdout
+    assert "tiny-study on tiny: 2 finished, 2 queued" in done.stdout
     assert re.search(r"^CE & CRF-1 .*–.* 0 of 1$", done.stdout, re.MULTILINE)
     assert "Missing runs (–): queued: CE & CRF-1 (seed 0), CE & CRF-5 (seed 0)." in done.stdout
 

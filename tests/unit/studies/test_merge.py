@@ -10,7 +10,6 @@ import pytest
 from safetensors.numpy import save_file
 from whole import assert_whole
 
-import studies.merge
 from bench.cli.report import sync
 from bench.errors import RootError
 from bench.files import read_json, write_json
@@ -229,21 +228,21 @@ def test_merge_that_was_killed_is_repeated(two, monkeypatch):
     here, there = two
     here.directory("CE", 0).write_state(status="failed", reason="oom")
     runs = {finish(there, label, seed).run_id for label in ("CE", "RMI") for seed in (0, 1)}
-    sync, rmtree = studies.merge._sync, shutil.rmtree
+    fsync, rmtree = os.fsync, shutil.rmtree
     left = 0
 
-    def die(path: Path) -> None:
+    def die(descriptor: int) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise KeyboardInterrupt
-        sync(path)
+        fsync(descriptor)
 
     def tidy(path: Path, **options: bool) -> None:
         if left >= 0:  # the dead tidy nothing up
             rmtree(path, **options)
 
-    monkeypatch.setattr(studies.merge, "_sync", die)
+    monkeypatch.setattr(os, "fsync", die)
     monkeypatch.setattr(shutil, "rmtree", tidy)
     for count in (0, 1, 7, 13, 14, 15, 16, 22):
         left = count
