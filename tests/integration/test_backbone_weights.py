@@ -142,7 +142,8 @@ def test_weights_in_the_root_that_vanish_or_change(weights, tmp_path):
     assert find_weights(tmp_path / "root/canaries/c0de/runs/abc", model) == placed
     assert list(placed.parent.iterdir()) == [placed]
     placed.write_bytes(placed.read_bytes()[:-9])
-    with pytest.raises(SpecError, match=rf"begins {digest_of(placed)}, but the run needs {placed.name}"):
+    needed = rf"begins {digest_of(placed)}, but the run needs {placed.name}"
+    with pytest.raises(SpecError, match=needed):
         find_weights(run_dir, model)
     place_weights(tmp_path / "root", model, weights)
     assert find_weights(run_dir, model) == placed

@@ -67,7 +67,7 @@ def test_a_detached_night_is_watched_cancelled_and_ended(night, segloss):
     assert segloss("cancel", "--root", root).returncode == 2
 
     again = segloss("retry", stopped[0].run_id[:10], "--root", root)
-    assert "queued; the same segloss run goes on" in again.stdout
+    assert "1 queued; start them with segloss run" in again.stdout
     done = segloss(*command)
     assert done.returncode == 0, done.stderr
     assert {d.state().status for d in all_run_dirs(root)} == {"finished"}
