@@ -2,4 +2,5 @@
 
 from bench.cli import main
 
-main()
+if __name__ == "__main__":  # a worker's process imports the scheduler's main module
+    main()

@@ -51,7 +51,7 @@ class Attempts:
         if code == UNWRITTEN:
             return "disk", "its result could not be written: is the disk full? see log.txt"
         if code == STOPPED:
-            return "killed", "the process that started its worker ended; see nursery.log"
+            return "killed", "the fork server, which had started its worker, ended"
         if code == -9:
             return "killed", "its worker was killed (by the system, if memory ran out)"
         how = f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"

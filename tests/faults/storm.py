@@ -87,7 +87,7 @@ MOMENTS = {
 }
 OWN = ("mlflow_run_id", "artifact_uri", "result", "updated")
 """What two stores of the same runs do not share: names, times, and digests of measured times."""
-VICTIMS = ("worker", "nursery", "scheduler", "all")
+VICTIMS = ("worker", "server", "scheduler", "all")
 
 
 @dataclass
@@ -131,10 +131,18 @@ def family(night: subprocess.Popen[bytes]) -> dict[str, list[int]]:
         processes = psutil.Process(night.pid).children(recursive=True)
         parents = {process.pid: process.ppid() for process in processes}
     except psutil.NoSuchProcess:
-        return {"scheduler": [], "nursery": [], "worker": []}
-    nurseries = [pid for pid, parent in parents.items() if parent == night.pid]
-    workers = [pid for pid, parent in parents.items() if parent in nurseries]
-    return {"scheduler": [night.pid], "nursery": nurseries, "worker": workers}
+        return {"scheduler": [], "server": [], "worker": []}
+    servers = [pid for pid, parent in parents.items() if parent == night.pid and is_server(pid)]
+    workers = [pid for pid, parent in parents.items() if parent in servers]
+    return {"scheduler": [night.pid], "server": servers, "worker": workers}
+
+
+def is_server(pid: int) -> bool:
+    """Whether a process is multiprocessing's fork server."""
+    try:
+        return any("multiprocessing.forkserver" in word for word in psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def kill(pid: int) -> None:

@@ -14,7 +14,7 @@ from bench.runs.torch_setup import CONTEXT_BYTES, take_gpu, tensor_share
 GIB = 2**30
 
 IMPORTS = """
-import os, torch
+import importlib, os, torch
 
 def touched(*_):
     raise SystemExit("a GPU was touched")
@@ -23,8 +23,9 @@ names = ("is_available", "device_count", "_lazy_init")
 own = {name: getattr(torch.cuda, name) for name in names}
 for name in names:
     setattr(torch.cuda, name, touched)
-from bench.runs.fork_server import import_libraries
-import_libraries()
+from studies.executors.fork_server import LIBRARIES
+for library in LIBRARIES:
+    importlib.import_module(library)
 import bench.worker.__main__, bench.worker.rank
 for name in names:
     setattr(torch.cuda, name, own[name])

@@ -157,7 +157,7 @@ def test_the_wait_grows_from_try_to_try(night):
         (-9, "killed", "memory"),
         (-11, "killed", "signal 11"),
         (74, "disk", "disk full"),
-        (75, "killed", "nursery.log"),
+        (75, "killed", "fork server"),
         (3, "crash", "code 3"),
     ],
 )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from made_up import planned
 
@@ -15,7 +16,6 @@ from bench.runs.lease import pid_exists
 from bench.runs.rundir import run_dir
 from bench.runs.snapshot import PACKAGES, environment_of, take_snapshot
 from studies.executors.local import LocalExecutor
-from studies.executors.nursery import Nursery
 from studies.executors.slots import Slot, cpu_slots, gpu_slots, slots
 
 
@@ -50,31 +50,17 @@ def test_workers_are_no_more_than_the_gpus_have_places(monkeypatch):
     assert slots([], None, 1) == cpu_slots(2)
 
 
-class Recorded:
-    """A nursery that only notes what it is asked for."""
-
-    ended = False
-
-    def settle(self, *_):
-        pass
-
-    def close(self):
-        pass
-
-    def fork(self, arguments, log, environment):
-        self.arguments, self.environment = arguments, environment
-
-
-def test_a_worker_on_a_gpu_is_told_so(tmp_path):
+def test_a_worker_on_a_gpu_is_told_so(tmp_path, monkeypatch):
     """With its share, so that it can refuse where torch finds no GPU; without one, nothing."""
-    for slot, share, environment in (
-        (Slot("4", 0.5), ["--memory-share", "0.5"], {"CUDA_VISIBLE_DEVICES": "4"}),
-        (Slot(), [], {}),
-    ):
-        nursery = Recorded()
-        LocalExecutor([slot], root=tmp_path, snapshot=tmp_path, nursery=nursery).start([tmp_path])
-        assert nursery.arguments[3:] == share
-        assert nursery.environment == environment
+    started = []
+    monkeypatch.setattr("studies.executors.local.start_worker", lambda *a: started.append(a))
+    for slot in (Slot("4", 0.5), Slot()):
+        LocalExecutor([slot], root=tmp_path, snapshot=tmp_path).start([tmp_path])
+    (_, on_gpu, _, variables), (_, on_cpu, _, without) = started
+    assert on_gpu[3:] == ["--memory-share", "0.5"]
+    assert variables["CUDA_VISIBLE_DEVICES"] == "4"
+    assert on_cpu[3:] == []
+    assert "CUDA_VISIBLE_DEVICES" not in without
 
 
 def test_a_snapshot_is_the_code_as_it_was(tmp_path):
@@ -124,7 +110,7 @@ def until(condition):
 
 
 def test_a_worker_is_stopped_with_a_checkpoint_and_its_place_is_free_again(executor, endless):
-    """In a process group of its own, under the nursery."""
+    """In a process group of its own, under the fork server."""
     handle = executor.start([endless.path])
     assert len(executor.free) == 1
     lease = until(lambda: endless.state().lease)
@@ -138,18 +124,6 @@ def test_a_worker_is_stopped_with_a_checkpoint_and_its_place_is_free_again(execu
     assert len(executor.free) == 2
 
 
-def test_a_nursery_that_the_system_has_reaped_is_gone():
-    """Where whoever started us ignores SIGCHLD, there is nothing to wait for."""
-    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    try:
-        nursery = Nursery.spawned()
-        os.kill(nursery.pid, signal.SIGKILL)
-        until(lambda: nursery.ended)
-        nursery.close()
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-
-
 def test_a_worker_that_is_killed_has_the_signal_as_code(executor, endless):
     """At once."""
     handle = executor.start([endless.path])
@@ -159,11 +133,11 @@ def test_a_worker_that_is_killed_has_the_signal_as_code(executor, endless):
     assert handle.poll() == -9
 
 
-def test_without_their_nursery_workers_stop_and_the_next_gets_a_new_one(executor, endless):
+def test_without_the_fork_server_workers_stop_and_the_next_gets_a_new_one(executor, endless):
     """A worker's end is then known by its number."""
     handle = executor.start([endless.path])
     lease = until(lambda: endless.state().lease)
-    os.kill(executor.nurseries[0].pid, signal.SIGKILL)
+    os.kill(psutil.Process(lease.pid).ppid(), signal.SIGKILL)
     until(lambda: handle.poll() is not None)
     assert handle.poll() == 75
     assert not pid_exists(lease.pid)
