@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -79,4 +79,8 @@ def _work(arguments: list[str], log: Path, environment: Mapping[str, str]) -> No
     os.close(file)
     os.environ.update(environment)
     worker = importlib.import_module("bench.worker.__main__")
-    sys.exit(worker.main([*arguments, "--parent", str(os.getppid())]))
+    code = worker.main([*arguments, "--parent", str(os.getppid())])
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a full disk
+            stream.flush()
+    os._exit(code)  # multiprocessing would flush again, and the code would be lost
