@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from threading import Thread
 
 from bench.runs.snapshot import environment_of
 
@@ -73,14 +75,28 @@ def _importing_from(folder: Path) -> Iterator[None]:
 
 def _work(arguments: list[str], log: Path, environment: Mapping[str, str]) -> None:
     os.setsid()
+    server = os.getppid()
+    Thread(target=_end_with_scheduler, args=(server,), daemon=True).start()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(file, stream)
     os.close(file)
     os.environ.update(environment)
     worker = importlib.import_module("bench.worker.__main__")
-    code = worker.main([*arguments, "--parent", str(os.getppid())])
+    code = worker.main([*arguments, "--parent", str(server)])
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # a full disk
             stream.flush()
     os._exit(code)  # multiprocessing would flush again, and the code would be lost
+
+
+def _end_with_scheduler(server: int) -> None:
+    """End the fork server once the scheduler has ended; else it would outlive its last worker.
+
+    Without their parent, its workers stop with a checkpoint.
+    """
+    scheduler = multiprocessing.parent_process()
+    assert scheduler is not None
+    scheduler.join()
+    if os.getppid() == server:
+        os.kill(server, signal.SIGTERM)
