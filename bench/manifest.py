@@ -70,7 +70,7 @@ class Manifest(Strict):
     """Fixed settings, flat: "data.name", "model.backbone", "recipe.steps", …"""
     tables: tuple[TableSpec, ...]
     jobs: tuple[JobRecord, ...] = ()
-    """Every job of the study; empty in files of older versions: see ``studies.job_records``."""
+    """Every job of the study; empty in files of older versions: see ``studies.jobs``."""
     search: tuple[SearchSpec, ...] = ()
     """Search of a tuning for each of ``tables``, which hold the trials of one method each."""
 

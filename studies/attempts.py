@@ -6,7 +6,7 @@ import time
 
 from bench.errors import STOPPED, UNWRITTEN
 from bench.runs.rundir import Failure, State
-from studies.plan import Job
+from studies.jobs import Job
 
 STALLED_SECONDS = 1800.0
 

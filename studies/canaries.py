@@ -15,8 +15,9 @@ import numpy as np
 
 from bench.runs.rundir import RunDir, run_dir
 from bench.spec import EvaluationSpec, LossSpec, RunSpec
+from studies.jobs import Job
 from studies.ledger import DONE, states
-from studies.plan import Job, Plan, ResolveLoss
+from studies.plan import Plan, ResolveLoss
 from studies.schedule import Ending, Executor, Observer, Schedule
 
 STEPS = 3

@@ -15,7 +15,7 @@ from statistics import fmean
 
 from bench.manifest import JobRecord, Manifest, Row
 from bench.runs.rundir import State, run_dir
-from studies.job_records import records_of
+from studies.jobs import records_of
 
 # Results of so many jobs of one row are enough to judge the next one by.
 ENOUGH = 3

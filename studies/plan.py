@@ -1,18 +1,18 @@
-"""Plan: from a study and a profile to distinct runs, shared between tables and between studies."""
+"""The plan of a study on a profile: its tables, and the distinct runs that fill them."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, Protocol
 
 from bench.errors import SpecError, unknown
-from bench.manifest import JobRecord, Manifest, Row, TableSpec
+from bench.manifest import Manifest, Row, TableSpec
 from bench.profile import Profile
 from bench.records import Strict, parse
 from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar
+from studies.jobs import Job, group_jobs
 from studies.schema import RowDefinition, Study, TableDefinition, Values
 
 Settings = dict[str, Scalar]
@@ -21,34 +21,12 @@ ResolveLoss = Callable[[str, Settings], tuple[LossSpec, Settings]]
 
 
 class Cell(Strict):
-    """One row before seeds: what is trained or evaluated, and how the row is called."""
+    """One row before seeds: its loss, its CRF, and its name."""
 
     method: str
     loss: LossSpec
     crf: CRFSpec | None
     settings: Settings
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one worker does: one training, or evaluations of one training in one pass."""
-
-    specs: tuple[RunSpec, ...]
-
-    @property
-    def run_ids(self) -> tuple[str, ...]:
-        """The runs it fills."""
-        return tuple(spec.run_id for spec in self.specs)
-
-    @cached_property
-    def after(self) -> str | None:
-        """The training that must be finished first."""
-        return None if self.specs[0].trains else self.specs[0].source.run_id
-
-    @property
-    def record(self) -> JobRecord:
-        """The job as a manifest keeps it."""
-        return JobRecord(pass_id=self.specs[0].pass_id, run_ids=self.run_ids, source=self.after)
 
 
 @dataclass(frozen=True)
@@ -81,7 +59,20 @@ def plan(
     resolve: ResolveLoss,
     role: Literal["train", "tune"] = "train",
 ) -> Plan:
-    """Write out every run of a study called ``names`` = (study, profile); raises SpecError."""
+    """Return every run of a study on a profile.
+
+    Args:
+        study: the tables and methods.
+        profile: the fixed settings.
+        names: of study and profile.
+        seeds: number of runs per row; seeds count from 0.
+        resolve: returns the canonical specification of a loss and the value of every option.
+        role: whether the runs fill tables or search for values.
+
+    Raises:
+        SpecError: a row names an unknown option or a value that its loss refuses, or the rows of
+            the study differ in more than loss, CRF and seed.
+    """
     if seeds < 1:
         raise SpecError(f"seeds must be at least 1, got {seeds}")
     cells = {key: _table_cells(study, key, table, resolve) for key, table in study.tables.items()}
@@ -132,22 +123,6 @@ def plan(
 def jobs(plans: Iterable[Plan]) -> list[Job]:
     """Distinct jobs of all plans, seed by seed: every table is complete at k seeds early."""
     return group_jobs({run_id: spec for plan in plans for run_id, spec in plan.specs.items()})
-
-
-def group_jobs(specs: Mapping[str, RunSpec]) -> list[Job]:
-    """Return the jobs that fill ``specs``: seed by seed, a seed's trainings first.
-
-    A seed's evaluations follow its trainings in this order, but each of them can start as soon as
-    its own source is finished.
-    """
-    passes: dict[str, list[RunSpec]] = {}
-    for spec in specs.values():
-        passes.setdefault(spec.pass_id, []).append(spec)
-    found = [
-        Job(tuple(sorted(group, key=lambda spec: spec.crf.steps if spec.crf else 0)))
-        for group in passes.values()
-    ]
-    return sorted(found, key=lambda job: (job.specs[0].seed, job.after is not None))
 
 
 def _table_cells(

@@ -9,8 +9,8 @@ from pathlib import Path
 from bench.runs.rundir import run_dir
 from studies.attempts import Attempts
 from studies.estimates import Estimates
+from studies.jobs import Job
 from studies.ledger import DONE, current_state, states, write_state
-from studies.plan import Job
 
 MARGIN = 1.05
 """Runs of one row differ a little: a job must fit into the time left with this factor."""

@@ -13,8 +13,9 @@ from typing import Literal, Protocol
 from bench.runs.rundir import ORPHANED, State, run_dir
 from studies.attempts import STALLED_SECONDS, Attempts, stalled
 from studies.estimates import Estimates
+from studies.jobs import Job
 from studies.ledger import keep_reserve, states, write_state
-from studies.plan import Job, Plan, PlanSource
+from studies.plan import Plan, PlanSource
 from studies.plan import jobs as plan_jobs
 from studies.queue import JobQueue
 

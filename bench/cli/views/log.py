@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from bench.runs.rundir import run_dir
-from studies.job_records import job_records
+from studies.jobs import job_records
 from studies.ledger import current_state, holder
 from studies.run_names import Named
 

@@ -4,7 +4,7 @@ import pytest
 from made_up import MadeUp, planned
 
 from bench.manifest import remember
-from studies.job_records import job_records, records_of
+from studies.jobs import job_records, records_of
 from studies.plan import jobs
 
 

@@ -1,21 +1,64 @@
-"""The job of each run: whose weights it scores, and which runs come out of the same pass."""
+"""Jobs: a training, or the evaluations that one pass over the images yields.
+
+A manifest keeps a record of each job; ``job_records`` reads them back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bench.errors import SeglossError
 from bench.manifest import JobRecord, Manifest, manifests
 from bench.runs.rundir import run_dir
 from bench.spec import RunSpec
-from studies.plan import group_jobs
+
+
+@dataclass(frozen=True)
+class Job:
+    """The runs of one worker: a training, or evaluations of one training in one pass."""
+
+    specs: tuple[RunSpec, ...]
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The ids of its runs."""
+        return tuple(spec.run_id for spec in self.specs)
+
+    @cached_property
+    def after(self) -> str | None:
+        """The id of the training that must finish first; None for a training."""
+        return None if self.specs[0].trains else self.specs[0].source.run_id
+
+    @property
+    def record(self) -> JobRecord:
+        """The job as it is stored in a manifest."""
+        return JobRecord(pass_id=self.specs[0].pass_id, run_ids=self.run_ids, source=self.after)
+
+
+def group_jobs(specs: Mapping[str, RunSpec]) -> list[Job]:
+    """Return the jobs that fill ``specs``: seed by seed, a seed's trainings first.
+
+    A seed's evaluations follow its trainings in this order, but each of them can start as soon as
+    its own source is finished.
+    """
+    passes: dict[str, list[RunSpec]] = {}
+    for spec in specs.values():
+        passes.setdefault(spec.pass_id, []).append(spec)
+    found = [
+        Job(tuple(sorted(group, key=lambda spec: spec.crf.steps if spec.crf else 0)))
+        for group in passes.values()
+    ]
+    return sorted(found, key=lambda job: (job.specs[0].seed, job.after is not None))
 
 
 def job_records(root: Path, run_ids: Iterable[str] = ()) -> dict[str, JobRecord]:
     """Return the job of every run of the root's studies, and of ``run_ids`` besides.
 
-    Raises RootError where the root has no study.
+    Raises:
+        RootError: the root has no study.
     """
     found = records_of(root, manifests(root))
     return found | _from_specs(root, [run_id for run_id in run_ids if run_id not in found])
