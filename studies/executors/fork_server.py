@@ -18,7 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from threading import Thread
 
-from bench.runs.snapshot import environment_of
+from bench.runs.snapshot import PACKAGES, environment_of
 
 LIBRARIES = ["torch", "torchvision.transforms.v2", "timm"]
 """The imports that take seconds."""
@@ -82,12 +82,20 @@ def _work(arguments: list[str], log: Path, environment: Mapping[str, str]) -> No
         os.dup2(file, stream)
     os.close(file)
     os.environ.update(environment)
+    _forget_the_project()
     worker = importlib.import_module("bench.worker.__main__")
     code = worker.main([*arguments, "--parent", str(server)])
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # a full disk
             stream.flush()
     os._exit(code)  # multiprocessing would flush again, and the code would be lost
+
+
+def _forget_the_project() -> None:
+    """Drop the modules that multiprocessing imported: the code's digest covers the worker's alone."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in PACKAGES:
+            del sys.modules[name]
 
 
 def _end_with_scheduler(server: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from made_up import planned
 
 from bench.errors import SpecError
+from bench.files import read_json
 from bench.runs.environment import visible_gpus
 from bench.runs.lease import pid_exists
 from bench.runs.rundir import run_dir
@@ -122,6 +123,21 @@ def test_a_worker_is_stopped_with_a_checkpoint_and_its_place_is_free_again(execu
     assert endless.state().status == "interrupted"
     assert endless.checkpoint.exists()
     assert len(executor.free) == 2
+
+
+def test_a_forked_worker_has_the_code_digest_of_any_other(executor, endless):
+    """Whatever else the scheduler has imported, or neither could resume the other's training."""
+    handle = executor.start([endless.path])
+    until(lambda: endless.metrics())
+    handle.stop()
+    until(lambda: handle.poll() is not None)
+    forked = read_json(endless.path / "env.json")
+    steps = len(endless.metrics())
+    command = [sys.executable, "-m", "bench.worker", str(endless.path), "--threads", "1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as other:
+        until(lambda: len(endless.metrics()) > steps)
+        other.kill()
+    assert read_json(endless.path / "env.json")["code"] == forked["code"]
 
 
 def test_a_worker_that_is_killed_has_the_signal_as_code(executor, endless):
