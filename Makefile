@@ -18,9 +18,15 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=logical --maxprocesses=
 test: check
 	$(PYTEST) --dist=worksteal
 
+# The tests of values, which `make test-all` runs with fewer of the CPU's instructions too.
+NUMBERS = $(PYTEST) --dist=worksteal --quiet tests/golden tests/properties tests/reference \
+  tests/unit/losses tests/unit/training/test_trainer.py
+
 # What `make test` leaves out: storms of kills, fuzz, Ray, the browser, compilers, benchmarks.
 test-all: setup $(VENV)/.dev
 	$(PYTEST) --dist=loadfile -m long
+	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(NUMBERS)
+	ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41 $(NUMBERS)
 
 # What another Python can break: `make test-python PYTHON=python3.13 VENV=.venv-3.13`. Without the CRF.
 test-python: $(VENV)/.packages $(VENV)/.dev

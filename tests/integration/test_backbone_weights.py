@@ -60,6 +60,7 @@ def refused(done, *parts):
         assert part in done.stderr
 
 
+@pytest.mark.long
 def test_a_study_begins_with_the_weights_of_a_file(segloss, study, pretrained, weights, tmp_path):
     """They are in the run's identity, and in the root: the second night needs the file no more."""
     arguments = ("run", study, "--profile", pretrained, "--root", "out", "--workers", 1)

@@ -117,6 +117,7 @@ def test_status_counts_runs(night, segloss):
     assert "tiny-study on tiny: 4 finished" in done.stdout
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_the_night_goes_on_to_the_same_result(night, tmp_path):
     """Kill -9 of scheduler and workers; then the same command again."""
     folder, _ = night

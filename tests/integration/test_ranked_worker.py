@@ -7,6 +7,7 @@ import sys
 import time
 
 import cpu_worker
+import pytest
 import torch
 
 from bench.data.registry import open_dataset, training_split
@@ -17,6 +18,8 @@ from bench.runs.rundir import run_dir
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
 from bench.training.batches import TrainingData
 from bench.training.trainer import Training
+
+pytestmark = pytest.mark.long
 
 SPEC = RunSpec(
     data=DataSpec(name="scenes", train_images=9, evaluate_images=2),

@@ -204,7 +204,10 @@ def test_dropout_before_the_last_classifier():
 
 @pytest.mark.parametrize(
     ("backbone", "head", "crop"),
-    [("resnet101s", "deeplabv3", 479), ("resnet101c", "deeplabv3plus", 65)],
+    [
+        pytest.param("resnet101s", "deeplabv3", 479, marks=pytest.mark.long),
+        ("resnet101c", "deeplabv3plus", 65),
+    ],
 )
 def test_one_step_and_one_image(backbone, head, crop):
     """CamVid's crop at full size; tests/perf/paper_models.py runs all of them so."""
