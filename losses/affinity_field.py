@@ -8,9 +8,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from losses.affinity_terms import ORIGINAL, PORT, affinity
-from losses.base import SegmentationLoss
-from losses.cells import constants, nearest
+from losses.base import SegmentationLoss, constants
 from losses.softmax import SoftmaxTerms
+from losses.windows import nearest
 
 Variant = Literal["port", "original", "adaptive"]
 ADAPTIVE_SIZES = (1, 2, 3)

@@ -1,7 +1,7 @@
 """The interface of every loss, and what losses share: input checks, one-hot labels, gradients."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ClassVar
 
@@ -151,6 +151,23 @@ def one_hot(
     """Return 1 in the channel of a labelled pixel's class and 0 elsewhere, shaped ``like``."""
     channel = target.masked_fill(~valid, 0).unsqueeze(1)
     return torch.zeros_like(like).scatter_(1, channel, valid.unsqueeze(1).to(like.dtype))
+
+
+def on_host(tensor: Tensor) -> bool:
+    """Return whether Python may look at values, and cut the work by what it sees.
+
+    Not on a GPU, which would have to finish all it has queued first, and not while a graph is
+    compiled, which has no values yet.
+    """
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def constants(values: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers, or rows of them, as a tensor on a device, without waiting for a GPU.
+
+    ``torch.tensor(values, device=device)`` would wait until the GPU has done all it has queued.
+    """
+    return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)
 
 
 def first_order(backward: Backward) -> Backward:

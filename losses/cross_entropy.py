@@ -10,8 +10,8 @@ from losses.base import (
     full_precision,
     normalised_sigmoid,
 )
-from losses.cells import Grid
 from losses.sigmoid import SigmoidTerms
+from losses.windows import Grid
 
 
 class CrossEntropyLoss(SegmentationLoss):

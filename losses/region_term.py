@@ -30,8 +30,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from losses.base import first_order
-from losses.cells import constants
+from losses.base import constants, first_order
 from losses.windows import Windows, windows_of
 
 LARGEST = 10

@@ -20,13 +20,15 @@ from torch import Tensor
 from losses.base import (
     SegmentationLoss,
     check_finite,
+    constants,
     full_precision,
     normalised_sigmoid,
+    on_host,
 )
-from losses.cells import Grid, cell_counts, cell_coverage, constants, nearest, on_host
 from losses.cross_entropy import binary_cross_entropy, cross_entropy
 from losses.region_term import Formulation, RegionTerm, absent_value, build_region
 from losses.sigmoid import SigmoidTerms
+from losses.windows import Grid, cell_counts, cell_coverage, nearest
 
 Pooling = Literal["avg", "max", "interp"]
 FormulationName = Literal["authors", "paper"]

@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from losses.base import first_order
-from losses.cells import on_host
+from losses.base import first_order, on_host
 
 # Logits that a CPU works on at a time: several such blocks stay in a core's second cache.
 CPU_BLOCK = 2**16

@@ -1,4 +1,6 @@
-"""Sums over all places of a window on a pair of maps, and their transpose.
+"""Where a map is summed: in cells that it is pooled over, and over all places of a window.
+
+Labels are counted in cells; their pooled one-hot maps are never built.
 
 A window of R × S pixels sees p = 2RS values: of map 0 and then of map 1, row by row. Its N places
 make a p × N matrix Z of points, centred: minus their mean. Wanted are the Gram matrix Z·Zᵀ and
@@ -6,14 +8,74 @@ products A·Z spread back over the map, for which Z itself need not be written o
 S times, shifted by a column each, and a shift by rows is an offset into those copies.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from losses.cells import on_host
+from losses.base import on_host
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Square cells of ``factor`` pixels a side; the first begins ``padding`` outside the map."""
+
+    factor: int = 1
+    padding: int = 0
+
+    def cells(self, length: int) -> int:
+        """Number of whole cells along ``length`` pixels with padding on both sides."""
+        return (length + 2 * self.padding) // self.factor
+
+    def spanned(self, length: int) -> int:
+        """Number of cells that hold one of ``length`` pixels; the last need not be whole."""
+        return -(-(length + self.padding) // self.factor)
+
+
+def cell_counts(
+    labels: Int64[Tensor, "b h w"],
+    valid: Bool[Tensor, "b h w"],
+    classes: int,
+    grid: Grid,
+    dtype: torch.dtype,
+) -> Float[Tensor, "b c hc wc"]:
+    """Return how many valid pixels of each class lie in each cell."""
+    height, width = labels.shape[-2:]
+    rows, columns = grid.spanned(height), grid.spanned(width)
+    row, column = (
+        (torch.arange(length, device=labels.device) + grid.padding) // grid.factor
+        for length in (height, width)
+    )
+    cell = row.unsqueeze(1) * columns + column
+    index = torch.add(cell, labels, alpha=rows * columns).flatten(1)
+    counts = torch.zeros(len(labels), classes * rows * columns, dtype=dtype, device=labels.device)
+    counts.scatter_add_(1, index, valid.flatten(1).to(dtype))
+    counts = counts.unflatten(1, (classes, rows, columns))
+    return counts[..., : grid.cells(height), : grid.cells(width)]
+
+
+def cell_coverage(height: int, width: int, grid: Grid, like: Tensor) -> Float[Tensor, "hc wc"]:
+    """Return the share of each cell that lies on the map and not in the padding."""
+    rows, columns = (_covered(length, grid, like) for length in (height, width))
+    return rows.unsqueeze(1) * columns / grid.factor**2
+
+
+def _covered(length: int, grid: Grid, like: Tensor) -> Float[Tensor, " cells"]:
+    first = torch.arange(grid.cells(length), device=like.device) * grid.factor - grid.padding
+    return ((first + grid.factor).clamp(max=length) - first.clamp(min=0)).to(like.dtype)
+
+
+def nearest(maps: Tensor, height: int, width: int) -> Tensor:
+    """Return maps [b, h, w] of any type resized as torch.nn.functional.interpolate's "nearest"."""
+    rows, columns = (
+        # Positions are resized, since it takes no labels; its rounding is not that of i·h // small.
+        F.interpolate(torch.arange(float(large), device=maps.device)[None, None], small).long()
+        for small, large in zip((height, width), maps.shape[-2:], strict=True)
+    )
+    return maps[:, rows.flatten().unsqueeze(1), columns.flatten()]
 
 
 class Moments(NamedTuple):
