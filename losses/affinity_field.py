@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from losses.affinity_terms import ORIGINAL, PORT, affinity
 from losses.base import SegmentationLoss, constants
-from losses.softmax import SoftmaxTerms
+from losses.cross_entropy import SoftmaxTerms
 from losses.windows import nearest
 
 Variant = Literal["port", "original", "adaptive"]
