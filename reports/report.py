@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from bench.iou import HEADLINE
 from bench.store.pages import pages_at
 from bench.store.reading import StudyRecord
-from reports.figures.collect import TRAINING, study_figures, training_figures
 from reports.figures.gallery import gallery, gallery_figure
+from reports.figures.study import TRAINING, study_figures, training_figures
 from reports.model import DigestLine, Figure, Gallery, News, Origin, Report, RunLine, Table
 from reports.news import news
 from reports.render import latex, markdown

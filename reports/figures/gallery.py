@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from bench.iou import HEADLINE
-from reports.figures.drawing import WIDTH, sheet, short
+from reports.figures.draw import WIDTH, sheet, short
 from reports.model import Drawing, Example, Figure, Gallery, Pixels, Tile
 from reports.predictions import Predictions
 from reports.statistics.image_counts import gain_by_image

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.naming import slug
-from reports.figures.data import data_frame
-from reports.figures.drawing import INK, MARKERS, legend, looks, sheet
+from reports.figures.draw import INK, MARKERS, legend, looks, sheet
+from reports.figures.study import data_frame
 from reports.model import Drawing, Figure
 from reports.statistics.scores import Scores
 from reports.tuning.answer import Answer, answers

@@ -5,9 +5,9 @@ import pytest
 
 from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import SearchSpec, Space
-from reports.figures import data as of
 from reports.figures import draw
-from reports.figures.drawing import looks, short
+from reports.figures import study as of
+from reports.figures.draw import looks, short
 from reports.statistics.scores import Scores
 from reports.tuning.answer import answers
 from reports.tuning.figures import Panel, curve_data, trial_data, tuning_figures

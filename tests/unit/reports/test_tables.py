@@ -7,7 +7,7 @@ import pytest
 
 from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import SearchSpec, Space
-from reports.figures.data import curve_data, gain_data
+from reports.figures.study import curve_data, gain_data
 from reports.runs_frame import checks
 from reports.statistics.scores import Scores
 from reports.statistics.stats import difference, estimate
