@@ -1,17 +1,19 @@
-"""The paper's Figure 2: predictions side by side, for images that a rule chooses."""
+"""The paper's Figure 2: kept predictions side by side, for images that a rule chooses."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
 from bench.iou import HEADLINE
+from bench.manifest import Row
 from reports.figures.draw import WIDTH, sheet, short
 from reports.model import Drawing, Example, Figure, Gallery, Pixels, Tile
-from reports.predictions import Predictions
 from reports.statistics.image_counts import gain_by_image
 from reports.statistics.scores import Scores, base_row
 from reports.wording import signed
@@ -26,6 +28,39 @@ DIFFERENCES = {
     "both wrong": BOTH,
 }
 COLOUR_NAMES = {GAINED: "blue", LOST: "orange", BOTH: "grey"}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The folder of predictions that one run kept."""
+
+    row: Row
+    run_id: str
+    folder: Path
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Ids of the images with true labels in the folder, sorted."""
+        files = sorted(self.folder.glob("*.truth.png"))
+        return [file.name.removesuffix(".truth.png") for file in files]
+
+    def has(self, image_id: str, kind: str) -> bool:
+        """Return whether the folder holds the "image", "truth" or "prediction" of an image."""
+        return self._file(image_id, kind).exists()
+
+    def read(self, image_id: str, kind: str) -> Pixels:
+        """Return the pixels of the "image", "truth" or "prediction" of an image.
+
+        Raises:
+            OSError: The file is missing or damaged.
+        """
+        from PIL import Image
+
+        with Image.open(self._file(image_id, kind)) as opened:
+            return np.asarray(opened.convert("RGB"))
+
+    def _file(self, image_id: str, kind: str) -> Path:
+        return self.folder / f"{image_id}.{kind}.png"
 
 
 def gallery(

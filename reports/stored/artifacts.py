@@ -16,7 +16,7 @@ from bench.manifest import Row
 from bench.store.client import StoreError
 from bench.store.reading import fetch_artifact
 from bench.store.sqlite import local_file
-from reports.predictions import Predictions
+from reports.figures.gallery import Predictions
 from reports.statistics.image_counts import ImageCounts, StudyCounts, image_counts
 from reports.wording import listed
 
