@@ -3,7 +3,7 @@
 From logits to the loss in four steps, each in a file of its own:
 
 1. probabilities, their pixel term, and their means over cells (sigmoid.py);
-2. the truth's means over the same cells, counted from the labels (cells.py);
+2. the truth's means over the same cells, counted from the labels (windows.py);
 3. both maps' regions as points, and the points' covariances (region_term.py, windows.py);
 4. the entropy of the truth's points given the prediction's, eq. 9 to 14 (region_term.py).
 """

@@ -16,10 +16,16 @@ from reports.figures.gallery import gallery, gallery_figure
 from reports.figures.study import TRAINING, study_figures, training_figures
 from reports.model import DigestLine, Figure, Gallery, News, Origin, Report, RunLine, Table
 from reports.news import news
-from reports.render import latex, markdown
+from reports.render import latex
 from reports.render.page import page
-from reports.render.records import rows_csv, tables_json
-from reports.render.terminal import one_line, text
+from reports.render.text import (
+    escape_markdown,
+    markdown_document,
+    one_line,
+    rows_csv,
+    tables_json,
+    text,
+)
 from reports.runs_frame import checks
 from reports.statistics.scores import Scores, distinct_rows
 from reports.stored.artifacts import class_colours, read_predictions
@@ -115,7 +121,7 @@ def build_report(
             *_write_tables(out_dir, report),
             *(file for figure in report.figures for file in _write_figure(out_dir, figure)),
         ),
-        note=f"{markdown.escape(report.summary)}\n\n{markdown.document(report.tables)}",
+        note=f"{escape_markdown(report.summary)}\n\n{markdown_document(report.tables)}",
         summary=_terminal_text(report.summary, report.tables[0], report.news),
         record=record,
         unfinished=_unfinished(scores.frame),
@@ -188,7 +194,7 @@ def _write_tables(out_dir: Path, report: Report) -> list[Path]:
     tables: Sequence[Table] = report.tables
     drawn = [(f"{figure.key}.pdf", figure.caption) for figure in report.figures]
     contents = {
-        "tables.md": markdown.document(tables),
+        "tables.md": markdown_document(tables),
         "tables.tex": latex.document(tables),
         "macros.tex": latex.macros(tables),
         "paper.tex": latex.paper(report.manifest.title, drawn),

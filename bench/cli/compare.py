@@ -27,7 +27,7 @@ def compare(
     store: StoreOption = None,
 ) -> None:
     """Compare two studies, profiles or output folders row by row, and list what else differs."""
-    from reports.render.terminal import text
+    from reports.render.text import text
     from reports.tables.comparison import compare_studies
 
     sides = [_side(name, profile, root, store) for name in (a, b)]

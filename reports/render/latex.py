@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.naming import slug
 from reports.model import Cell, Column, Table, TableRow
-from reports.render.cells import (
+from reports.render.text import (
     VERDICTS,
     cell_text,
     dagger,

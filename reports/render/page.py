@@ -1,9 +1,10 @@
-"""The page: one file that needs no network and runs no script but its own."""
+"""The page: one file that needs no network and runs no script but its own, images included."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +14,18 @@ from bench.manifest import Manifest
 from bench.naming import slug
 from bench.spec import digest
 from bench.store.pages import runs_url
-from reports.model import Cell, Origin, Report, RunLine, Table
-from reports.render.cells import VERDICTS, mean_and_interval, notes_of, p_value
+from reports.model import Cell, Gallery, Origin, Report, RunLine, Table, Tile
 from reports.render.latex import latex
-from reports.render.pixels import data_uris
-from reports.render.records import rows_csv
+from reports.render.text import VERDICTS, mean_and_interval, notes_of, p_value, rows_csv
 from reports.wording import seeds
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+BUDGET = 3_000_000
+"""Bytes of all images together, so that a report stays below 5 MB."""
+WIDTHS = (320, 160, 80)
+"""Widths in pixels to try, largest first."""
 
 
 def page(report: Report) -> str:
@@ -94,3 +99,40 @@ def _grouped(manifest: Manifest) -> dict[str, list[tuple[str, str]]]:
         group, _, name = key.partition(".")
         groups.setdefault(group, []).append((name or group, "" if value is None else str(value)))
     return groups
+
+
+def data_uris(shown: Gallery | None) -> dict[Tile, str]:
+    """Return every tile as a data URI, all at the largest width within ``BUDGET``."""
+    examples = shown.examples if shown else ()
+    tiles = [t for e in examples for t in (*e.given, *(tile for pair in e.rows for tile in pair))]
+    found: dict[Tile, str] = {}
+    for width in WIDTHS:
+        found = {tile: data_uri(tile, width) for tile in tiles}
+        if sum(map(len, found.values())) <= BUDGET:
+            break
+    return found
+
+
+def data_uri(tile: Tile, width: int) -> str:
+    """Return the tile as a data URI: a photo as JPEG, labels as PNG.
+
+    Args:
+        tile: The image.
+        width: Largest width in pixels. A wider image is reduced, labels without mixing colours.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(tile.pixels)
+    if image.width > width:
+        how = Image.Resampling.LANCZOS if tile.photo else Image.Resampling.NEAREST
+        image = image.resize((width, round(image.height * width / image.width)), how)
+    out = io.BytesIO()
+    if tile.photo:
+        image.save(out, "JPEG", quality=88)
+    else:
+        # Labels have few colours: a palette takes a third of the bytes and loses nothing.
+        colours = image.getcolors(256)
+        kept = image.convert("P", palette=Image.Palette.ADAPTIVE) if colours else image
+        kept.save(out, "PNG", optimize=True)
+    kind = "jpeg" if tile.photo else "png"
+    return f"data:image/{kind};base64," + base64.b64encode(out.getvalue()).decode()

@@ -11,10 +11,7 @@ import pytest
 from reports import wording
 from reports.model import Cell, Column, Table, TableRow
 from reports.render import latex
-from reports.render.markdown import escape as escape_markdown
-from reports.render.markdown import markdown
-from reports.render.records import FIELDS, rows_csv, tables_json
-from reports.render.terminal import text
+from reports.render.text import FIELDS, escape_markdown, markdown, rows_csv, tables_json, text
 from reports.statistics.stats import Comparison, Estimate
 
 EVIL = "[x] & 50% $a_b$ #{c} ~^\\ <script>|*d*"

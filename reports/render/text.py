@@ -1,0 +1,243 @@
+"""A table as text: for a terminal, in Markdown, as CSV and as JSON.
+
+docs/report-files.md explains each field of the CSV and of the JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from reports.model import Cell, Column, Table, TableRow
+from reports.statistics.stats import LEVEL, Estimate
+from reports.wording import DAGGER, DASH, mean_and_spread
+
+VERDICTS = {"agrees": "=", "differs": "\N{NOT EQUAL TO}", "cannot tell": ""}
+"""Mark of each verdict on the published number; the commonest has none."""
+
+VERDICTS_NOTE = (
+    f"Compared with the paper: {VERDICTS['agrees']} agrees, {VERDICTS['differs']} differs, no "
+    "mark: cannot tell. A score is judged by its interval, and only in the same experiment; a gain "
+    "by its sign, if its interval excludes zero."
+)
+
+
+BEST = "*"
+"""Mark of a best cell in a terminal; other formats print it in bold."""
+
+
+SCHEMA = 1
+"""Version of the JSON: raised when a field changes its meaning or is removed."""
+FIELDS = (
+    *("table", "row", "column", "source", "text", "mean", "low", "high", "n", "best", "verdict"),
+    *("gain", "gain_low", "gain_high", "p", "p_adjusted", "same_conditions", "missing", "runs"),
+)
+
+
+def mean_and_interval(cell: Cell, column: Column) -> tuple[str, str]:
+    """Return a cell's main text and its interval, or "": ("52.14", "± 0.80")."""
+    if cell.missing:
+        return DASH, ""
+    if cell.value is None:
+        return cell.text or "", ""
+    decimals = 1 if column.kind == "cost" else 2
+    return mean_and_spread(cell.value, decimals=decimals, signed=column.kind == "gain")
+
+
+def cell_text(cell: Cell, column: Column) -> str:
+    """Return a cell in one line: number, interval, dagger, verdict and p value."""
+    number = " ".join(filter(None, mean_and_interval(cell, column))) + dagger(cell)
+    verdict = VERDICTS[cell.verdict] if cell.verdict else ""
+    return " ".join(filter(None, [number, verdict, p_value(cell)]))
+
+
+def dagger(cell: Cell) -> str:
+    """Return the mark of a cell whose runs were made under other conditions, or ""."""
+    return DAGGER if cell.doubtful else ""
+
+
+def p_value(cell: Cell) -> str:
+    """Return a gain's p value, "p 0.031", adjusted by Holm where the table has several.
+
+    It is "" where the number of seeds cannot give a significant one; a note of the table says that.
+    """
+    test = cell.comparison
+    if test is None or test.floor is None or test.floor > LEVEL:
+        return ""
+    p = test.p if test.p_adjusted is None else test.p_adjusted
+    return "" if p is None else f"p {p:.2g}"
+
+
+def notes_of(table: Table) -> list[str]:
+    """Return the table's notes, with the meaning of the verdicts if it has any."""
+    judged = any(cell.verdict for row in table.rows for cell in row.cells)
+    return [*table.notes, VERDICTS_NOTE] if judged else list(table.notes)
+
+
+def name_of(row: TableRow) -> str:
+    """Return the first column, which marks the rows that are quoted from the paper."""
+    return f"{row.name} (paper)" if row.reference else row.name
+
+
+def text(table: Table) -> str:
+    """Return the table aligned for a terminal, with its notes, without control characters."""
+    lines = [["", *(column.header for column in table.columns)]]
+    for row in table.rows:
+        cells = zip(row.cells, table.columns, strict=True)
+        texts = ((BEST if cell.best else "") + cell_text(cell, column) for cell, column in cells)
+        lines.append([name_of(row), *texts])
+    lines = [[one_line(field) for field in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    printed = []
+    for line in lines:
+        fields = [field.rjust(width) for field, width in zip(line[1:], widths[1:], strict=True)]
+        printed.append("  ".join([line[0].ljust(widths[0]), *fields]).rstrip())
+    printed.insert(1, "-" * max(map(len, printed)))
+    notes = [one_line(note) for note in notes_of(table)]
+    if any(cell.best for row in table.rows for cell in row.cells):
+        notes.append(f"{BEST} marks what other formats print in bold.")
+    return "\n".join([one_line(table.caption), "", *printed, "", *notes]) + "\n"
+
+
+def one_line(value: str) -> str:
+    """Return the text without line breaks and control characters, which is safe to print."""
+    return "".join(filter(str.isprintable, " ".join(value.split())))
+
+
+def markdown(table: Table) -> str:
+    """Return the table with its best cells bold and its notes as a list."""
+    lines = [
+        _pipes(["", *(escape_markdown(column.header) for column in table.columns)]),
+        _pipes([":--", *("--:" for _ in table.columns)]),
+    ]
+    for row in table.rows:
+        cells = [
+            f"**{escaped}**" if cell.best else escaped
+            for cell, column in zip(row.cells, table.columns, strict=True)
+            for escaped in [escape_markdown(cell_text(cell, column))]
+        ]
+        lines.append(_pipes([escape_markdown(name_of(row)), *cells]))
+    notes = [f"- {escape_markdown(note)}" for note in notes_of(table)]
+    head = f"**{escape_markdown(table.title)}.** {escape_markdown(table.scale)}"
+    return "\n".join([head, "", *lines, "", *notes]) + "\n"
+
+
+def markdown_document(tables: Sequence[Table]) -> str:
+    """Return all tables, one after the other."""
+    return "\n".join(map(markdown, tables))
+
+
+def escape_markdown(value: str) -> str:
+    """Return Markdown that prints the text as it is: no markup, no HTML, no new cell."""
+    value = " ".join(value.split())
+    value = value.replace("&", "&amp;").replace("<", "&lt;")
+    value = re.sub(r"([\\`*\[\]|~$>])", r"\\\1", value)
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", value)
+
+
+def _pipes(fields: Sequence[str]) -> str:
+    return "| " + " | ".join(fields) + " |"
+
+
+def rows_csv(tables: Sequence[Table]) -> str:
+    """Return all cells of all tables as CSV, one line each, with unrounded numbers."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS, lineterminator="\n", restval="")
+    writer.writeheader()
+    for table in tables:
+        writer.writerows(_csv_lines(table))
+    return out.getvalue()
+
+
+def tables_json(tables: Sequence[Table]) -> str:
+    """Return all tables as JSON, with unrounded numbers."""
+    content = {"schema": SCHEMA, "tables": [_table_json(table) for table in tables]}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv_lines(table: Table) -> Iterator[dict[str, Any]]:
+    for row in table.rows:
+        for cell, column in zip(row.cells, table.columns, strict=True):
+            if cell.value is None and not cell.text and not cell.missing:
+                continue
+            found = _cell_json(cell)
+            value, comparison = found["value"] or {}, found["comparison"] or {}
+            gain = comparison.get("gain") or {}
+            line = {
+                "table": table.key,
+                "row": row.label,
+                "column": column.key,
+                "source": _source(row, column),
+                "text": cell.text,
+                **{key: value.get(key) for key in ("mean", "low", "high")},
+                "n": value.get("n") or None,  # a quoted number has none
+                "best": cell.best,
+                "verdict": cell.verdict,
+                "gain": gain.get("mean"),
+                "gain_low": gain.get("low"),
+                "gain_high": gain.get("high"),
+                "p": comparison.get("p"),
+                "p_adjusted": comparison.get("p_adjusted"),
+                "same_conditions": not cell.doubtful,
+                "missing": (cell.reason or "no run") if cell.missing else None,
+                "runs": " ".join(cell.links),
+            }
+            yield {key: "" if field is None else field for key, field in line.items()}
+
+
+def _table_json(table: Table) -> dict[str, Any]:
+    return {
+        "key": table.key,
+        "title": table.title,
+        "scale": table.scale,
+        "seeds": table.seeds,
+        "complete": table.complete,
+        "columns": [{"key": c.key, "header": c.header, "kind": c.kind} for c in table.columns],
+        "rows": [_row_json(table, row) for row in table.rows],
+        "notes": list(table.notes),
+    }
+
+
+def _row_json(table: Table, row: TableRow) -> dict[str, Any]:
+    pairs = zip(table.columns, row.cells, strict=True)
+    return {
+        "label": row.label,
+        "name": row.name,
+        "reference": row.reference,
+        "seeds": row.seeds,
+        "reasons": list(row.reasons),
+        "cells": [{"source": _source(row, column), **_cell_json(cell)} for column, cell in pairs],
+    }
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    test = cell.comparison
+    return {
+        "text": cell.text,
+        "value": _estimate_json(cell.value),
+        "missing": cell.missing,
+        "reason": cell.reason,
+        "best": cell.best,
+        "same_conditions": not cell.doubtful,
+        "verdict": cell.verdict,
+        "comparison": test
+        and {
+            "gain": _estimate_json(test.gain),
+            "p": test.p,
+            "p_floor": test.floor,
+            "p_adjusted": test.p_adjusted,
+        },
+        "runs": list(cell.links),
+    }
+
+
+def _estimate_json(value: Estimate | None) -> dict[str, Any] | None:
+    return value and {"mean": value.mean, "low": value.low, "high": value.high, "n": value.n}
+
+
+def _source(row: TableRow, column: Column) -> str:
+    return "paper" if row.reference or column.kind == "paper" else "ours"
