@@ -1,6 +1,6 @@
 """Region mutual information: S. Zhao, Y. Wang, Z. Yang, D. Cai, NeurIPS 2019 ("the paper").
 
-From logits to the loss in four steps, each in a file of its own:
+From logits to the loss in four steps, and the files that take them:
 
 1. probabilities, their pixel term, and their means over cells (sigmoid.py);
 2. the truth's means over the same cells, counted from the labels (windows.py);

@@ -26,10 +26,9 @@ from reports.render.text import (
     tables_json,
     text,
 )
-from reports.runs_frame import checks
+from reports.runs import checks
 from reports.statistics.scores import Scores, distinct_rows
-from reports.stored.artifacts import class_colours, read_predictions
-from reports.stored.study import read_scores, read_training
+from reports.stored import class_colours, read_predictions, read_scores, read_training
 from reports.tables.build import build_tables, class_tables
 from reports.tables.effects import effect_table, measure_table
 from reports.tables.sentences import summary

@@ -37,7 +37,7 @@ def compare(
 def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
     from bench.errors import SpecError
     from bench.store.client import default_uri
-    from reports.stored.study import read_scores
+    from reports.stored import read_scores
     from reports.tables.comparison import Side
     from studies.schema import profile_name, study_name
 

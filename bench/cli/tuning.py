@@ -28,7 +28,7 @@ from bench.preflight import check_crf, check_profile, check_runs
 from bench.profile import Profile
 from bench.store.client import StoreError, default_uri
 from reports.statistics.scores import Scores
-from reports.stored.study import read_frame
+from reports.stored import read_frame
 from reports.tuning.answer import answers
 from reports.tuning.sentences import origin
 from studies.ledger import lock_root

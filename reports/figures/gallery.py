@@ -14,7 +14,7 @@ from bench.iou import HEADLINE
 from bench.manifest import Row
 from reports.figures.draw import WIDTH, sheet, short
 from reports.model import Drawing, Example, Figure, Gallery, Pixels, Tile
-from reports.statistics.image_counts import gain_by_image
+from reports.runs import gain_by_image
 from reports.statistics.scores import Scores, base_row
 from reports.wording import signed
 

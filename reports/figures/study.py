@@ -17,7 +17,7 @@ from bench.naming import slug, varying
 from reports.figures import draw
 from reports.figures.draw import row_looks
 from reports.model import Figure
-from reports.runs_frame import class_names
+from reports.runs import class_names
 from reports.statistics.scores import Scores, base_row, distinct_rows
 from reports.statistics.stats import Estimate, difference, estimate
 from reports.wording import header

@@ -20,8 +20,6 @@ from reports.render.text import VERDICTS, mean_and_interval, notes_of, p_value, 
 from reports.wording import seeds
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
-
-
 BUDGET = 3_000_000
 """Bytes of all images together, so that a report stays below 5 MB."""
 WIDTHS = (320, 160, 80)

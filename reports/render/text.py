@@ -24,12 +24,8 @@ VERDICTS_NOTE = (
     "mark: cannot tell. A score is judged by its interval, and only in the same experiment; a gain "
     "by its sign, if its interval excludes zero."
 )
-
-
 BEST = "*"
 """Mark of a best cell in a terminal; other formats print it in bold."""
-
-
 SCHEMA = 1
 """Version of the JSON: raised when a field changes its meaning or is removed."""
 FIELDS = (

@@ -10,9 +10,8 @@ from bench.manifest import Row, TableSpec
 from bench.naming import ABSENT
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
-from reports.runs_frame import class_names
-from reports.statistics.marks import gain_verdict, mark_best, score_verdict, with_holm
-from reports.statistics.scores import Scores
+from reports.runs import class_names
+from reports.statistics.scores import Scores, gain_verdict, mark_best, score_verdict, with_holm
 from reports.statistics.stats import Estimate, estimate
 from reports.tables.columns import Draft, columns_of, titled
 from reports.tables.sentences import Subject, notes, paper_source

@@ -9,7 +9,7 @@ from bench.iou import HEADLINE
 from bench.manifest import Manifest, Row, TableSpec
 from reports.model import Column
 from reports.published import PublishedRow, PublishedTable, find_published
-from reports.runs_frame import Check, class_names
+from reports.runs import Check, class_names
 from reports.statistics.scores import Scores, base_row
 from reports.wording import UNITS, header, unit
 

@@ -10,9 +10,8 @@ from bench.iou import HEADLINE
 from bench.manifest import Manifest, Row
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
-from reports.runs_frame import PER_STUDY, environment_difference
-from reports.statistics.marks import with_holm
-from reports.statistics.scores import Scores, compare_rows, share_images
+from reports.runs import PER_STUDY, environment_difference
+from reports.statistics.scores import Scores, compare_rows, share_images, with_holm
 from reports.statistics.stats import estimate
 from reports.tables.sentences import exact_test, population
 from reports.wording import header, seeds

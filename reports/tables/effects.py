@@ -12,8 +12,14 @@ from bench.manifest import Row
 from bench.naming import varying
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
-from reports.statistics.marks import with_holm
-from reports.statistics.scores import BY_IMAGE, Scores, base_row, distinct_rows, mean_comparison
+from reports.statistics.scores import (
+    BY_IMAGE,
+    Scores,
+    base_row,
+    distinct_rows,
+    mean_comparison,
+    with_holm,
+)
 from reports.tables.columns import titled
 from reports.tables.sentences import exact_test, population
 from reports.wording import header, seeds

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.iou import BORDER_METRICS
 from reports.model import Table, TableRow
 from reports.published import PublishedTable
-from reports.runs_frame import Check
+from reports.runs import Check
 from reports.statistics.scores import Scores
 from reports.statistics.stats import LEVEL
 from reports.wording import DAGGER, DASH, PLUS_MINUS, estimate_text, joined, listed, seeds

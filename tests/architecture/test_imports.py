@@ -62,7 +62,7 @@ def test_a_missing_crf_is_refused_before_a_heavy_import(arguments):
     ("module", "allowed"),
     [
         ("reports", set()),
-        ("reports.stored.study", {"pandas"}),
+        ("reports.stored", {"pandas"}),
         ("reports.report", {"pandas"}),
         ("bench.store.client", set()),
         ("bench.store.mirror", set()),

@@ -33,7 +33,7 @@ from bench.runs.lease import pid_exists
 from bench.runs.rundir import RunDir, all_run_dirs
 from bench.store.client import default_uri
 from bench.store.reading import read_histories
-from reports.stored.study import read_frame
+from reports.stored import read_frame
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 from tiny import TINY_PROFILE, TINY_STUDY, many_trainings  # pyright: ignore[reportMissingImports]

@@ -211,7 +211,7 @@ def write_files(folder: Path, random: np.random.Generator) -> float:
 
 
 def frame(root: Path) -> str:
-    from reports.stored.study import read_frame
+    from reports.stored import read_frame
 
     return "{} lines, {} columns".format(*read_frame(default_uri(root), "large", "p")[1].shape)
 

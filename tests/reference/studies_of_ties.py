@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from reports.statistics.image_counts import ImageCounts, compare_images
+from reports.runs import ImageCounts, compare_images
 from reports.statistics.stats import difference, estimate
 
 QUALITY = np.log(np.array([9, 4, 0.3, 9, 3, 3, 0.7, 0.6, 4, 0.8, 1.2]))

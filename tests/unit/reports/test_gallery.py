@@ -3,7 +3,7 @@
 import numpy as np
 
 from reports.figures.gallery import choose, difference_map
-from reports.statistics.image_counts import gain_by_image, image_counts
+from reports.runs import gain_by_image, image_counts
 
 BLUE, ORANGE, GREY, WHITE = (0, 119, 187), (238, 119, 51), (187, 187, 187), (255, 255, 255)
 

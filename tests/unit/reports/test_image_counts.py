@@ -10,11 +10,10 @@ import pytest
 from bench.errors import SpecError
 from bench.manifest import Manifest, Row, TableSpec
 from bench.spec import Scalar
-from reports.runs_frame import checks
-from reports.statistics.image_counts import StudyCounts, image_counts
+from reports.runs import StudyCounts, checks, image_counts
 from reports.statistics.scores import Scores
 from reports.statistics.stats import compare
-from reports.stored.artifacts import read_counts
+from reports.stored import read_counts
 from reports.tables.build import build_tables
 from reports.tables.comparison import Side, compare_studies, differing_conditions
 from reports.tables.effects import effect_table, effects, measure_table
@@ -226,7 +225,7 @@ def test_what_came_over_a_network_is_fetched_once(tmp_path, monkeypatch):
         asked.append(run)
         return files[run]
 
-    monkeypatch.setattr("reports.stored.artifacts.fetch_artifact", fetch)
+    monkeypatch.setattr("reports.stored.fetch_artifact", fetch)
     frame["artifact_uri"] = "mlflow-artifacts:/1"
     first = read_counts("http://store", frame, "miou", tmp_path / "cache")
     again = read_counts("http://store", frame, "miou", tmp_path / "cache")

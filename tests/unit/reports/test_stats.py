@@ -9,7 +9,7 @@ from scipy import stats as scipy_stats
 from studies_of_ties import Spread, interval_holds_zero, study
 
 from bench.iou import class_iou, mean_known
-from reports.statistics.image_counts import ImageCounts, compare_images, image_counts
+from reports.runs import ImageCounts, compare_images, image_counts
 from reports.statistics.stats import (
     Comparison,
     Estimate,

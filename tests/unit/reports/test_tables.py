@@ -8,7 +8,7 @@ import pytest
 from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import SearchSpec, Space
 from reports.figures.study import curve_data, gain_data
-from reports.runs_frame import checks
+from reports.runs import checks
 from reports.statistics.scores import Scores
 from reports.statistics.stats import difference, estimate
 from reports.tables.build import build_tables, class_tables

@@ -7,7 +7,7 @@ import pytest
 from bench.store.client import StoreError, connect, database, search
 from bench.store.reading import read_histories, read_runs, read_study, study_names
 from bench.store.sqlite import experiment_id, run_rows
-from reports.stored.study import read_frame
+from reports.stored import read_frame
 
 
 def test_rows_are_mlflows_but_for_the_tags_of_its_pages(store):

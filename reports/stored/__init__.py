@@ -1,1 +1,0 @@
-"""What a report reads from the store: the runs frame and the files that runs left."""
