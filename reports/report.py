@@ -29,8 +29,8 @@ from reports.render.text import (
 from reports.runs import checks
 from reports.statistics.scores import Scores, distinct_rows
 from reports.stored import class_colours, read_predictions, read_scores, read_training
-from reports.tables.build import build_tables, class_tables
-from reports.tables.effects import effect_table, measure_table
+from reports.tables.build import build_tables
+from reports.tables.further import class_tables, effect_table, measure_table
 from reports.tables.sentences import summary
 from reports.tuning.figures import tuning_figures
 from reports.tuning.sentences import tuning_summary

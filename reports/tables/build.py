@@ -1,49 +1,122 @@
-"""The tables of a study: rows and cells, with the paper's rows beside ours."""
+"""The tables of a study: columns, rows and cells, with the paper's rows beside ours."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from bench.manifest import Row, TableSpec
+from bench.iou import HEADLINE
+from bench.manifest import Manifest, Row, TableSpec
 from bench.naming import ABSENT
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
-from reports.runs import class_names
-from reports.statistics.scores import Scores, gain_verdict, mark_best, score_verdict, with_holm
+from reports.runs import Check, class_names
+from reports.statistics.scores import (
+    Scores,
+    base_row,
+    gain_verdict,
+    mark_best,
+    score_verdict,
+    with_holm,
+)
 from reports.statistics.stats import Estimate, estimate
-from reports.tables.columns import Draft, columns_of, titled
-from reports.tables.sentences import Subject, notes, paper_source
-from reports.wording import header, seeds
+from reports.tables.sentences import Subject, notes, paper_source, titled
+from reports.wording import UNITS, header, seeds, unit
 
-# The paper's table of IoU by class on each data set.
-CLASS_TABLES = {"camvid": "4", "voc": "2"}
+# Names under which the paper prints a column of ours.
+PRINTED = {HEADLINE: ("miou", "miou_12"), "infer_ms": ("infer_s",)}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A table before its rows: what the study asks for, its numbers, and the paper's table."""
+
+    scores: Scores
+    spec: TableSpec
+    paper: PublishedTable | None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The study as it was planned."""
+        return self.scores.manifest
+
+    @property
+    def base(self) -> Row:
+        """The row that gains are measured against."""
+        return base_row(self.spec.rows)
+
+    @cached_property
+    def odd(self) -> tuple[Check, ...]:
+        """The digest checks in which a run of this table differs."""
+        labels = {row.label for row in self.spec.rows}
+        found = self.scores.odd_checks
+        return tuple(c for c in found if any(label in labels for label, _ in c.odd))
+
+    def printed_name(self, key: str) -> str | None:
+        """Return the name of the paper's value for column ``key``; None where it prints none."""
+        rows = self.paper.rows if self.paper else ()
+        names = PRINTED.get(key, (key,))
+        return next((name for name in names if any(name in row.values for row in rows)), None)
+
+    def printed_row(self, row: Row) -> PublishedRow | None:
+        """Return the paper's row that a row of ours repeats; None where it prints none."""
+        return self.paper.row(row.settings) if self.paper else None
+
+
+def columns_of(draft: Draft) -> list[Column]:
+    """Return the table's columns, left to right; the number of seeds precedes the classes."""
+    columns = [column for key in draft.spec.columns for column in _columns(draft, key)]
+    first_class = next((i for i, c in enumerate(columns) if c.kind == "class"), len(columns))
+    columns.insert(first_class, Column("seeds", "n", "seeds"))
+    return columns
+
+
+def _columns(draft: Draft, key: str) -> list[Column]:
+    """Return the columns for one key: a metric has its gain and the paper's value beside it."""
+    frame = draft.scores.frame
+    if key == "loss.name":
+        return [Column(key, "loss", "setting")]
+    if key.startswith(("loss.", "crf.")):
+        return [Column(key, key.removeprefix("loss."), "setting")]
+    if key == "class_iou":
+        return [Column(f"iou/{name}", name, "class") for name in class_names(frame)]
+    if key.startswith("iou/"):
+        return [Column(key, key.removeprefix("iou/"), "class")]
+    is_cost = f"cost/{key}" in frame or key.rpartition("_")[2] in UNITS
+    metric = draft.scores.metric(key)
+    column = Column(key, header(metric), "cost" if is_cost else "score")
+    return [column, *_gain(draft, key), *_printed(draft, key, metric)]
+
+
+def _gain(draft: Draft, key: str) -> list[Column]:
+    """Return the gain over the base row: of the headline metric, where rows are compared."""
+    compared = len(draft.spec.rows) > 1 and not draft.manifest.search
+    if key not in (HEADLINE, draft.manifest.metric) or not compared:
+        return []
+    same = [row for row in draft.spec.rows if row.method == draft.base.method]
+    base = draft.base.method if len(same) == 1 else "first row"
+    return [Column(f"gain:{key}", f"gain over {base}", "gain")]
+
+
+def _printed(draft: Draft, key: str, metric: str) -> list[Column]:
+    printed = draft.printed_name(key)
+    if printed is None:
+        return []
+    # The paper's mean over 12 classes must not be taken for our mean over 11 beside it.
+    if printed in ("infer_s", "miou", metric):
+        return [Column(printed, f"paper{unit(printed)}", "paper")]
+    return [Column(printed, f"paper, {header(printed)}", "paper")]
 
 
 def build_tables(scores: Scores) -> list[Table]:
     """Return the study's tables in its order; a quoted per-class table follows its own."""
-    return [table for spec in scores.manifest.tables for table in _tables(scores, spec)]
+    return [table for spec in scores.manifest.tables for table in tables_of(scores, spec)]
 
 
-def class_tables(scores: Scores) -> list[Table]:
-    """Return the first table's rows by class; none where the study has class columns itself."""
-    manifest, frame = scores.manifest, scores.frame
-    columns = [column for table in manifest.tables for column in table.columns]
-    if not class_names(frame) or any(c == "class_iou" or c.startswith("iou/") for c in columns):
-        return []
-    changes = {
-        "key": "classes",
-        "title": "IoU by class",
-        "columns": ("class_iou",),
-        "paper": CLASS_TABLES.get(str(manifest.settings.get("data.name"))),
-        "x": None,
-    }
-    # Classes are compared over seeds alone: per-image counts, and notes about them, stay out.
-    return _tables(Scores(manifest, frame), manifest.tables[0].model_copy(update=changes))
-
-
-def _tables(scores: Scores, spec: TableSpec) -> list[Table]:
+def tables_of(scores: Scores, spec: TableSpec) -> list[Table]:
+    """Return one table as built, then the paper's own where it is by class."""
     head = str(scores.manifest.settings.get("model.head"))
     paper = find_published(spec.paper, head) if spec.paper else None
     table = _table(Draft(scores, spec, paper))

@@ -1,4 +1,4 @@
-"""Sentences about a table: the notes under it, and its result in one sentence."""
+"""Sentences about a table: the title over it, the notes under it, and its result."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.iou import BORDER_METRICS
+from bench.manifest import Manifest
 from reports.model import Table, TableRow
-from reports.published import PublishedTable
+from reports.published import PublishedTable, find_published
 from reports.runs import Check
 from reports.statistics.scores import Scores
 from reports.statistics.stats import LEVEL
@@ -163,6 +164,14 @@ NOTES: tuple[Callable[[Subject], Sequence[str]], ...] = (
     _paper,
 )
 """The notes in the order in which they are printed; one that does not apply is empty."""
+
+
+def titled(title: str, manifest: Manifest) -> str:
+    """Return the title with the way in which the study differs from the paper that it repeats."""
+    head = str(manifest.settings.get("model.head"))
+    papers = [find_published(table.paper, head) for table in manifest.tables if table.paper]
+    found = (paper.other_than(manifest.settings) for paper in papers if paper)
+    return ", ".join(filter(None, [title.rstrip("."), next(found, None)]))
 
 
 def paper_source(paper: PublishedTable) -> str:

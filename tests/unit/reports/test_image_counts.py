@@ -16,7 +16,7 @@ from reports.statistics.stats import compare
 from reports.stored import read_counts
 from reports.tables.build import build_tables
 from reports.tables.comparison import Side, compare_studies, differing_conditions
-from reports.tables.effects import effect_table, effects, measure_table
+from reports.tables.further import effect_table, effects, measure_table
 from reports.tables.sentences import difference_named
 
 SEEDS = (0, 1, 2)

@@ -11,7 +11,8 @@ from reports.figures.study import curve_data, gain_data
 from reports.runs import checks
 from reports.statistics.scores import Scores
 from reports.statistics.stats import difference, estimate
-from reports.tables.build import build_tables, class_tables
+from reports.tables.build import build_tables
+from reports.tables.further import class_tables
 from reports.tables.sentences import summary
 
 SEEDS = (0, 1, 2)

@@ -1,4 +1,4 @@
-"""Tables that no study asks for: the effect of each setting, and the gain by each measure."""
+"""Tables that no study asks for: IoU by class, the effect of each setting, gain by each measure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bench.manifest import Row
 from bench.naming import varying
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
+from reports.runs import class_names
 from reports.statistics.scores import (
     BY_IMAGE,
     Scores,
@@ -20,11 +21,13 @@ from reports.statistics.scores import (
     mean_comparison,
     with_holm,
 )
-from reports.tables.columns import titled
-from reports.tables.sentences import exact_test, population
+from reports.tables.build import tables_of
+from reports.tables.sentences import exact_test, population, titled
 from reports.wording import header, seeds
 
 MEASURES = (HEADLINE, BY_IMAGE, *BORDER_METRICS, "thin_miou")
+# The paper's table of IoU by class on each data set.
+CLASS_TABLES = {"camvid": "4", "voc": "2"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,23 @@ class Effect:
     reference: Scalar
     pairs: tuple[tuple[str, str], ...]
     """Label of the row with the value, and of the row with the reference."""
+
+
+def class_tables(scores: Scores) -> list[Table]:
+    """Return the first table's rows by class; none where the study has class columns itself."""
+    manifest, frame = scores.manifest, scores.frame
+    columns = [column for table in manifest.tables for column in table.columns]
+    if not class_names(frame) or any(c == "class_iou" or c.startswith("iou/") for c in columns):
+        return []
+    changes = {
+        "key": "classes",
+        "title": "IoU by class",
+        "columns": ("class_iou",),
+        "paper": CLASS_TABLES.get(str(manifest.settings.get("data.name"))),
+        "x": None,
+    }
+    # Classes are compared over seeds alone: per-image counts, and notes about them, stay out.
+    return tables_of(Scores(manifest, frame), manifest.tables[0].model_copy(update=changes))
 
 
 def effect_table(scores: Scores) -> Table | None:
