@@ -21,9 +21,8 @@ from bench.store.mirror_thread import MirrorThread
 from studies.canaries import canaries, run_canaries
 from studies.deadline import deadline
 from studies.estimates import Estimates
-from studies.executors.local import LocalExecutor
+from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
-from studies.executors.slots import Slot, slots
 from studies.ledger import states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
 from studies.schedule import Ending, Executor, Observer, Schedule

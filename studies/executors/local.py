@@ -1,18 +1,82 @@
-"""Jobs as processes on this machine, at most one for each slot."""
+"""Jobs as processes on this machine, at most one for each slot, forked from one server.
+
+Importing torch and timm costs each worker seconds, a fork costs none, so multiprocessing's fork
+server has imported them. It imports nothing of the project: a worker imports the snapshot's code,
+and is a process in a process group of its own.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import importlib
+import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from threading import Thread
 
-from bench.errors import STOPPED
+from bench.errors import STOPPED, SpecError
 from bench.runs.lease import pid_exists
-from studies.executors.fork_server import LOST, start_server, start_worker
-from studies.executors.slots import Slot
+from bench.runs.snapshot import PACKAGES, environment_of
+
+LIBRARIES = ["torch", "torchvision.transforms.v2", "timm"]
+"""The imports that take seconds."""
+LOST = 255
+"""Exit code that multiprocessing gives a process whose fork server has ended."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one job: a GPU, several ("0,1") or a share of one, or (None) cores only."""
+
+    gpu: str | None = None
+    memory_share: float = 1.0
+
+
+def cpu_slots(workers: int) -> list[Slot]:
+    """So many places without a GPU."""
+    return [Slot()] * workers
+
+
+def gpu_slots(gpus: list[str], per_gpu: int, per_run: int = 1) -> list[Slot]:
+    """So many places on each GPU, each with its share of the memory; GPU by GPU, not stacked.
+
+    A place of ``per_run`` GPUs has them to itself; GPUs that fill no place stay idle.
+    """
+    if per_run > 1:
+        groups = range(0, len(gpus) - per_run + 1, per_run)
+        return [Slot(",".join(gpus[first : first + per_run])) for first in groups]
+    return [Slot(gpu, 1 / per_gpu) for _ in range(per_gpu) for gpu in gpus]
+
+
+def slots(gpus: list[str], workers: int | None, per_gpu: int, per_run: int = 1) -> list[Slot]:
+    """Return the places that jobs have on this machine.
+
+    Args:
+        gpus: the GPUs that may be used; without any, jobs share the cores.
+        workers: how many places; as many as the GPUs have, or 2 on the cores, if None.
+        per_gpu: places on each GPU.
+        per_run: GPUs that a place consists of.
+
+    Raises:
+        SpecError: The GPUs do not have so many places, or both ways of sharing are asked for.
+    """
+    if per_run > 1 and per_gpu > 1:
+        raise SpecError("--gpus-per-run or --per-gpu: a training has several GPUs or a part of one")
+    if 1 < per_run > len(gpus):
+        raise SpecError(f"--gpus-per-run {per_run}: this machine has {len(gpus)} GPUs")
+    if not gpus:
+        return cpu_slots(workers or 2)
+    found = gpu_slots(gpus, per_gpu, per_run)
+    if workers is not None and workers > len(found):
+        more = f"; use --per-gpu {-(-workers // len(gpus))}" if per_run == 1 else ""
+        raise SpecError(f"--workers {workers}: {len(gpus)} GPUs have {len(found)} places{more}")
+    return found[:workers]
 
 
 class LocalExecutor:
@@ -90,5 +154,89 @@ class Handle:
         try:
             os.killpg(pid, number)
         except ProcessLookupError:  # it has no process group of its own yet
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+
+def start_server() -> None:
+    """Start the server, which imports the libraries while this process goes on."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(LIBRARIES)
+    safe = os.environ.get("PYTHONSAFEPATH")
+    # A file in the current folder must not stand in for a library.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        if safe is None:
+            del os.environ["PYTHONSAFEPATH"]
+
+
+def start_worker(
+    snapshot: Path, arguments: list[str], log: Path, environment: Mapping[str, str]
+) -> ForkServerProcess:
+    """Start `bench.worker` with the snapshot's code and return its process.
+
+    Args:
+        snapshot: folder that holds the project's packages.
+        arguments: of the worker.
+        log: file that its output is appended to.
+        environment: variables to add.
+
+    Raises:
+        OSError: the process cannot be started.
+    """
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_work,
+        args=(arguments, log, {**environment, **environment_of(snapshot)}),
+        daemon=True,  # when the scheduler exits, a running worker gets SIGTERM
+    )
+    with _importing_from(snapshot):
+        process.start()
+    return process
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Put ``folder`` first on the import path, which a started process takes over."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _work(arguments: list[str], log: Path, environment: Mapping[str, str]) -> None:
+    os.setsid()
+    server = os.getppid()
+    Thread(target=_end_with_scheduler, args=(server,), daemon=True).start()
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.close(file)
+    os.environ.update(environment)
+    _forget_the_project()
+    worker = importlib.import_module("bench.worker.__main__")
+    code = worker.main([*arguments, "--parent", str(server)])
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a full disk
+            stream.flush()
+    os._exit(code)  # multiprocessing would flush again, and the code would be lost
+
+
+def _forget_the_project() -> None:
+    """Drop what multiprocessing imported: the code's digest covers the worker's modules alone."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in PACKAGES:
+            del sys.modules[name]
+
+
+def _end_with_scheduler(server: int) -> None:
+    """End the fork server once the scheduler has ended; else it would outlive its last worker.
+
+    Without their parent, its workers stop with a checkpoint.
+    """
+    scheduler = multiprocessing.parent_process()
+    assert scheduler is not None
+    scheduler.join()
+    if os.getppid() == server:
+        os.kill(server, signal.SIGTERM)

@@ -23,7 +23,7 @@ names = ("is_available", "device_count", "_lazy_init")
 own = {name: getattr(torch.cuda, name) for name in names}
 for name in names:
     setattr(torch.cuda, name, touched)
-from studies.executors.fork_server import LIBRARIES
+from studies.executors.local import LIBRARIES
 for library in LIBRARIES:
     importlib.import_module(library)
 import bench.worker.__main__, bench.worker.rank

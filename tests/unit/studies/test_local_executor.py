@@ -16,8 +16,7 @@ from bench.runs.environment import visible_gpus
 from bench.runs.lease import pid_exists
 from bench.runs.rundir import run_dir
 from bench.runs.snapshot import PACKAGES, environment_of, take_snapshot
-from studies.executors.local import LocalExecutor
-from studies.executors.slots import Slot, cpu_slots, gpu_slots, slots
+from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots, slots
 
 
 def test_places_on_gpus_go_round_and_share_their_memory():
