@@ -51,7 +51,8 @@ class Resources:
 def resources_of(options: SessionOptions) -> Resources:
     """Return the resources that the options name; raises SpecError where they contradict."""
     places = options.workers, options.per_gpu, options.gpus_per_run
-    ray = ray_options(options.executor, options.address, *places)
+    on_cluster = options.executor == "ray" or options.address is not None
+    ray = ray_options(options.executor, options.address, *places) if on_cluster else None
     return Resources(
         [] if ray else slots(visible_gpus(), *places),
         data_root=options.data_root.resolve() if options.data_root else None,

@@ -43,8 +43,8 @@ class RayOptions:
 
 def ray_options(
     executor: str, address: str | None, workers: int | None, per_gpu: int, per_run: int = 1
-) -> RayOptions | None:
-    """Return the cluster to use, None for this machine.
+) -> RayOptions:
+    """Return the cluster to use.
 
     Raises:
         SpecError: ``executor`` and ``address`` do not go together, or several GPUs per training
@@ -52,9 +52,9 @@ def ray_options(
     """
     if executor == "ray" and per_run > 1:
         raise SpecError("--gpus-per-run: on a Ray cluster each training has one GPU")
-    if (executor == "ray") != (address is not None):
+    if executor != "ray" or address is None:
         raise SpecError("--executor ray and --address HOST:PORT go together")
-    return None if address is None else RayOptions(address, workers, per_gpu)
+    return RayOptions(address, workers, per_gpu)
 
 
 class RayExecutor:
