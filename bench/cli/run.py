@@ -1,9 +1,10 @@
-"""The verbs that read studies: validate, plan and run."""
+"""The verbs that read studies: validate, plan and run, with or without the dense CRF."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 @takes(PlanOptions)
 def validate(studies: Studies, options: PlanOptions, data_root: DataRootOption = None) -> None:
     """Check studies, profile, losses and every file that the runs read. Trains nothing."""
-    from bench.cli.crf import require_crf
-
     inputs = read_inputs(studies, options)
     require_crf(inputs[0])
     plans = make_plans(*inputs, options)
@@ -60,8 +59,6 @@ def run(
     ] = False,
 ) -> None:
     """Train and evaluate the missing runs, copy them into MLflow and write the reports."""
-    from bench.cli.crf import leave_out_crf, require_crf
-
     inputs = read_inputs(studies, options)
     if not without_crf:
         require_crf(inputs[0])
@@ -114,6 +111,31 @@ def check_papers(studies: Mapping[str, Study]) -> None:
             if table.paper is not None and table.paper not in known:
                 message = unknown("published table", table.paper, known)
                 raise SpecError(f"{name}: tables.{key}.paper: {message}")
+
+
+def require_crf(studies: Mapping[str, Study]) -> None:
+    """Raise InstallError where a study has a row with a CRF and pydensecrf is not installed."""
+    from bench.errors import InstallError
+    from postproc.dense_crf import HOW_TO_INSTALL, available
+
+    for name, study in studies.items():
+        if study.uses_crf and not available():
+            raise InstallError(
+                f"{name}: rows with a dense CRF need pydensecrf, which is not installed; "
+                f"leave them out with segloss run --without-crf, or {HOW_TO_INSTALL}"
+            )
+
+
+def leave_out_crf(plan: Plan) -> Plan:
+    """Return the plan without its evaluations with a CRF; their rows stay in the tables, empty.
+
+    Prints which rows these are.
+    """
+    specs = {run_id: spec for run_id, spec in plan.specs.items() if spec.crf is None}
+    rows = plan.manifest.rows.values()
+    if empty := [row.label for row in rows if not specs.keys() >= set(row.run_ids)]:
+        typer.echo(f"{plan.manifest.study}: rows left empty for lack of a CRF: {', '.join(empty)}")
+    return replace(plan, specs=specs)
 
 
 def make_plans(studies: dict[str, Study], profile: Profile, options: PlanOptions) -> list[Plan]:

@@ -2,28 +2,29 @@
 
 import pytest
 
-from bench.cli import crf
+from bench.cli import run
 from bench.errors import InstallError
 from bench.loss_spec import resolve_loss
 from bench.profile import load_profile
+from postproc import dense_crf
 from studies.plan import plan
 from studies.schema import load_study
 
 
 def test_a_study_with_a_crf_is_refused_with_both_ways_out(monkeypatch):
     studies = {name: load_study(name) for name in ("lambda", "losses")}
-    crf.require_crf(studies)
-    monkeypatch.setattr(crf, "available", lambda: False)
+    run.require_crf(studies)
+    monkeypatch.setattr(dense_crf, "available", lambda: False)
     with pytest.raises(InstallError, match=r"losses: .* --without-crf, or install .* pydensecrf2"):
-        crf.require_crf(studies)
-    crf.require_crf({"lambda": studies["lambda"]})
+        run.require_crf(studies)
+    run.require_crf({"lambda": studies["lambda"]})
 
 
 def test_a_plan_without_crf_keeps_every_row_and_every_training(capsys):
     names = ("losses", "scenes-demo")
     profile = load_profile("scenes-demo")
     full = plan(load_study("losses"), profile, names=names, seeds=2, resolve=resolve_loss)
-    rest = crf.leave_out_crf(full)
+    rest = run.leave_out_crf(full)
     assert rest.manifest == full.manifest
     assert rest.specs == {run_id: spec for run_id, spec in full.specs.items() if spec.trains}
     assert len(rest.specs) == 8
@@ -31,12 +32,12 @@ def test_a_plan_without_crf_keeps_every_row_and_every_training(capsys):
     assert (
         said == "losses: rows left empty for lack of a CRF: CE & CRF-1, CE & CRF-5, CE & CRF-10\n"
     )
-    assert crf.leave_out_crf(rest) == rest
+    assert run.leave_out_crf(rest) == rest
 
 
 def test_a_study_without_a_crf_is_left_as_it_is(capsys):
     names = ("lambda", "scenes-demo")
     profile = load_profile("scenes-demo")
     full = plan(load_study("lambda"), profile, names=names, seeds=1, resolve=resolve_loss)
-    assert crf.leave_out_crf(full) == full
+    assert run.leave_out_crf(full) == full
     assert capsys.readouterr().out == ""
