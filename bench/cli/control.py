@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,9 +25,25 @@ def status(
 
         watch_root(root)
     else:
-        from bench.cli.views.status import print_status
-
         print_status(root)
+
+
+def print_status(root: Path) -> None:
+    """Print counts by status for every study of the output folder, then its unfinished runs."""
+    from bench.manifest import manifests
+    from bench.runs.rundir import run_dir
+    from studies.ledger import current_state, summary, unfinished
+
+    for manifest in manifests(root):
+        names = {
+            run_id: f"{row.label}, seed {seed}"
+            for row in manifest.rows.values()
+            for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True)
+        }
+        states = {run_id: current_state(run_dir(root, run_id)) for run_id in names}
+        typer.echo(f"{manifest.study} on {manifest.profile}: {summary(states.values())}")
+        for line in unfinished(names, states):
+            typer.echo(line)
 
 
 def logs(

@@ -17,11 +17,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.views.status import failure, unfinished
 from bench.manifest import Manifest, Row
 from bench.runs.rundir import State
 from studies.estimates import Estimates, TimeLeft, clock
-from studies.ledger import DONE, Holder, summary
+from studies.ledger import DONE, Holder, failure, summary, unfinished
 from studies.watching import Change, Watched
 
 REFRESH_SECONDS = 1.0

@@ -1,7 +1,7 @@
 """What status says of runs that are not finished."""
 
-from bench.cli.views.status import LINES, unfinished
 from bench.runs.rundir import State
+from studies.ledger import LINES, unfinished
 
 
 def lines_of(states):
