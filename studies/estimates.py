@@ -1,18 +1,22 @@
-"""How long jobs take, learned from finished ones and from progress: the one estimate of time left.
+"""How long jobs take, learned from finished ones and from progress, and when a session has to end.
 
-The scheduler asks it whether a job would end in time; every view of the time left prints it. All of
-it is read from the root, so that two processes that look at the same time see the same number.
+The scheduler asks whether a job would end in time; every view of the time left prints the same
+estimate. All of it is read from the root, so that two processes that look at the same time see the
+same number.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import fmean
 
+from bench.errors import SpecError
 from bench.manifest import JobRecord, Manifest, Row
 from bench.runs.rundir import State, run_dir
 from studies.jobs import records_of
@@ -188,3 +192,40 @@ def _settings(row: Row, prefix: str = "") -> frozenset[tuple[str, object]]:
 def _share(job: JobRecord, state: State) -> float:
     """The part of a job that is still to be done; an evaluation keeps no record of its steps."""
     return 1.0 if job.source or not state.steps else 1 - state.step / state.steps
+
+
+def deadline(until: str | None, budget: str | None, now: datetime | None = None) -> float | None:
+    """Return the end of a session in seconds since the epoch, None where neither is given.
+
+    Args:
+        until: a time of day such as "07:00"; tomorrow's if it has passed today.
+        budget: a span of time such as "8h" or "1h30m"; the earlier of both counts.
+        now: the time to count from.
+
+    Raises:
+        SpecError: One of them is no time.
+    """
+    now = now or datetime.now()
+    ends = []
+    if until is not None:
+        ends.append(_next_at(until, now))
+    if budget is not None:
+        ends.append(now + _duration(budget))
+    return min(ends).timestamp() if ends else None
+
+
+def _next_at(text: str, now: datetime) -> datetime:
+    try:
+        at = datetime.strptime(text, "%H:%M").time()
+    except ValueError:
+        raise SpecError(f"--until {text}: not a time of day such as 07:00") from None
+    end = datetime.combine(now.date(), at)
+    return end if end > now else end + timedelta(days=1)
+
+
+def _duration(text: str) -> timedelta:
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if not match or not any(match.groups()):
+        raise SpecError(f"--budget {text}: not a span of time such as 8h, 1h30m or 90s")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)

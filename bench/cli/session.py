@@ -19,8 +19,7 @@ from bench.store.client import default_uri
 from bench.store.mirror import Mirror
 from bench.store.mirror_thread import MirrorThread
 from studies.canaries import canaries, run_canaries
-from studies.deadline import deadline
-from studies.estimates import Estimates
+from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
 from studies.ledger import states

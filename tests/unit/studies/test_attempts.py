@@ -2,16 +2,13 @@
 
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import pytest
 from made_up import planned
 
-from bench.errors import SpecError
 from bench.files import write_json
 from bench.runs.rundir import RunDir, State, run_dir
 from studies.attempts import Attempts, stalled
-from studies.deadline import deadline
 from studies.estimates import Estimates
 from studies.ledger import keep_reserve, states, summary, write_state
 from studies.plan import jobs
@@ -215,27 +212,6 @@ def test_nothing_is_started_that_would_not_be_done_in_time(night, tmp_path):
     assert schedule.run() == "deadline"
     found = states(tmp_path, [i for job in rest for i in job.run_ids if job.after is None])
     assert {state.status for state in found.values()} == {"queued"}
-
-
-def test_a_deadline_is_the_earlier_of_clock_and_span():
-    """The clock's next time: tomorrow's if it has passed today."""
-    now = datetime(2026, 11, 21, 19, 0)
-
-    def at(day, hour, minute=0):
-        return datetime(2026, 11, day, hour, minute).timestamp()
-
-    assert deadline("07:00", None, now) == at(22, 7)
-    assert deadline("20:30", None, now) == at(21, 20, 30)
-    assert deadline(None, "1h30m", now) == at(21, 20, 30)
-    assert deadline("07:00", "8h", now) == at(22, 3)
-    assert deadline(None, None, now) is None
-
-
-@pytest.mark.parametrize("options", [("7 o'clock", None), ("25:00", None), (None, "8"), (None, "")])
-def test_what_is_no_time_is_refused(options):
-    """With an example of one."""
-    with pytest.raises(SpecError, match="such as"):
-        deadline(*options)
 
 
 def test_a_full_disk_leaves_room_for_the_reason(night, tmp_path, monkeypatch):

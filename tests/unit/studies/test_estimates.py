@@ -1,7 +1,8 @@
-"""The one estimate of the time left: what it learns from, and that every view prints it."""
+"""The one estimate of the time left, what it learns from, who prints it; and the deadline."""
 
 import io
 import re
+from datetime import datetime
 
 import pytest
 from made_up import MadeUp, planned
@@ -9,10 +10,11 @@ from rich.console import Console
 
 from bench.cli.views.live import LiveView
 from bench.cli.views.plan import print_plan
+from bench.errors import SpecError
 from bench.files import write_json
 from bench.runs.lease import own_lease
 from bench.runs.rundir import State
-from studies.estimates import Estimates, TimeLeft, span
+from studies.estimates import Estimates, TimeLeft, deadline, span
 from studies.ledger import lock_root, states
 from studies.watching import Watched
 
@@ -123,3 +125,24 @@ def test_spans_in_words(seconds, words):
     """Seconds only where there are no minutes."""
     assert span(seconds) == words
     assert str(TimeLeft(seconds, 1)) == f"{words} and 1 job of unknown length"
+
+
+def test_a_deadline_is_the_earlier_of_clock_and_span():
+    """The clock's next time: tomorrow's if it has passed today."""
+    now = datetime(2026, 11, 21, 19, 0)
+
+    def at(day, hour, minute=0):
+        return datetime(2026, 11, day, hour, minute).timestamp()
+
+    assert deadline("07:00", None, now) == at(22, 7)
+    assert deadline("20:30", None, now) == at(21, 20, 30)
+    assert deadline(None, "1h30m", now) == at(21, 20, 30)
+    assert deadline("07:00", "8h", now) == at(22, 3)
+    assert deadline(None, None, now) is None
+
+
+@pytest.mark.parametrize("options", [("7 o'clock", None), ("25:00", None), (None, "8"), (None, "")])
+def test_what_is_no_time_is_refused(options):
+    """With an example of one."""
+    with pytest.raises(SpecError, match="such as"):
+        deadline(*options)
