@@ -11,13 +11,12 @@ from types import FrameType
 from typing import Literal, Protocol
 
 from bench.runs.rundir import ORPHANED, State, run_dir
-from studies.attempts import STALLED_SECONDS, Attempts, stalled
 from studies.estimates import Estimates
 from studies.jobs import Job
 from studies.ledger import keep_reserve, states, write_state
 from studies.plan import Plan, PlanSource
 from studies.plan import jobs as plan_jobs
-from studies.queue import JobQueue
+from studies.queue import STALLED_SECONDS, Attempts, JobQueue, stalled
 
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 2.0

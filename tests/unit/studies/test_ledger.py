@@ -11,9 +11,9 @@ from bench.errors import RootError
 from bench.files import write_json
 from bench.runs.lease import own_lease
 from bench.runs.rundir import RunDir, run_dir
-from studies.attempts import Attempts
 from studies.ledger import current_state, lock_root, states, summary
 from studies.plan import jobs
+from studies.queue import Attempts
 from studies.schedule import Schedule
 
 

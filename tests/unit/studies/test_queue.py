@@ -8,10 +8,10 @@ from made_up import planned
 
 from bench.files import write_json
 from bench.runs.rundir import RunDir, State, run_dir
-from studies.attempts import Attempts, stalled
 from studies.estimates import Estimates
 from studies.ledger import keep_reserve, states, summary, write_state
 from studies.plan import jobs
+from studies.queue import Attempts, stalled
 from studies.schedule import Observer, Schedule
 
 
