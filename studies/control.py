@@ -20,7 +20,7 @@ from bench.runs.lease import is_alive
 from bench.runs.rundir import Failure, State, all_run_dirs, run_dir
 from studies.jobs import job_records
 from studies.ledger import Holder, current_state, holder, states
-from studies.run_names import Named, named_runs
+from studies.runs import Named, named_runs
 
 # So long a scheduler may take to answer a failure by itself.
 SETTLED_SECONDS = 5.0

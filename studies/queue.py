@@ -18,7 +18,7 @@ MARGIN = 1.05
 
 
 class Attempts:
-    """The failures of one night.
+    """The failures of one session.
 
     A failure that another try might not repeat is tried again, ``retries`` times, after waiting
     ``wait`` seconds, then four times as long, and so on. A refused run is not.

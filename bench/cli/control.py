@@ -57,7 +57,7 @@ def logs(
 ) -> None:
     """Print the last lines of a run's log."""
     from bench.cli.views.log import print_log
-    from studies.run_names import find_run, named_runs
+    from studies.runs import find_run, named_runs
 
     print_log(root, find_run(named_runs(root), run, seed), lines=lines, follow=follow)
 
@@ -80,7 +80,7 @@ def retry(
     """Queue a failed or interrupted run again, or all failed runs (--failed)."""
     from studies.control import queue_again
     from studies.ledger import holder
-    from studies.run_names import named_runs
+    from studies.runs import named_runs
 
     chosen = _chosen(root, run, seed, failed=failed)
     names = named_runs(root)
@@ -101,7 +101,7 @@ def _chosen(root: RootOption, run: str | None, seed: int | None, *, failed: bool
     """Return the ids of the runs that a retry names; raises SpecError if it names none."""
     from bench.errors import SpecError
     from studies.control import failed_runs
-    from studies.run_names import find_run, named_runs
+    from studies.runs import find_run, named_runs
 
     if failed:
         if seed is not None:
@@ -125,7 +125,7 @@ def cancel(
     """Stop the running session, or one of its runs, with checkpoints."""
     from bench.errors import SpecError
     from studies.control import cancel_run, cancel_session
-    from studies.run_names import find_run, named_runs
+    from studies.runs import find_run, named_runs
 
     if run is None:
         if seed is not None:

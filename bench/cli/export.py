@@ -32,7 +32,7 @@ def voc_test(
     """Predict VOC's test images with a finished run and pack them for the evaluation server."""
     from bench.runs.rundir import run_dir
     from bench.worker.voc_test import export_test
-    from studies.run_names import find_run, named_runs
+    from studies.runs import find_run, named_runs
 
     run_id = find_run(named_runs(root), run, seed).run_id
     count = export_test(run_dir(root, run_id), out, competition, data_root)

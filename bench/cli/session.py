@@ -24,8 +24,8 @@ from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
 from studies.ledger import states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
+from studies.runs import Watched
 from studies.schedule import Ending, Executor, Observer, Schedule
-from studies.watching import Watched
 
 FAILED, INCOMPLETE, INTERRUPTED = 3, 4, 130
 """Exit codes; `segloss --help` explains them."""

@@ -21,7 +21,7 @@ from bench.manifest import Manifest, Row
 from bench.runs.rundir import State
 from studies.estimates import Estimates, TimeLeft, clock
 from studies.ledger import DONE, Holder, failure, summary, unfinished
-from studies.watching import Change, Watched
+from studies.runs import Change, Watched
 
 REFRESH_SECONDS = 1.0
 # Shape, letter and style of each status: a shape for readers who see no colours, and a letter for

@@ -11,7 +11,7 @@ import typer
 from bench.runs.rundir import run_dir
 from studies.jobs import job_records
 from studies.ledger import current_state, holder
-from studies.run_names import Named
+from studies.runs import Named
 
 POLL_SECONDS = 0.5
 BLOCK = 2**16

@@ -11,10 +11,10 @@ from rich.console import Console
 from bench.cli.views.live import SYMBOLS, LiveView, Overview, picture
 from bench.errors import RootError
 from bench.runs.lease import own_lease
-from studies import watching
+from studies import runs
 from studies.estimates import Estimates
 from studies.ledger import lock_root
-from studies.watching import Watched
+from studies.runs import Watched
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def test_only_what_may_have_changed_is_read_again(made_up, monkeypatch):
     made_up.set("RMI", status="running", lease=own_lease())
     seen = Watched(made_up.root)
     read = []
-    original = watching.current_state
-    monkeypatch.setattr(watching, "current_state", lambda d: read.append(d.run_id) or original(d))
+    original = runs.current_state
+    monkeypatch.setattr(runs, "current_state", lambda d: read.append(d.run_id) or original(d))
     assert seen.refresh() == []
     assert read == [made_up.id_of("RMI")]
     made_up.set("BCE", status="failed", reason="why")

@@ -7,7 +7,7 @@ from bench.cli.views.log import log_of, print_log, tail
 from bench.errors import SpecError
 from bench.manifest import remember
 from bench.runs.lease import own_lease
-from studies.run_names import find_run, named_runs
+from studies.runs import find_run, named_runs
 
 
 @pytest.fixture

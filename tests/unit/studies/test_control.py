@@ -16,7 +16,7 @@ from bench.runs.lease import Lease, own_lease
 from studies import control
 from studies.control import cancel_run, cancel_session, failed_runs, queue_again
 from studies.ledger import Holder, holder, lock_root
-from studies.run_names import find_run, named_runs
+from studies.runs import find_run, named_runs
 
 # As a schedule does, it hears SIGINT even where it was started with the signal ignored.
 HOLD = """

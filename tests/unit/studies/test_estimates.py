@@ -16,7 +16,7 @@ from bench.runs.lease import own_lease
 from bench.runs.rundir import State
 from studies.estimates import Estimates, TimeLeft, deadline, span
 from studies.ledger import lock_root, states
-from studies.watching import Watched
+from studies.runs import Watched
 
 
 @pytest.fixture
