@@ -10,9 +10,8 @@ from typing import Any
 
 from bench.errors import HeldError, StoppedError
 from bench.files import write_json
-from bench.runs.exclusive_timing import ExclusiveTiming
-from bench.runs.lease import is_alive, own_lease
-from bench.runs.rundir import RunDir
+from bench.runs.locks import ExclusiveTiming
+from bench.runs.rundir import RunDir, is_alive, own_lease
 from bench.spec import RunSpec
 
 HEARTBEAT_SECONDS = 2.0

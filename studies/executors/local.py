@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from bench.errors import STOPPED
-from bench.runs.lease import pid_exists
+from bench.runs.rundir import pid_exists
 from studies.executors.fork_server import LOST, start_server, start_worker
 from studies.executors.slots import Slot
 

@@ -10,8 +10,7 @@ from rich.console import Console
 from bench.cli.views.live import LiveView
 from bench.cli.views.plan import print_plan
 from bench.files import write_json
-from bench.runs.lease import own_lease
-from bench.runs.rundir import State
+from bench.runs.rundir import State, own_lease
 from studies.estimates import Estimates, TimeLeft, span
 from studies.ledger import lock_root, states
 from studies.watching import Watched
