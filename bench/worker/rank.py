@@ -13,9 +13,9 @@ from bench.data.registry import open_dataset, training_split
 from bench.errors import DivergedError
 from bench.loss_spec import loss_of
 from bench.models.deeplab import build_model
+from bench.runs.environment import set_up_torch
 from bench.runs.heartbeat import log_line
 from bench.runs.rundir import RunDir
-from bench.runs.torch_setup import set_up_torch
 from bench.training.batches import TrainingData
 from bench.training.distributed import Ranks, follow, leave
 from bench.training.trainer import Training

@@ -18,7 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from threading import Thread
 
-from bench.runs.snapshot import PACKAGES, environment_of
+from bench.runs.source_code import PACKAGES, environment_of
 
 LIBRARIES = ["torch", "torchvision.transforms.v2", "timm"]
 """The imports that take seconds."""

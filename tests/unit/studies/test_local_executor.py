@@ -14,7 +14,7 @@ from bench.errors import SpecError
 from bench.files import read_json
 from bench.runs.environment import visible_gpus
 from bench.runs.rundir import pid_exists, run_dir
-from bench.runs.snapshot import PACKAGES, environment_of, take_snapshot
+from bench.runs.source_code import PACKAGES, environment_of, take_snapshot
 from studies.executors.local import LocalExecutor
 from studies.executors.slots import Slot, cpu_slots, gpu_slots, slots
 
