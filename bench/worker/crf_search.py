@@ -22,11 +22,9 @@ from safetensors.torch import load_file
 from bench.data.cache import Cache
 from bench.data.dataset import SegmentationDataset, Split
 from bench.data.registry import evaluation_entries, evaluation_split, open_dataset
-from bench.evaluation.boundaries import BoundaryCounts, count_pixels
-from bench.evaluation.metrics import PixelCounts
+from bench.evaluation.metrics import BoundaryCounts, PixelCounts, count_pixels
 from bench.evaluation.predictor import Predictor
-from bench.evaluation.result import training_digests, write_result
-from bench.evaluation.scoring import crf_of
+from bench.evaluation.scoring import crf_of, training_digests, write_result
 from bench.files import write_json
 from bench.iou import class_iou, mean_known
 from bench.loss_spec import loss_of

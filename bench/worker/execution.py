@@ -13,8 +13,7 @@ from safetensors.torch import load_file, save_file
 from bench.data.cache import Cache
 from bench.data.registry import open_dataset, training_split
 from bench.errors import DataError, SpecError, StoppedError
-from bench.evaluation.result import training_digests
-from bench.evaluation.scoring import Scoring
+from bench.evaluation.scoring import Scoring, training_digests
 from bench.files import write_whole
 from bench.loss_spec import loss_of
 from bench.models.deeplab import SegmentationModel, build_model
