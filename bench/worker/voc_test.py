@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from bench.data.image_files import read_image, resized
+from bench.data.reading import read_image, resized
 from bench.data.registry import open_dataset
 from bench.data.voc.dataset import unlabelled_images
 from bench.data.voc.masks import palette
