@@ -16,8 +16,7 @@ from bench.runs.rundir import State
 from bench.runs.source_code import take_snapshot
 from bench.spec import RunSpec
 from bench.store.client import default_uri
-from bench.store.mirror import Mirror
-from bench.store.mirror_thread import MirrorThread
+from bench.store.mirror import Mirror, MirrorThread
 from studies.canaries import canaries, run_canaries
 from studies.deadline import deadline
 from studies.estimates import Estimates
