@@ -9,29 +9,40 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-from bench.data.scenes.backdrop import (
-    paint_open_ground,
-    paint_sky,
-    paint_skyline,
-    paint_street,
-    paint_walls,
-)
 from bench.data.scenes.canvas import (
+    BUILDING,
     CAR,
     HEIGHT,
+    LEAVES,
+    PAVEMENT,
     PEDESTRIAN,
     POLE,
+    ROAD,
     SIGN,
+    SKY,
+    VEGETATION,
+    WALLS,
     WIDTH,
     Canvas,
+    Colour,
     Draws,
     H,
+    Plane,
     W,
     X,
     Y,
+    box,
+    leaf_noise,
 )
 from bench.data.scenes.objects import moving, planted
 from bench.iou import IGNORED
+
+# fmt: off
+SKIES: list[tuple[Colour, Colour]] = [
+    ((96, 146, 204), (196, 212, 224)), ((128, 160, 196), (222, 216, 204)),
+    ((170, 178, 186), (206, 208, 208)), ((74, 120, 190), (176, 204, 228)),
+]
+# fmt: on
 
 
 def draw_scene(
@@ -55,6 +66,112 @@ def draw_scene(
     for thing in sorted(things, key=lambda thing: thing.depth):
         thing.paint()
     return _developed(canvas, draws)
+
+
+def paint_sky(canvas: Canvas, draws: Draws) -> None:
+    """Paint the sky, from the zenith's colour down to the horizon's, with clouds."""
+    zenith, low = draws.pick(SKIES)
+    down = np.clip(Y / np.float32(canvas.horizon), 0, 1)
+    cover = np.clip(canvas.cloudy * 0.5 + canvas.leafy * 0.06 + draws.between(-0.5, 0.3), 0, 0.8)
+    colour = [
+        (zenith[channel] * (1 - down) + low[channel] * down) * (1 - cover) + 226 * cover
+        for channel in range(3)
+    ]
+    canvas.paint(np.ones((H, W), bool), np.stack(colour), SKY)
+
+
+def paint_skyline(canvas: Canvas, draws: Draws) -> None:
+    """Paint far houses and trees across the end of the street."""
+    left = canvas.vanishing - draws.between(60, 90)
+    while left < canvas.vanishing + 75:
+        width, height = draws.between(10, 34), draws.between(6, 26)
+        at, u, v = box(left, canvas.horizon - height, width, height + 4)
+        if draws.chance(0.6):
+            window = ((v * height) % 6 > 3) & ((u * width) % 7 > 4)
+            shade = np.where(window, np.float32(0.7), np.float32(0.95))
+            whole = np.ones(window.shape, bool)
+            canvas.paint(whole, draws.pick(WALLS), BUILDING, at=at, shade=shade, depth=0.25)
+        else:
+            crown = u * u + (1 - v) * (1 - v) + 0.3 * leaf_noise(canvas, at, u, v) < 1
+            canvas.paint(crown, draws.pick(LEAVES), VEGETATION, at=at, depth=0.3)
+        left += width * draws.between(0.7, 1.1)
+
+
+def paint_open_ground(canvas: Canvas, draws: Draws) -> None:
+    """Paint everything below the horizon as grass or paving; houses and street cover it later."""
+    top = int(canvas.horizon) + 1
+    grass = draws.chance(0.7)
+    colour = draws.pick(LEAVES) if grass else (132.0, 126.0, 118.0)
+    shade = 1 + (0.16 if grass else 0.0) * canvas.leafy[top:] + 0.05 * canvas.grain[top:]
+    below = np.ones((H - top, W), bool)
+    canvas.paint(
+        below,
+        colour,
+        VEGETATION if grass else PAVEMENT,
+        at=(top, 0),
+        shade=shade,
+        depth=_near(canvas),
+    )
+
+
+def paint_walls(canvas: Canvas, draws: Draws, side: int, base: float) -> None:
+    """Paint house fronts with gaps along one side, ``base`` camera heights from the middle."""
+    light = 1.0 if side == canvas.sunny else draws.between(0.62, 0.85)
+    end, near = draws.between(12, 22), 260.0
+    while near > end:
+        # Pixels from the vanishing point; fronts do not overlap, so their order is free.
+        far = max(near * draws.between(0.45, 0.8), end)
+        columns = sorted(canvas.vanishing + side * distance for distance in (far, near))
+        first, last = (min(max(round(column), 0), W) for column in columns)
+        height, colour, built = draws.between(0.35, 1.25), draws.pick(WALLS), draws.chance(0.85)
+        glass, floors, bays = (
+            draws.between(0.35, 0.75),
+            draws.between(3.5, 7),
+            draws.between(380, 760),
+        )
+        if built and first < last:
+            distance = np.maximum(np.abs(X[:, first:last] - np.float32(canvas.vanishing)), 1)
+            up = (np.float32(canvas.horizon) - Y) / distance
+            story, bay = (up * floors) % 1, (bays / distance) % 1
+            window = (story > 0.3) & (story < 0.78) & (bay > 0.26) & (bay < 0.74)
+            window &= (up < height - 0.05) & (distance > 26)
+            noise = canvas.grain[:, first:last] + canvas.cloudy[:, first:last]
+            shade = light * (1 + 0.05 * noise)
+            shade = np.where(window, shade * glass, shade)
+            shade = np.where(up > height - 0.035, shade * 0.8, shade)
+            front = (up < height) & (up > -1 / base)
+            depth = np.broadcast_to(np.minimum(distance / 120, 1), front.shape)
+            canvas.paint(front, colour, BUILDING, at=(0, first), shade=shade, depth=depth)
+        near = far
+
+
+def paint_street(
+    canvas: Canvas, draws: Draws, edges: dict[int, float], kerbs: dict[int, float]
+) -> None:
+    """Paint pavement out to ``kerbs`` and road out to ``edges``, with marks and shadow."""
+    top = int(canvas.horizon) + 1
+    forward = Y[top:] - np.float32(canvas.horizon)
+    r = (X - np.float32(canvas.vanishing)) / forward
+    depth = _near(canvas)
+    tone = 1 + 0.045 * canvas.grain[top:] + 0.05 * canvas.cloudy[top:]
+    if draws.chance(0.6):  # houses on the side away from the sun cast a shadow
+        rim = draws.between(-0.8, 0.8) * canvas.sunny
+        shaded = canvas.sunny * (r - rim) + 0.05 * canvas.leafy[top:] < 0
+        tone = np.where(shaded, tone * 0.66, tone)
+    grey, step = draws.between(76, 108), draws.between(6, 40)
+    stone: Colour = (grey + step, grey + step * 0.95, grey + step * 0.82)
+    slabs = np.where((60 / forward) % 1 < 0.12, tone * 0.9, tone)
+    pavement = (r > -kerbs[-1]) & (r < kerbs[1])
+    canvas.paint(pavement, stone, PAVEMENT, at=(top, 0), shade=slabs, depth=depth)
+    rim_stone = (r > -edges[-1] - 0.07) & (r < edges[1] + 0.07)
+    canvas.paint(rim_stone, stone, PAVEMENT, at=(top, 0), shade=tone * 1.14, depth=depth)
+    road = (r > -edges[-1]) & (r < edges[1])
+    canvas.paint(road, (grey, grey, grey + 4), ROAD, at=(top, 0), shade=tone, depth=depth)
+    middle = (edges[1] - edges[-1]) / 2
+    marks = (np.abs(r - np.float32(middle)) < 0.035) & ((150 / forward) % 1 < 0.55)
+    if draws.chance(0.5):
+        marks |= np.abs(r + np.float32(edges[-1] - 0.1)) < 0.022
+    canvas.paint(marks, (206, 204, 196), ROAD, at=(top, 0), shade=tone, depth=depth)
 
 
 def _developed(
@@ -83,3 +200,9 @@ def _halo(label: UInt8[np.ndarray, "h w"], kind: int) -> np.ndarray:
     inside = np.pad(label == kind, 1)
     touching = inside[:-2, 1:-1] | inside[2:, 1:-1] | inside[1:-1, :-2] | inside[1:-1, 2:]
     return touching & (label != kind) & (label != POLE) & (label != SIGN)
+
+
+def _near(canvas: Canvas) -> Plane:
+    """Return the depth of the ground's rows: 1 from 60 pixels below the horizon."""
+    rows = Y[int(canvas.horizon) + 1 :] - np.float32(canvas.horizon)
+    return np.broadcast_to(np.minimum(rows / 60, 1), (len(rows), W))
