@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.errors import RootError
-from bench.files import read_json, write_json
-from bench.records import Strict, parse
+from bench.files import Strict, parse, read_json, write_json
 from bench.search_space import SearchSpec
 from bench.spec import Scalar
 

@@ -20,8 +20,7 @@ from typing import Any, Literal
 import psutil
 
 from bench.errors import RootError, SpecError
-from bench.files import read_json, write_json
-from bench.records import Strict, parse
+from bench.files import Strict, parse, read_json, write_json
 from bench.spec import RunSpec
 
 
