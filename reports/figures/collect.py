@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bench.manifest import Manifest, TableSpec
-from bench.naming import slug
+from bench.manifest import Manifest, TableSpec, slug
 from reports.figures import data, draw
 from reports.figures.drawing import row_looks
 from reports.model import Figure

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.iou import HEADLINE
-from bench.manifest import TableSpec
-from bench.naming import varying
+from bench.manifest import TableSpec, varying
 from reports.runs_frame import class_names
 from reports.statistics.scores import Scores, base_row, distinct_rows
 from reports.statistics.stats import Estimate, difference, estimate

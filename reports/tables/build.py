@@ -6,8 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.manifest import Row, TableSpec
-from bench.naming import ABSENT
+from bench.manifest import ABSENT, Row, TableSpec
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
 from reports.runs_frame import class_names

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.naming import slug
+from bench.manifest import slug
 from reports.figures.data import data_frame
 from reports.figures.drawing import INK, MARKERS, legend, looks, sheet
 from reports.model import Drawing, Figure
