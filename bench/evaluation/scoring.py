@@ -20,12 +20,12 @@ from bench.data.registry import evaluation_entries, evaluation_split
 from bench.evaluation.metrics import PixelCounts
 from bench.evaluation.predictor import Prediction, Predictor, best
 from bench.files import write_json, write_whole
-from bench.loss_spec import loss_of
 from bench.models.deeplab import SegmentationModel
 from bench.runs.environment import code_digests, peak_memory_mb
 from bench.runs.heartbeat import Heartbeat
 from bench.runs.rundir import RunDir
 from bench.spec import CRFSpec, RunSpec
+from losses import build_loss
 from postproc.dense_crf import DenseCRF
 
 TIMED_IMAGES = 10
@@ -69,7 +69,8 @@ class Scoring:
         """
         spec = self.specs[0]
         split = evaluation_split(self.dataset, spec.data, self.cache)
-        predictor = Predictor(model, loss_of(spec.loss), self.dataset, self.device, spec.evaluation)
+        loss = build_loss(spec.loss.name, **spec.loss.options)
+        predictor = Predictor(model, loss, self.dataset, self.device, spec.evaluation)
         runs = [
             _ScoredRun(directory, each, PixelCounts(self.dataset))
             for directory, each in zip(self.heartbeat.run_dirs, self.specs, strict=True)

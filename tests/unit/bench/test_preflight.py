@@ -7,7 +7,6 @@ import pytest
 import losses
 from bench import preflight
 from bench.errors import InstallError, SpecError
-from bench.loss_spec import loss_of
 from bench.preflight import (
     check_crf,
     check_installation,
@@ -123,11 +122,11 @@ def test_of_losses_that_differ_in_a_weight_one_is_tried(monkeypatch):
     """Not so where the weight is 0 or 1, or another option differs: other terms may be taken."""
     tried = []
 
-    def noted(loss):
-        tried.append(loss.options)
-        return loss_of(loss)
+    def noted(name, **options):
+        tried.append(options)
+        return losses.build_loss(name, **options)
 
-    monkeypatch.setattr(preflight, "loss_of", noted)
+    monkeypatch.setattr(preflight, "build_loss", noted)
     settings = [{"lambda_": 0.2}, {"lambda_": 0.3}, {"lambda_": 0.3}]
     settings += [{"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}]
     rmi = [LossSpec(name="rmi", options=options) for options in settings]
