@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.errors import RootError
-from bench.runs.locks import is_held
+from bench.runs.heartbeat import is_held
 from bench.runs.rundir import RunDir, State, is_alive, own_lease, run_dir
 
 DONE = ("finished", "diverged")
