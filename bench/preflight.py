@@ -1,4 +1,4 @@
-"""Checks before a session: every fault of a run that shows without training."""
+"""Before a session: resolve the losses, and find every fault that shows without training."""
 
 from __future__ import annotations
 
@@ -13,15 +13,42 @@ import torch
 from bench.data.augmentation import scale_count
 from bench.data.cache import Cache
 from bench.data.registry import check_splits, evaluation_split, open_dataset, training_split
-from bench.errors import DataError, InstallError, SpecError, format_error, unknown
+from bench.errors import DataError, InstallError, SpecError, format_error, hint, unknown
 from bench.iou import BORDER_METRICS
-from bench.loss_spec import loss_of
 from bench.models.deeplab import check_model
 from bench.models.pretrained import check_pretrained
 from bench.profile import Profile
-from bench.spec import HELD_OUT, DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
+from bench.spec import HELD_OUT, DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar
+from losses import UnknownNameError, build_loss, check_options, find_loss, loss_options
 from postproc.dense_crf import HOW_TO_INSTALL
 from postproc.dense_crf import available as crf_available
+
+
+def resolve_loss(name: str, options: dict[str, Scalar]) -> tuple[LossSpec, dict[str, Scalar]]:
+    """Return the specification of a loss, and the value of each of its options.
+
+    A loss that equals a simpler one at these options gets the simpler one's specification, so the
+    two are trained once.
+
+    Args:
+        name: Name in LOSSES, or of an installed plug-in.
+        options: Options that a study gives; the others keep their default.
+
+    Raises:
+        SpecError: The loss or an option is unknown, or a value is out of range.
+    """
+    try:
+        changed = check_options(name, options)
+        full = {**loss_options(name), **changed}
+        if simpler := find_loss(name).simpler(full):
+            return resolve_loss(*simpler)[0], full
+        return LossSpec(name=name, version=find_loss(name).version, options=changed), full
+    except UnknownNameError as error:
+        raise SpecError(f"{error.fault}; {hint(error.name, error.known)}") from None
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    except Exception as error:  # a plug-in loss may raise anything
+        raise SpecError(f"loss {name!r} cannot be built: {format_error(error)}") from None
 
 
 def check_profile(profile: Profile) -> None:
@@ -143,7 +170,7 @@ def _loss_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
     logits = torch.zeros(1, 2, *crop_size)
     target = torch.zeros(1, *crop_size, dtype=torch.int64)
     try:
-        loss = loss_of(loss_spec)
+        loss = build_loss(loss_spec.name, **loss_spec.options)
         loss.check_input_size(*crop_size)
         terms = loss.terms(logits, target)
     except ValueError as error:

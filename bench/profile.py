@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from bench.errors import SpecError, unknown
-from bench.records import Strict, parse
+from bench.files import Strict, parse
 from bench.spec import HELD_OUT, DataSpec, EvaluationSpec, ModelSpec, RecipeSpec
 
 

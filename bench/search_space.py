@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from bench.records import Strict
+from bench.files import Strict
 from bench.spec import Scalar
 
 Scale = Literal["linear", "log10", "log10(1 - x)"]

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.records import Strict
+from bench.files import Strict
 
 SCHEMA_VERSION = 1
 Scalar = bool | int | float | str

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.records import Strict, parse
+from bench.files import Strict, parse
 from bench.spec import Scalar
 
 FILE = Path(__file__).with_name("published.toml")

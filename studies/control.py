@@ -16,8 +16,7 @@ from typing import get_args
 import psutil
 
 from bench.errors import RootError, SpecError, unknown
-from bench.runs.lease import is_alive
-from bench.runs.rundir import Failure, State, all_run_dirs, run_dir
+from bench.runs.rundir import Failure, State, all_run_dirs, is_alive, run_dir
 from studies.jobs import job_records
 from studies.ledger import Holder, current_state, holder, states
 from studies.runs import Named, named_runs

@@ -14,9 +14,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.errors import RootError
-from bench.runs.lease import is_alive, own_lease
-from bench.runs.rundir import RunDir, State, run_dir
-from bench.runs.shared_lock import is_held
+from bench.runs.heartbeat import is_held
+from bench.runs.rundir import RunDir, State, is_alive, own_lease, run_dir
 
 DONE = ("finished", "diverged")
 # A worker on another host that has not said a word for so long is taken to be gone.

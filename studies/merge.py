@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.errors import RootError, SeglossError
-from bench.files import read_json
+from bench.files import parse, read_json
 from bench.manifest import Manifest, remember
-from bench.records import parse
 from bench.runs.rundir import RunDir, State, run_dir
 from studies.ledger import DONE, current_state
 

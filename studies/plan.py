@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bench.errors import SpecError, unknown
+from bench.files import Strict, parse
 from bench.manifest import Manifest, Row, TableSpec
 from bench.profile import Profile
-from bench.records import Strict, parse
 from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar
 from studies.jobs import Job, group_jobs
 from studies.schema import RowDefinition, Study, TableDefinition, Values

@@ -22,9 +22,9 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from bench.errors import SpecError, unknown
+from bench.files import Strict, parse
 from bench.iou import BORDER_METRICS
 from bench.profile import read_toml, split_name
-from bench.records import Strict, parse
 from bench.search_space import Space
 from bench.spec import Scalar
 

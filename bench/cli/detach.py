@@ -15,7 +15,7 @@ from bench.cli.views.log import tail
 from bench.data.cache import Cache
 from bench.errors import RootError
 from bench.runs.rundir import all_run_dirs
-from bench.runs.snapshot import SOURCE, environment_of
+from bench.runs.source_code import SOURCE, environment_of
 from studies.ledger import DONE, current_state, holder, lock_root
 from studies.plan import Plan
 

@@ -64,7 +64,7 @@ def run(
         require_crf(inputs[0])
     from bench.cli.report import report_all
     from bench.cli.session import Session, resources_of
-    from bench.loss_spec import resolve_loss
+    from bench.preflight import resolve_loss
     from studies.ledger import lock_root
 
     resources = resources_of(options)
@@ -144,9 +144,8 @@ def make_plans(studies: dict[str, Study], profile: Profile, options: PlanOptions
     Raises:
         SpecError: a study, the profile or one of the runs cannot be executed.
     """
-    from bench.loss_spec import resolve_loss
     from bench.models.pretrained import with_weights
-    from bench.preflight import check_profile, check_runs
+    from bench.preflight import check_profile, check_runs, resolve_loss
     from studies.plan import plan
     from studies.schema import profile_name
 

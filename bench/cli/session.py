@@ -13,11 +13,10 @@ from bench.data.cache import Cache
 from bench.manifest import Manifest, remember
 from bench.runs.environment import visible_gpus
 from bench.runs.rundir import State
-from bench.runs.snapshot import take_snapshot
+from bench.runs.source_code import take_snapshot
 from bench.spec import RunSpec
 from bench.store.client import default_uri
-from bench.store.mirror import Mirror
-from bench.store.mirror_thread import MirrorThread
+from bench.store.mirror import Mirror, MirrorThread
 from studies.canaries import canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots

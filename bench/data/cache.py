@@ -26,8 +26,7 @@ from jaxtyping import UInt8
 from bench.data.dataset import Entry, Prepare, Split
 from bench.data.reading import load_entries, read_entries, split_digest
 from bench.errors import SpecError
-from bench.files import read_json, write_json
-from bench.records import Strict, parse
+from bench.files import Strict, parse, read_json, write_json
 from bench.spec import digest
 
 INDEX = "index.json"

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from bench.errors import DataError, SpecError, unknown
-from bench.records import Strict, parse
+from bench.files import Strict, parse
 
 BLOCK_BYTES = 2**20
 TIMEOUT_SECONDS = 60.0

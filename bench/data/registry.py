@@ -21,8 +21,7 @@ from bench.data.dataset import (
     SplitSummary,
     evenly_spaced,
 )
-from bench.data.image_files import resized
-from bench.data.reading import check_entries, load_entries
+from bench.data.reading import check_entries, load_entries, resized
 from bench.data.scenes.dataset import open_scenes
 from bench.data.tuning_split import tuning_ids
 from bench.data.voc.dataset import open_voc

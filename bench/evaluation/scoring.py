@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -11,25 +11,28 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from bench.data.cache import Cache
-from bench.data.dataset import SegmentationDataset, Split
+from bench.data.dataset import SegmentationDataset, Split, evenly_spaced
 from bench.data.registry import evaluation_entries, evaluation_split
-from bench.evaluation.example_images import ExampleImages
 from bench.evaluation.metrics import PixelCounts
 from bench.evaluation.predictor import Prediction, Predictor, best
-from bench.evaluation.result import write_result
-from bench.loss_spec import loss_of
+from bench.files import write_json, write_whole
 from bench.models.deeplab import SegmentationModel
-from bench.runs.environment import peak_memory_mb
+from bench.runs.environment import code_digests, peak_memory_mb
 from bench.runs.heartbeat import Heartbeat
 from bench.runs.rundir import RunDir
 from bench.spec import CRFSpec, RunSpec
+from losses import build_loss
 from postproc.dense_crf import DenseCRF
 
 TIMED_IMAGES = 10
 """The first images of a split, predicted while no other worker works; tables show their median."""
+EXAMPLES = 4
+OWN_DIGESTS = ("code", "env", "data")
+"""Digests that every run has of its own; an evaluation takes the others from its training."""
 
 TimedLabels = Iterator[tuple[UInt8[Tensor, "h w"], float]]
 """Labels of one image and the seconds they took, for each run of a pass."""
@@ -66,7 +69,8 @@ class Scoring:
         """
         spec = self.specs[0]
         split = evaluation_split(self.dataset, spec.data, self.cache)
-        predictor = Predictor(model, loss_of(spec.loss), self.dataset, self.device, spec.evaluation)
+        loss = build_loss(spec.loss.name, **spec.loss.options)
+        predictor = Predictor(model, loss, self.dataset, self.device, spec.evaluation)
         runs = [
             _ScoredRun(directory, each, PixelCounts(self.dataset))
             for directory, each in zip(self.heartbeat.run_dirs, self.specs, strict=True)
@@ -149,3 +153,89 @@ class _CrfLabels:
             reached = time.perf_counter()
             yield torch.from_numpy(labels), prediction.seconds + reached - started - elsewhere
             elsewhere += time.perf_counter() - reached
+
+
+def write_result(
+    directory: RunDir,
+    spec: RunSpec,
+    counts: PixelCounts,
+    ids: Sequence[str],
+    *,
+    data: str,
+    digests: dict[str, str],
+    cost: dict[str, float],
+    environment: dict[str, Any],
+) -> None:
+    """Write the result of one run and mark it finished.
+
+    Args:
+        directory: Where the run leaves its files.
+        spec: The run.
+        counts: Pixel counts of every image of the scored split, in its order.
+        ids: The images of the split.
+        data: Digest of the split.
+        digests: Digests of the training. An "env" among them replaces that of ``environment``: a
+            training that was resumed elsewhere has several.
+        cost: Seconds, milliseconds and megabytes by name, such as "train_s".
+        environment: Facts about code, packages and machine, as in env.json.
+    """
+    counts.write(directory, ids)
+    result = {
+        "run_id": spec.run_id,
+        **_scores(counts),
+        "digests": {
+            "env": environment["digest"],
+            **digests,
+            "data": data,
+            **code_digests(environment),
+        },
+        "cost": cost,
+        "device": environment["device"],
+    }
+    write_json(directory.result_file, result)
+    directory.write_state(
+        status="finished", failure=None, reason=None, lease=None, step=spec.recipe.steps
+    )
+
+
+def training_digests(result: dict[str, Any]) -> dict[str, str]:
+    """Return the digests of a training's result that its evaluations repeat."""
+    return {name: d for name, d in result["digests"].items() if name not in OWN_DIGESTS}
+
+
+def _scores(counts: PixelCounts) -> dict[str, Any]:
+    dataset = counts.dataset
+    iou = [None if np.isnan(value) else float(value) for value in counts.class_iou()]
+    return {
+        "metrics": counts.scores(),
+        "class_iou": dict(zip(dataset.class_names, iou, strict=True)),
+        "classes": list(dataset.class_names),
+        "palette": dataset.palette.tolist(),
+    }
+
+
+class ExampleImages:
+    """A fixed list of images, evenly spaced over a split, whose predictions are written as PNGs."""
+
+    def __init__(self, split: Split, dataset: SegmentationDataset) -> None:
+        self.indices = set(evenly_spaced(len(split), EXAMPLES))
+        self.split = split
+        # Labels that are not a class, such as ignored pixels, are white.
+        self.colours = np.full((256, 3), 255, np.uint8)
+        self.colours[: len(dataset.palette)] = dataset.palette
+
+    def write(self, directory: RunDir, index: int, labels: UInt8[Tensor, "h w"]) -> None:
+        """Write image, truth and predicted ``labels`` if image ``index`` is one of the list."""
+        if index not in self.indices:
+            return
+        maps = {
+            "image": self.split.images[index],
+            "truth": self._coloured(self.split.labels[index]),
+            "prediction": self._coloured(labels.cpu().numpy()),
+        }
+        for kind, pixels in maps.items():
+            path = directory.predictions / f"{self.split.ids[index]}.{kind}.png"
+            write_whole(path, Image.fromarray(pixels).save)
+
+    def _coloured(self, labels: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+        return self.colours[labels]

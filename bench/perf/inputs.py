@@ -15,8 +15,8 @@ from torch import Tensor
 from bench.data.camvid.labels import VOID
 from bench.data.registry import open_dataset
 from bench.errors import DataError
+from bench.files import Strict
 from bench.iou import IGNORED
-from bench.records import Strict
 from bench.spec import DataSpec, Positive
 
 Scene = Literal["street", "objects"]

@@ -16,9 +16,9 @@ import torch
 from pydantic_core import to_json
 from torch import Tensor
 
+from bench.files import Strict
 from bench.perf.inputs import Shape, make_labels, make_logits, occurring, pixel_accuracy
 from bench.perf.variants import LossFunction, Variant
-from bench.records import Strict
 
 Device = Literal["cpu", "cuda"]
 

@@ -19,11 +19,10 @@ import torch
 from pydantic_core import from_json
 
 from bench.errors import SeglossError, SpecError, unknown
-from bench.files import write_json
+from bench.files import Strict, write_json
 from bench.perf.inputs import SHAPES, Shape, make_labels
 from bench.perf.job import Device, Job
 from bench.perf.variants import Variant, variants
-from bench.records import Strict
 from bench.spec import Scalar
 
 DEVICES = get_args(Device)

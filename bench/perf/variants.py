@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from bench.files import Strict
 from bench.perf.plain_affinity import plain_affinity_loss
 from bench.perf.plain_rmi import plain_rmi_terms
-from bench.records import Strict
 from bench.spec import Scalar
 from losses import LOSSES, build_loss
 

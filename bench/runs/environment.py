@@ -1,46 +1,78 @@
-"""The environment of a run: machine, packages and digests of the code."""
+"""The environment of a run: what it sets up in torch and glibc, and what env.json records."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import ctypes
 import importlib.metadata
-import inspect
 import os
 import platform
 import resource
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench.errors import InstallError
+from bench.runs.source_code import code_digest, plugin_digest
 from bench.spec import digest
 
-OUR_PACKAGES = ("bench", "losses", "postproc")
 # Packages that can change a training's numbers.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
+CONTEXT_BYTES = 3 * 2**28
+"""GPU memory that each process takes besides torch's tensors: CUDA's context, kernels, workspaces.
+
+An estimate for one process; ``--per-gpu`` processes need it once each.
+"""
+# From glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
-def code_digest() -> str:
-    """Return the digest of every file of the project that this process has imported."""
-    loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    ours = {path for path in map(Path, filter(None, loaded)) if _is_ours(path)}
-    content = hashlib.sha256()
-    for path in sorted(ours):
-        content.update(path.name.encode())
-        content.update(path.read_bytes())
-    return content.hexdigest()[:12]
+def set_up_torch(threads: int) -> None:
+    """Use so many threads, and sums in a fixed order wherever torch has them."""
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    # cuBLAS reads it with its first call; without it, its sums may have any order.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # On a GPU a few operations have no fixed order in torch (docs/gpu.md): they warn and run.
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    # Filling fresh memory is for finding bugs; it costs a seventh of a step and changes no result.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore (set up late)
 
 
-def plugin_digest(loss: type) -> str | None:
-    """Return the digest of the file of a plug-in loss; None for a loss of the project."""
-    path = Path(inspect.getfile(loss))
-    return None if _is_ours(path) else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory, so that large buffers are not mapped anew at every step.
+
+    Another C library is left as it is.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)
 
 
-def _is_ours(path: Path) -> bool:
-    root = Path(__file__).parents[2]
-    return path.is_relative_to(root) and path.relative_to(root).parts[0] in OUR_PACKAGES
+def take_gpu(memory_share: float) -> None:
+    """Limit this process to a share of its GPU's memory, in (0, 1].
+
+    Raises:
+        InstallError: torch cannot use the GPU that the scheduler has assigned.
+    """
+    if not torch.cuda.is_available():
+        raise InstallError(
+            f"GPU {os.environ.get('CUDA_VISIBLE_DEVICES', 'unknown')} was assigned to this worker, "
+            "and torch cannot use it: look at nvidia-smi and `python -c 'import torch; "
+            "torch.zeros(1).cuda()'`, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
+        )
+    if memory_share < 1:
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(tensor_share(memory_share, total))
+
+
+def tensor_share(memory_share: float, total_bytes: int) -> float:
+    """Return the share that tensors may take if the whole process is to keep to ``memory_share``.
+
+    At least half of ``memory_share``, so that a small GPU keeps room for tensors.
+    """
+    return max(memory_share - CONTEXT_BYTES / total_bytes, memory_share / 2)
 
 
 def environment(device: str, threads: int, loss: type) -> dict[str, Any]:

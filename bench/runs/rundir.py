@@ -1,25 +1,75 @@
-"""Run directories: the files of each run. They are the truth; the store is a copy of them.
+"""Run directories: the files of each run, and the lease of the process that executes it.
 
 ``<root>/runs/<run_id>/`` holds spec.json, state.json, metrics.jsonl, checkpoint.pt,
 weights.safetensors, result.json, confusion.npz, boundaries.npz, predictions/, env.json and log.txt.
-Every file is written whole (temporary file, fsync, rename) or appended by line. No torch here.
+They are the truth; the store is a copy of them. Every file is written whole (temporary file, fsync,
+rename) or appended by line. No torch here.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 from bench.errors import RootError, SpecError
-from bench.files import read_json, write_json
-from bench.records import Strict, parse
-from bench.runs.lease import Lease
+from bench.files import Strict, parse, read_json, write_json
 from bench.spec import RunSpec
+
+
+class Lease(Strict):
+    """The process that executes a run, described well enough to tell whether it is alive."""
+
+    host: str
+    pid: int
+    started: float
+    """Start time of the process: tells it apart from a later one with the same pid."""
+    gpu: str | None = None
+    """The host's GPUs that the process may use: its CUDA_VISIBLE_DEVICES."""
+
+
+def own_lease() -> Lease:
+    """Return a lease of this process."""
+    return Lease(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        started=psutil.Process().create_time(),
+        gpu=os.environ.get("CUDA_VISIBLE_DEVICES") or None,
+    )
+
+
+def is_alive(lease: Lease, *, silent: bool = False) -> bool:
+    """Return whether the process that holds the lease is alive.
+
+    Args:
+        lease: The lease of a run.
+        silent: Whether the run's heartbeat is overdue. It decides for a process on another host.
+    """
+    if lease.host != socket.gethostname():
+        return not silent
+    try:
+        process = psutil.Process(lease.pid)
+        # A zombie has ended; its parent has not collected the exit status yet.
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return not ended and abs(process.create_time() - lease.started) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+def pid_exists(pid: int) -> bool:
+    """Return whether a process of this host has this pid and has not ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
 
 Status = Literal["queued", "running", "finished", "failed", "diverged", "interrupted"]
 Failure = Literal["refused", "oom", "disk", "crash", "timeout", "killed"]

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from bench.manifest import Manifest, Row
-from bench.naming import ABSENT, grouping_keys, slug
+from bench.manifest import ABSENT, Manifest, Row, grouping_keys, slug
 from bench.spec import Scalar
 
 LOCAL_PAGES = "http://127.0.0.1:5000"

@@ -11,9 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.files import read_json
+from bench.files import parse, read_json
 from bench.manifest import Manifest
-from bench.records import parse
 from bench.store.client import connect, database, download, most_complete, search
 from bench.store.sqlite import (
     RunRow,

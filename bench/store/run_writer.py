@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import RootError
-from bench.manifest import Manifest, Row
-from bench.naming import method_colours, run_name
+from bench.manifest import Manifest, Row, method_colours, run_name
 from bench.runs.rundir import RunDir, State
 from bench.spec import digest
 from bench.store.client import log_batches

@@ -29,10 +29,9 @@ from bench.errors import (
     format_error,
 )
 from bench.preflight import check_crf, check_run
-from bench.runs.environment import device_name, environment
+from bench.runs.environment import device_name, environment, set_up_torch, take_gpu
 from bench.runs.heartbeat import Heartbeat, log_line
 from bench.runs.rundir import ORPHANED, Failure, RunDir, Status
-from bench.runs.torch_setup import set_up_torch, take_gpu
 from bench.worker.execution import Execution
 from losses import find_loss
 

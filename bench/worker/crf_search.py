@@ -22,19 +22,16 @@ from safetensors.torch import load_file
 from bench.data.cache import Cache
 from bench.data.dataset import SegmentationDataset, Split
 from bench.data.registry import evaluation_entries, evaluation_split, open_dataset
-from bench.evaluation.boundaries import BoundaryCounts, count_pixels
-from bench.evaluation.metrics import PixelCounts
+from bench.evaluation.metrics import BoundaryCounts, PixelCounts, count_pixels
 from bench.evaluation.predictor import Predictor
-from bench.evaluation.result import training_digests, write_result
-from bench.evaluation.scoring import crf_of
+from bench.evaluation.scoring import crf_of, training_digests, write_result
 from bench.files import write_json
 from bench.iou import class_iou, mean_known
-from bench.loss_spec import loss_of
 from bench.models.deeplab import build_model
 from bench.runs.environment import device_name, environment
 from bench.runs.rundir import RunDir, all_run_dirs, run_dir
 from bench.spec import CRFSpec, RunSpec
-from losses import find_loss
+from losses import build_loss, find_loss
 
 Arrays = tuple[np.ndarray, ...]
 """The fields of a BoundaryCounts as arrays, which go from process to process."""
@@ -195,8 +192,8 @@ class _Networks:
     def _predictor(self, spec: RunSpec, weights: Path) -> Predictor:
         model = build_model(spec.model, len(self.dataset.class_names), seed=0)
         model.load_state_dict(load_file(weights))
-        cpu = torch.device("cpu")
-        return Predictor(model, loss_of(spec.loss), self.dataset, cpu, spec.evaluation)
+        loss = build_loss(spec.loss.name, **spec.loss.options)
+        return Predictor(model, loss, self.dataset, torch.device("cpu"), spec.evaluation)
 
     def _probabilities(self, seed: int, image: int) -> Float32[np.ndarray, "c h w"]:
         if (seed, image) in self.probabilities:

@@ -13,10 +13,8 @@ from safetensors.torch import load_file, save_file
 from bench.data.cache import Cache
 from bench.data.registry import open_dataset, training_split
 from bench.errors import DataError, SpecError, StoppedError
-from bench.evaluation.result import training_digests
-from bench.evaluation.scoring import Scoring
+from bench.evaluation.scoring import Scoring, training_digests
 from bench.files import write_whole
-from bench.loss_spec import loss_of
 from bench.models.deeplab import SegmentationModel, build_model
 from bench.models.pretrained import find_weights
 from bench.runs.environment import code_digests
@@ -28,6 +26,7 @@ from bench.training.batches import TrainingData
 from bench.training.checkpoint import Checkpoints
 from bench.training.distributed import lead
 from bench.training.trainer import Training, weights_digest
+from losses import build_loss
 
 
 class Execution:
@@ -80,7 +79,8 @@ class Execution:
         init = weights_digest(model)
         with lead(self._gpus(), self._rank_command(), self.device) as ranks:
             data = TrainingData(split, self.dataset, spec.recipe, spec.seed, ranks)
-            training = Training(model, loss_of(spec.loss), data, device=self.device)
+            loss = build_loss(spec.loss.name, **spec.loss.options)
+            training = Training(model, loss, data, device=self.device)
             environments = self._train_to_the_end(training)
 
         self._write_records()

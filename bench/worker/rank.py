@@ -11,14 +11,14 @@ import torch
 from bench.data.cache import Cache
 from bench.data.registry import open_dataset, training_split
 from bench.errors import DivergedError
-from bench.loss_spec import loss_of
 from bench.models.deeplab import build_model
+from bench.runs.environment import set_up_torch
 from bench.runs.heartbeat import log_line
 from bench.runs.rundir import RunDir
-from bench.runs.torch_setup import set_up_torch
 from bench.training.batches import TrainingData
 from bench.training.distributed import Ranks, follow, leave
 from bench.training.trainer import Training
+from losses import build_loss
 
 
 def main() -> None:
@@ -44,8 +44,9 @@ def main() -> None:
     data = TrainingData(split, dataset, spec.recipe, spec.seed, ranks)
     # The initial weights do not matter: rank 0 sends its own.
     model = build_model(spec.model, len(dataset.class_names), seed=0)
+    loss = build_loss(spec.loss.name, **spec.loss.options)
     try:
-        for _ in Training(model, loss_of(spec.loss), data, device=device).run(lambda _: None):
+        for _ in Training(model, loss, data, device=device).run(lambda _: None):
             pass
     except DivergedError:
         return  # rank 0 has seen it too, and reports it

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from bench.data.image_files import read_image, resized
+from bench.data.reading import read_image, resized
 from bench.data.registry import open_dataset
 from bench.data.voc.dataset import unlabelled_images
 from bench.data.voc.masks import palette
@@ -27,10 +27,10 @@ from bench.errors import RootError, SpecError
 from bench.evaluation.predictor import Predictor, best
 from bench.evaluation.scoring import crf_of
 from bench.files import write_whole
-from bench.loss_spec import loss_of
 from bench.models.deeplab import build_model
 from bench.runs.rundir import RunDir
 from bench.spec import RunSpec
+from losses import build_loss
 
 Competition = Literal["comp5", "comp6"]
 Prediction = tuple[str, UInt8[np.ndarray, "h w"]]
@@ -105,7 +105,8 @@ def _predictions(
         reason = str(error).splitlines()[0]
         raise RootError(f"{weights} does not hold this run's weights: {reason}") from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    predictor = Predictor(model, loss_of(spec.loss), dataset, device, spec.evaluation)
+    loss = build_loss(spec.loss.name, **spec.loss.options)
+    predictor = Predictor(model, loss, dataset, device, spec.evaluation)
     crf = crf_of([spec.crf]) if spec.crf else None
     for image_id, path in images.items():
         image = read_image(path)

@@ -14,8 +14,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.manifest import Manifest, TableSpec
-from bench.naming import COLOURS, method_colours
+from bench.manifest import COLOURS, Manifest, TableSpec, method_colours
 from reports.model import Drawing
 from reports.statistics.scores import distinct_rows
 from reports.wording import header

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.iou import HEADLINE
-from bench.manifest import Manifest, TableSpec
-from bench.naming import slug, varying
+from bench.manifest import Manifest, TableSpec, slug, varying
 from reports.figures import draw
 from reports.figures.draw import row_looks
 from reports.model import Figure

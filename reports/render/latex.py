@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from bench.naming import slug
+from bench.manifest import slug
 from reports.model import Cell, Column, Table, TableRow
 from reports.render.text import (
     VERDICTS,

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.manifest import Manifest
-from bench.naming import slug
+from bench.manifest import Manifest, slug
 from bench.spec import digest
 from bench.store.pages import runs_url
 from reports.model import Cell, Gallery, Origin, Report, RunLine, Table, Tile

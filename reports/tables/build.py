@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.iou import HEADLINE
-from bench.manifest import Manifest, Row, TableSpec
-from bench.naming import ABSENT
+from bench.manifest import ABSENT, Manifest, Row, TableSpec
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
 from reports.runs import Check, class_names

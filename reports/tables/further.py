@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.iou import BORDER_METRICS, HEADLINE
-from bench.manifest import Row
-from bench.naming import varying
+from bench.manifest import Row, varying
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
 from reports.runs import class_names

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.naming import slug
+from bench.manifest import slug
 from reports.figures.draw import INK, MARKERS, legend, looks, sheet
 from reports.figures.study import data_frame
 from reports.model import Drawing, Figure

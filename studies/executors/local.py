@@ -21,8 +21,8 @@ from pathlib import Path
 from threading import Thread
 
 from bench.errors import STOPPED, SpecError
-from bench.runs.lease import pid_exists
-from bench.runs.snapshot import PACKAGES, environment_of
+from bench.runs.rundir import pid_exists
+from bench.runs.source_code import PACKAGES, environment_of
 
 LIBRARIES = ["torch", "torchvision.transforms.v2", "timm"]
 """The imports that take seconds."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.errors import InstallError, RootError, SpecError
 from bench.runs.rundir import RunDir
-from bench.runs.snapshot import environment_of
+from bench.runs.source_code import environment_of
 from studies.executors import ray_place as places
 from studies.executors.ray_handle import Handle, one_line
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.runs.lease import is_alive
-from bench.runs.rundir import RunDir
+from bench.runs.rundir import RunDir, is_alive
 from studies.ledger import write_state
 
 # A worker beats every two seconds and stops when it is left alone; a lost one that has been silent

@@ -12,8 +12,7 @@ import torch
 from torch.testing import assert_close
 
 import losses
-from bench.loss_spec import resolve_loss
-from bench.preflight import check_run
+from bench.preflight import check_run, resolve_loss
 from bench.profile import load_profile
 from studies.plan import plan
 from studies.schema import load_study

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from bench.loss_spec import resolve_loss
+from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from losses.base import SegmentationLoss
 from studies.plan import plan

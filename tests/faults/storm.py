@@ -29,8 +29,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from bench.runs.lease import pid_exists
-from bench.runs.rundir import RunDir, all_run_dirs
+from bench.runs.rundir import RunDir, all_run_dirs, pid_exists
 from bench.store.client import default_uri
 from bench.store.reading import read_histories
 from reports.stored import read_frame

@@ -10,8 +10,7 @@ import time
 import pytest
 import storm
 
-from bench.runs.lease import pid_exists
-from bench.runs.rundir import all_run_dirs
+from bench.runs.rundir import all_run_dirs, pid_exists
 
 pytestmark = pytest.mark.long
 

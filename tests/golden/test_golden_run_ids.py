@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.loss_spec import resolve_loss
+from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from studies.plan import plan
 from studies.schema import load_study

@@ -11,7 +11,7 @@ from voc_tree import AUG, listed, own
 
 from bench.data.camvid.split import segnet_stems
 from bench.files import write_json
-from bench.loss_spec import resolve_loss
+from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from bench.runs.rundir import all_run_dirs
 from studies.plan import plan

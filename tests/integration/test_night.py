@@ -16,8 +16,7 @@ from command import segloss_in
 from tiny import TINY_PROFILE, TINY_STUDY
 
 from bench.iou import class_iou
-from bench.runs.lease import own_lease
-from bench.runs.rundir import all_run_dirs, run_dir
+from bench.runs.rundir import all_run_dirs, own_lease, run_dir
 from studies.schema import load_study
 
 COMMAND = ("run", "tiny-study.toml", "--profile", "tiny.toml")

@@ -12,12 +12,12 @@ import torch
 
 from bench.data.registry import open_dataset, training_split
 from bench.errors import STOPPED
-from bench.loss_spec import loss_of
 from bench.models.deeplab import build_model
 from bench.runs.rundir import run_dir
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
 from bench.training.batches import TrainingData
 from bench.training.trainer import Training
+from losses import build_loss
 
 pytestmark = pytest.mark.long
 
@@ -55,7 +55,8 @@ def test_a_worker_of_two_ranks_stops_goes_on_and_finishes(tmp_path):
     dataset = open_dataset(SPEC.data, None)
     data = TrainingData(training_split(dataset, SPEC.data), dataset, SPEC.recipe, SPEC.seed)
     model = build_model(SPEC.model, len(dataset.class_names), seed=1)
-    alone = Training(model, loss_of(SPEC.loss), data, device=torch.device("cpu"))
+    loss = build_loss(SPEC.loss.name, **SPEC.loss.options)
+    alone = Training(model, loss, data, device=torch.device("cpu"))
     for _ in alone.run(lambda _: None):
         pass
     drawn = (alone.progress.order, alone.progress.augment)

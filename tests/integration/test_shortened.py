@@ -2,7 +2,7 @@
 
 import json
 
-from bench.loss_spec import resolve_loss
+from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from studies.plan import plan
 from studies.schema import load_study

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from bench.data.registry import open_dataset
-from bench.evaluation.boundaries import count_pixels
-from bench.evaluation.metrics import confusion_matrix
+from bench.evaluation.metrics import confusion_matrix, count_pixels
 from bench.evaluation.predictor import Predictor, best
 from bench.models.deeplab import build_model
 from bench.profile import load_profile

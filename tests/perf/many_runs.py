@@ -22,8 +22,8 @@ from rich.table import Table
 from bench.cli.control import status as status_verb
 from bench.cli.options import PlanOptions
 from bench.cli.run import plan as plan_verb
-from bench.loss_spec import resolve_loss
 from bench.manifest import remember
+from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from bench.runs.rundir import State, run_dir
 from bench.spec import RunSpec

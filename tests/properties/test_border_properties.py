@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.evaluation.boundaries import count_pixels
+from bench.evaluation.metrics import count_pixels
 from bench.iou import TRIMAP_WIDTHS, class_iou, iou_of
 
 

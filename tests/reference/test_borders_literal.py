@@ -6,7 +6,7 @@ import torch
 from plain_borders import boundary_counts, trimap_matrix
 from scipy import ndimage
 
-from bench.evaluation.boundaries import boundary_width, count_pixels
+from bench.evaluation.metrics import boundary_width, count_pixels
 from bench.iou import TRIMAP_WIDTHS
 
 

@@ -19,7 +19,7 @@ from bench.data.camvid.labels import VOID, ClassMap, ColourMasks, IndexMasks
 from bench.data.camvid.layouts import SEGNET, Copy, Pair, find_copy
 from bench.data.camvid.split import SPLITS, segnet_stems
 from bench.data.dataset import Entry, Sample, SegmentationDataset
-from bench.data.image_files import check_sizes, decode, read_image, resized
+from bench.data.reading import check_sizes, decode, read_image, resized
 from bench.errors import DataError
 from bench.iou import IGNORED, class_iou, mean_known, pixel_accuracy
 from bench.spec import DataSpec

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8, UInt32
 
-from bench.data.image_files import check_labels, decode
+from bench.data.reading import check_labels, decode
 from bench.errors import DataError, unknown
 from bench.iou import IGNORED
 

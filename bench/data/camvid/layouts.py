@@ -15,7 +15,7 @@ from bench.data.camvid.labels import (
     index_masks,
 )
 from bench.data.camvid.split import SPLITS, segnet_stems
-from bench.data.image_files import IMAGE_SUFFIXES, by_stem, some
+from bench.data.reading import IMAGE_SUFFIXES, by_stem, some
 from bench.errors import DataError
 
 

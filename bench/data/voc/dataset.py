@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from bench.data.dataset import Entry, Sample, SegmentationDataset, camvid_only
-from bench.data.image_files import IMAGE_SUFFIXES, by_stem, check_sizes, read_image, some
+from bench.data.reading import IMAGE_SUFFIXES, by_stem, check_sizes, read_image, some
 from bench.data.voc.devkit import LISTS, compare_with_published_list, find_devkit, read_ids
 from bench.data.voc.masks import CLASSES, palette, read_mask
 from bench.errors import DataError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from bench.data.image_files import IMAGE_SUFFIXES, by_stem, some
+from bench.data.reading import IMAGE_SUFFIXES, by_stem, some
 from bench.errors import DataError
 
 TRAINVAL = "VOCtrainval_11-May-2012.tar"

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
-from bench.data.image_files import check_labels, decode
+from bench.data.reading import check_labels, decode
 from bench.errors import DataError
 
 CLASSES = 21

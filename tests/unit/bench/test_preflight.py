@@ -1,16 +1,12 @@
 """Checks that need no training, and the state of the installation."""
 
 import builtins
-import importlib
-import sys
 
 import pytest
-import torch
 
 import losses
 from bench import preflight
 from bench.errors import InstallError, SpecError
-from bench.loss_spec import loss_of
 from bench.preflight import (
     check_crf,
     check_installation,
@@ -19,9 +15,8 @@ from bench.preflight import (
     check_runs,
 )
 from bench.profile import TuningSplit, load_profile
-from bench.runs.environment import code_digest, environment
 from bench.spec import CRFSpec, DataSpec, LossSpec, RunSpec
-from losses import CrossEntropyLoss, SegmentationLoss
+from losses import SegmentationLoss
 
 PROFILE = load_profile("scenes-demo")
 SPEC = RunSpec(
@@ -102,39 +97,6 @@ def test_torch_and_torchvision_that_do_not_fit_are_recognised(monkeypatch):
         check_installation()
 
 
-def test_the_environment_names_what_can_move_a_number():
-    """Versions, device and threads; the digest leaves out the host."""
-    here, there = (environment("cpu", threads, CrossEntropyLoss) for threads in (1, 2))
-    assert here["packages"]["torch"]
-    assert here["digest"] != there["digest"]
-    assert here["code"] == there["code"]
-
-
-def test_the_environment_of_a_gpu_names_its_libraries(monkeypatch):
-    """And whether products are TF32; that of a CPU has nothing of it."""
-    here = environment("NVIDIA H100", 1, CrossEntropyLoss)
-    assert here["cudnn"] == torch.backends.cudnn.version()
-    assert here["tf32"]["matrix products"] is False
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    assert environment("NVIDIA H100", 1, CrossEntropyLoss)["digest"] != here["digest"]
-    assert not {"cuda", "cudnn", "tf32"} & set(environment("cpu", 1, CrossEntropyLoss))
-
-
-def test_a_plug_in_loss_has_a_digest_of_its_own(tmp_path, monkeypatch):
-    """Two versions of it are told apart, and what is ours stays the same beside it."""
-    path = tmp_path / "plugin_loss.py"
-    monkeypatch.syspath_prepend(tmp_path)
-    found = []
-    for scale in (1, 2):
-        path.write_text(f"class Loss:\n    scale = {scale}\n")
-        sys.modules.pop("plugin_loss", None)
-        found.append(environment("cpu", 1, importlib.import_module("plugin_loss").Loss))
-    assert found[0]["plugin"] != found[1]["plugin"]
-    ours = environment("cpu", 1, CrossEntropyLoss)
-    assert ours["plugin"] is None
-    assert {ours["code"], found[0]["code"], found[1]["code"]} == {code_digest()}
-
-
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
@@ -160,11 +122,11 @@ def test_of_losses_that_differ_in_a_weight_one_is_tried(monkeypatch):
     """Not so where the weight is 0 or 1, or another option differs: other terms may be taken."""
     tried = []
 
-    def noted(loss):
-        tried.append(loss.options)
-        return loss_of(loss)
+    def noted(name, **options):
+        tried.append(options)
+        return losses.build_loss(name, **options)
 
-    monkeypatch.setattr(preflight, "loss_of", noted)
+    monkeypatch.setattr(preflight, "build_loss", noted)
     settings = [{"lambda_": 0.2}, {"lambda_": 0.3}, {"lambda_": 0.3}]
     settings += [{"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}]
     rmi = [LossSpec(name="rmi", options=options) for options in settings]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import SpecError
-from bench.records import parse
+from bench.files import parse
 from bench.search_space import Space
 
 SPACES = [

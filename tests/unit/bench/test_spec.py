@@ -3,7 +3,7 @@
 import pytest
 
 from bench.errors import SpecError
-from bench.records import parse
+from bench.files import parse
 from bench.spec import (
     CRFSpec,
     DataSpec,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.cli.views.live import SYMBOLS, LiveView, Overview, picture
 from bench.errors import RootError
-from bench.runs.lease import own_lease
+from bench.runs.rundir import own_lease
 from studies import runs
 from studies.estimates import Estimates
 from studies.ledger import lock_root

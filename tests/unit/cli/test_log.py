@@ -6,7 +6,7 @@ from made_up import MadeUp
 from bench.cli.views.log import log_of, print_log, tail
 from bench.errors import SpecError
 from bench.manifest import remember
-from bench.runs.lease import own_lease
+from bench.runs.rundir import own_lease
 from studies.runs import find_run, named_runs
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from bench.cli import run
 from bench.errors import InstallError
-from bench.loss_spec import resolve_loss
+from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from postproc import dense_crf
 from studies.plan import plan

@@ -14,8 +14,8 @@ from bench.data.registry import (
     training_split,
 )
 from bench.errors import SpecError
+from bench.files import parse
 from bench.profile import Profile, load_profile
-from bench.records import parse
 from bench.spec import DataSpec
 
 SCENES = DataSpec(name="scenes", evaluate="held-out", held_out_share=0.2)

@@ -8,8 +8,7 @@ from bench.data.cache import Cache
 from bench.data.registry import open_dataset
 from bench.evaluation import scoring
 from bench.evaluation.predictor import Prediction
-from bench.evaluation.result import OWN_DIGESTS, training_digests
-from bench.evaluation.scoring import TIMED_IMAGES, Scoring
+from bench.evaluation.scoring import OWN_DIGESTS, TIMED_IMAGES, Scoring, training_digests
 from bench.profile import load_profile
 from bench.runs.heartbeat import Heartbeat
 from bench.runs.rundir import run_dir

@@ -8,8 +8,7 @@ import pytest
 
 from bench.errors import RootError
 from bench.files import read_json, write_json, write_whole
-from bench.runs.lease import Lease, is_alive, own_lease
-from bench.runs.rundir import RunDir, all_run_dirs, run_dir
+from bench.runs.rundir import Lease, RunDir, all_run_dirs, is_alive, own_lease, run_dir
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
 
 SPEC = RunSpec(

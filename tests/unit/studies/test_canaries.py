@@ -5,8 +5,7 @@ import pytest
 from made_up import planned
 
 from bench.files import write_json, write_whole
-from bench.loss_spec import resolve_loss
-from bench.preflight import check_run
+from bench.preflight import check_run, resolve_loss
 from bench.runs.rundir import run_dir
 from studies.canaries import broken, canaries, jobs_of
 

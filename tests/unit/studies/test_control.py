@@ -12,7 +12,7 @@ import pytest
 from made_up import MadeUp
 
 from bench.errors import RootError, SpecError
-from bench.runs.lease import Lease, own_lease
+from bench.runs.rundir import Lease, own_lease
 from studies import control
 from studies.control import cancel_run, cancel_session, failed_runs, queue_again
 from studies.ledger import Holder, holder, lock_root

@@ -5,8 +5,8 @@ import pytest
 from tiny import TINY_PROFILE, TINY_STUDY
 
 from bench.files import write_json, write_whole
-from bench.loss_spec import resolve_loss
 from bench.manifest import remember
+from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from bench.runs.rundir import all_run_dirs, run_dir
 from bench.worker.crf_search import finished_source

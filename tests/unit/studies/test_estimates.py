@@ -12,8 +12,7 @@ from bench.cli.views.live import LiveView
 from bench.cli.views.plan import print_plan
 from bench.errors import SpecError
 from bench.files import write_json
-from bench.runs.lease import own_lease
-from bench.runs.rundir import State
+from bench.runs.rundir import State, own_lease
 from studies.estimates import Estimates, TimeLeft, deadline, span
 from studies.ledger import lock_root, states
 from studies.runs import Watched

@@ -9,8 +9,7 @@ from made_up import planned
 
 from bench.errors import RootError
 from bench.files import write_json
-from bench.runs.lease import own_lease
-from bench.runs.rundir import RunDir, run_dir
+from bench.runs.rundir import RunDir, own_lease, run_dir
 from studies.ledger import current_state, lock_root, states, summary
 from studies.plan import jobs
 from studies.queue import Attempts

@@ -13,9 +13,8 @@ from made_up import planned
 from bench.errors import SpecError
 from bench.files import read_json
 from bench.runs.environment import visible_gpus
-from bench.runs.lease import pid_exists
-from bench.runs.rundir import run_dir
-from bench.runs.snapshot import PACKAGES, environment_of, take_snapshot
+from bench.runs.rundir import pid_exists, run_dir
+from bench.runs.source_code import PACKAGES, environment_of, take_snapshot
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots, slots
 
 

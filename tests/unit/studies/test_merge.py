@@ -14,8 +14,7 @@ from bench.cli.report import sync
 from bench.errors import RootError
 from bench.files import read_json, write_json
 from bench.manifest import Manifest, manifests, remember
-from bench.runs.lease import own_lease
-from bench.runs.rundir import RunDir
+from bench.runs.rundir import RunDir, own_lease
 from studies.merge import merge
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from bench.errors import SpecError
-from bench.loss_spec import resolve_loss
+from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from bench.spec import EvaluationSpec
 from studies.canaries import canaries

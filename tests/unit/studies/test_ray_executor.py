@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.errors import InstallError, SpecError
-from bench.runs.lease import Lease, own_lease
-from bench.runs.rundir import RunDir
+from bench.runs.rundir import Lease, RunDir, own_lease
 from studies.executors import ray_handle
 from studies.executors.ray import RayExecutor, RayOptions, _share, ray_options
 from studies.executors.ray_handle import KILLED, Handle

@@ -8,8 +8,8 @@ from tiny import TINY_PROFILE, TINY_STUDY
 
 from bench.errors import RootError, SpecError
 from bench.files import write_json
-from bench.loss_spec import resolve_loss
 from bench.manifest import remember
+from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from bench.runs.rundir import run_dir
 from bench.search_space import Space

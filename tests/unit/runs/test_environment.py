@@ -1,5 +1,6 @@
-"""How torch is set up in a worker: sums in a fixed order, and a part of a GPU that holds."""
+"""The environment of a run: sums in a fixed order, a part of a GPU that holds, digests."""
 
+import importlib
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from bench.errors import InstallError
-from bench.runs import torch_setup
-from bench.runs.torch_setup import CONTEXT_BYTES, take_gpu, tensor_share
+from bench.runs.environment import CONTEXT_BYTES, environment, take_gpu, tensor_share
+from bench.runs.source_code import code_digest
+from losses import CrossEntropyLoss
 
 GIB = 2**30
 
@@ -30,7 +32,7 @@ import bench.worker.__main__, bench.worker.rank
 for name in names:
     setattr(torch.cuda, name, own[name])
 
-from bench.runs.torch_setup import set_up_torch
+from bench.runs.environment import set_up_torch
 os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 set_up_torch(2)
 print(torch.get_num_threads(), os.environ["CUBLAS_WORKSPACE_CONFIG"])
@@ -83,4 +85,37 @@ def test_all_processes_on_a_gpu_fit_into_its_memory(limits, processes):
 def test_a_share_is_never_nothing():
     """On a small GPU that many processes share, half of each share is left for tensors."""
     assert tensor_share(1 / 8, 4 * GIB) == 1 / 16
-    assert torch_setup.CONTEXT_BYTES < GIB
+    assert CONTEXT_BYTES < GIB
+
+
+def test_the_environment_names_what_can_move_a_number():
+    """Versions, device and threads; the digest leaves out the host."""
+    here, there = (environment("cpu", threads, CrossEntropyLoss) for threads in (1, 2))
+    assert here["packages"]["torch"]
+    assert here["digest"] != there["digest"]
+    assert here["code"] == there["code"]
+
+
+def test_the_environment_of_a_gpu_names_its_libraries(monkeypatch):
+    """And whether products are TF32; that of a CPU has nothing of it."""
+    here = environment("NVIDIA H100", 1, CrossEntropyLoss)
+    assert here["cudnn"] == torch.backends.cudnn.version()
+    assert here["tf32"]["matrix products"] is False
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert environment("NVIDIA H100", 1, CrossEntropyLoss)["digest"] != here["digest"]
+    assert not {"cuda", "cudnn", "tf32"} & set(environment("cpu", 1, CrossEntropyLoss))
+
+
+def test_a_plug_in_loss_has_a_digest_of_its_own(tmp_path, monkeypatch):
+    """Two versions of it are told apart, and what is ours stays the same beside it."""
+    path = tmp_path / "plugin_loss.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for scale in (1, 2):
+        path.write_text(f"class Loss:\n    scale = {scale}\n")
+        sys.modules.pop("plugin_loss", None)
+        found.append(environment("cpu", 1, importlib.import_module("plugin_loss").Loss))
+    assert found[0]["plugin"] != found[1]["plugin"]
+    ours = environment("cpu", 1, CrossEntropyLoss)
+    assert ours["plugin"] is None
+    assert {ours["code"], found[0]["code"], found[1]["code"]} == {code_digest()}

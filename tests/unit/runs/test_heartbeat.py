@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from bench.runs.exclusive_timing import ExclusiveTiming
+from bench.runs.heartbeat import ExclusiveTiming
 
 WORKER = """
 import sys, time
 from pathlib import Path
-from bench.runs.exclusive_timing import ExclusiveTiming
+from bench.runs.heartbeat import ExclusiveTiming
 timing = ExclusiveTiming(Path(sys.argv[1]))
 while True:
     timing.yield_to_timing()
@@ -22,7 +22,7 @@ while True:
 TIMED = """
 import sys, time
 from pathlib import Path
-from bench.runs.exclusive_timing import ExclusiveTiming
+from bench.runs.heartbeat import ExclusiveTiming
 timing = ExclusiveTiming(Path(sys.argv[1]))
 for _ in range(3):
     with timing.exclusive():

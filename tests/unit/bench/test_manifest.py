@@ -1,7 +1,6 @@
 """Names and colours of the rows of a manifest."""
 
-from bench.manifest import Manifest, Row, TableSpec
-from bench.naming import method_colours, run_name, slug, varying
+from bench.manifest import Manifest, Row, TableSpec, method_colours, run_name, slug, varying
 
 
 def study(*rows: Row) -> Manifest:
