@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.perf.measure import Figures, Result, Row
+if TYPE_CHECKING:
+    from bench.perf.measure import Figures, Result, Row
 
 NONE = "–"
 
