@@ -20,7 +20,7 @@ from bench.runs.lease import is_alive
 from bench.runs.rundir import Failure, State, all_run_dirs, run_dir
 from studies.jobs import job_records
 from studies.ledger import Holder, current_state, holder, states
-from studies.runs import Named, named_runs
+from studies.runs import RunName, run_names
 
 # So long a scheduler may take to answer a failure by itself.
 SETTLED_SECONDS = 5.0
@@ -34,7 +34,7 @@ def failed_runs(root: Path, failure: str | None) -> list[str]:
     """Ids of the failed runs, or of those of one class; raises SpecError for no class."""
     if failure is not None and failure not in get_args(Failure):
         raise SpecError(unknown("class of failures", failure, get_args(Failure)))
-    found = _settled(root, list(named_runs(root)))
+    found = _settled(root, list(run_names(root)))
     return [i for i, s in found.items() if s.status == "failed" and failure in (None, s.failure)]
 
 
@@ -43,7 +43,7 @@ def queue_again(root: Path, run_ids: list[str]) -> list[str]:
 
     Returns the ids of what is queued now; a run that is anything else meanwhile is left alone.
     """
-    stopped = {i: s for i, s in _settled(root, list(named_runs(root))).items() if s.status in OPEN}
+    stopped = {i: s for i, s in _settled(root, list(run_names(root))).items() if s.status in OPEN}
     records = job_records(root, stopped)
     sources = {run_id: records[run_id].source for run_id in stopped}
     wanted = {run_id for run_id in run_ids if run_id in stopped}
@@ -75,7 +75,7 @@ def _settled(root: Path, run_ids: list[str]) -> dict[str, State]:
     return found
 
 
-def cancel_run(root: Path, run: Named) -> str:
+def cancel_run(root: Path, run: RunName) -> str:
     """Stop one run with a checkpoint, or take it out of the queue; returns what was done."""
     directory = run_dir(root, run.run_id)
     state = current_state(directory)
@@ -89,7 +89,7 @@ def cancel_run(root: Path, run: Named) -> str:
     return f"{run} [{run.run_id}] will not be started; segloss retry {run.run_id} takes it back"
 
 
-def _stop_worker(root: Path, run: Named, state: State) -> str:
+def _stop_worker(root: Path, run: RunName, state: State) -> str:
     lease = state.lease
     assert lease is not None  # without one it would not be running
     if lease.host != socket.gethostname():
@@ -98,7 +98,7 @@ def _stop_worker(root: Path, run: Named, state: State) -> str:
         _signal(lease.pid, signal.SIGTERM)
     same = [
         other
-        for other, its in states(root, named_runs(root)).items()
+        for other, its in states(root, run_names(root)).items()
         if its.status == "running" and its.lease == lease and other != run.run_id
     ]
     along = f", with {len(same)} more of the same pass," if same else ""

@@ -22,7 +22,7 @@ OTHERS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Named:
+class RunName:
     """A run and what it is called."""
 
     run_id: str
@@ -40,25 +40,25 @@ class Named:
         return f"{self.label}, seed {self.seed}"
 
 
-def named_runs(root: Path) -> dict[str, Named]:
+def run_names(root: Path) -> dict[str, RunName]:
     """Every run of the root by its id; raises RootError where there is no study."""
     rows = rows_of(manifests(root))
     return rows | others(root, rows)
 
 
-def rows_of(found: list[Manifest]) -> dict[str, Named]:
+def rows_of(found: list[Manifest]) -> dict[str, RunName]:
     """The runs of all rows; one that is in several is called as in the first."""
-    named: dict[str, Named] = {}
+    named: dict[str, RunName] = {}
     for manifest in found:
         for row in manifest.rows.values():
             for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True):
-                run = named.setdefault(run_id, Named(run_id, row.label, seed))
+                run = named.setdefault(run_id, RunName(run_id, row.label, seed))
                 if row.label not in run.labels:
                     named[run_id] = replace(run, also=(*run.also, row.label))
     return named
 
 
-def others(root: Path, known: dict[str, Named]) -> dict[str, Named]:
+def others(root: Path, known: dict[str, RunName]) -> dict[str, RunName]:
     """Run directories of no row, such as a training that only feeds an evaluation."""
     folders = (root / "runs").iterdir() if (root / "runs").is_dir() else ()
     found = {}
@@ -66,11 +66,11 @@ def others(root: Path, known: dict[str, Named]) -> dict[str, Named]:
         spec = read_json(run_dir(root, run_id).path / "spec.json")
         if isinstance(spec, dict):
             loss = spec.get("loss") or {}
-            found[run_id] = Named(run_id, str(loss.get("name", "?")), int(spec.get("seed", 0)))
+            found[run_id] = RunName(run_id, str(loss.get("name", "?")), int(spec.get("seed", 0)))
     return found
 
 
-def find_run(runs: dict[str, Named], text: str, seed: int | None = None) -> Named:
+def find_run(runs: dict[str, RunName], text: str, seed: int | None = None) -> RunName:
     """The one run that ``text`` names; raises SpecError for none or several."""
     if text in runs:
         return runs[text]
@@ -86,7 +86,7 @@ def find_run(runs: dict[str, Named], text: str, seed: int | None = None) -> Name
     return found[0]
 
 
-def _several(text: str, found: list[Named]) -> str:
+def _several(text: str, found: list[RunName]) -> str:
     listed = "; ".join(f"{run} [{run.run_id}]" for run in found[:LISTED])
     more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
     way = (
@@ -97,7 +97,7 @@ def _several(text: str, found: list[Named]) -> str:
     return f"{text!r} names {len(found)} runs: {listed}{more}. Give {way}"
 
 
-def _unknown(runs: dict[str, Named], text: str, seed: int | None) -> str:
+def _unknown(runs: dict[str, RunName], text: str, seed: int | None) -> str:
     labels = dict.fromkeys(label for run in runs.values() for label in run.labels)
     if seed is not None and text in labels:
         seeds = sorted({run.seed for run in runs.values() if text in run.labels})
@@ -113,7 +113,7 @@ def _unknown(runs: dict[str, Named], text: str, seed: int | None) -> str:
 class Change:
     """A run's status before (None: it is new) and now."""
 
-    run: Named
+    run: RunName
     before: State | None
     state: State
 
@@ -125,8 +125,8 @@ class Watched:
         """Read everything once; raises RootError where there is no study and no night."""
         self.root = root
         self.manifests: list[Manifest] = []
-        self.rows: dict[str, Named] = {}
-        self.others: dict[str, Named] = {}
+        self.rows: dict[str, RunName] = {}
+        self.others: dict[str, RunName] = {}
         self.states: dict[str, State] = {}
         self.holder: Holder | None = None
         self._homes: dict[str, Path] = {}
@@ -141,7 +141,7 @@ class Watched:
             )
 
     @property
-    def runs(self) -> dict[str, Named]:
+    def runs(self) -> dict[str, RunName]:
         """Every run by its id, those of rows first."""
         return self.rows | self.others
 
@@ -198,7 +198,7 @@ class Watched:
         known = self.rows.keys() | self.others.keys()
         self.states = {i: state for i, state in self.states.items() if i in known}
 
-    def _find_canaries(self) -> dict[str, Named]:
+    def _find_canaries(self) -> dict[str, RunName]:
         """The canaries of the code that ran last."""
         folders = (self.root / "canaries").glob("*/runs")
         runs = max(folders, key=lambda path: path.stat().st_mtime, default=None)
@@ -206,7 +206,7 @@ class Watched:
             return {}
         found = others(runs.parent, {})
         self._homes = dict.fromkeys(found, runs.parent)
-        return {i: Named(i, f"canary {run.label}", run.seed) for i, run in found.items()}
+        return {i: RunName(i, f"canary {run.label}", run.seed) for i, run in found.items()}
 
 
 def _stamp(directory: RunDir) -> int:

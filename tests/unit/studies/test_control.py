@@ -16,7 +16,7 @@ from bench.runs.lease import Lease, own_lease
 from studies import control
 from studies.control import cancel_run, cancel_session, failed_runs, queue_again
 from studies.ledger import Holder, holder, lock_root
-from studies.runs import find_run, named_runs
+from studies.runs import find_run, run_names
 
 # As a schedule does, it hears SIGINT even where it was started with the signal ignored.
 HOLD = """
@@ -130,7 +130,7 @@ def test_a_living_scheduler_answers_a_fresh_failure_first(made_up, monkeypatch):
 
 
 def run_of(made_up, label, seed=0):
-    return find_run(named_runs(made_up.root), label, seed)
+    return find_run(run_names(made_up.root), label, seed)
 
 
 def test_a_running_run_is_asked_to_end_by_its_lease(made_up, sleeper):
