@@ -118,7 +118,7 @@ class Change:
     state: State
 
 
-class Watched:
+class RootMonitor:
     """Studies of a root, their runs, and who runs them."""
 
     def __init__(self, root: Path) -> None:

@@ -24,7 +24,7 @@ from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
 from studies.ledger import states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
-from studies.runs import Watched
+from studies.runs import RootMonitor
 from studies.schedule import Ending, Executor, Observer, Schedule
 
 FAILED, INCOMPLETE, INTERRUPTED = 3, 4, 130
@@ -126,7 +126,7 @@ class Session(Observer):
             remember(self.root, manifest)
         self.thread.start()
         names = {manifest.name for manifest in self._manifests()}
-        with LiveView(Watched(self.root), names) as self.view:
+        with LiveView(RootMonitor(self.root), names) as self.view:
             ending = self._run_canaries(executor, snapshot) if schedule.pending else "done"
             if ending == "done":
                 ending = schedule.run()

@@ -16,7 +16,7 @@ from bench.runs.lease import own_lease
 from bench.runs.rundir import State
 from studies.estimates import Estimates, TimeLeft, deadline, span
 from studies.ledger import lock_root, states
-from studies.runs import Watched
+from studies.runs import RootMonitor
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_finished_training_of_evaluations_is_not_counted_again(tmp_path, kept)
             write_json(made_up.root / "runs" / run_id / "result.json", {"cost": cost})
             (made_up.root / "runs" / run_id / "state.json").write_text('{"status": "finished"}')
     made_up.set("CE", status="finished")
-    manifests = Watched(made_up.root).manifests
+    manifests = RootMonitor(made_up.root).manifests
     left = Estimates(made_up.root, manifests).left(states(made_up.root, made_up.plan.specs))
     jobs = [job for job in made_up.plan.manifest.jobs if job.source]
     assert left == TimeLeft(pytest.approx(10 * (len(jobs) - 1)))
@@ -110,7 +110,7 @@ def test_run_plan_and_status_print_the_same_time(made_up, monkeypatch, capsys):
             console = Console(
                 width=160, height=40, file=io.StringIO(), force_terminal=terminal, color_system=None
             )
-            with LiveView(Watched(made_up.root), study, console):
+            with LiveView(RootMonitor(made_up.root), study, console):
                 texts.append(console.file.getvalue())
     times = [re.search(r"[Aa]bout ([^,]*?)(?: left|,)", text) for text in texts]
     assert all(times), texts
