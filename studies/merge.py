@@ -23,7 +23,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass
-class Merged:
+class MergeResult:
     """What a merge did."""
 
     runs: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ def check_other(root: Path, other: Path) -> list[RunDir]:
         raise RootError(f"{other}: cannot be read: {error.strerror}") from error
 
 
-def merge(root: Path, other: Path) -> Merged:
+def merge(root: Path, other: Path) -> MergeResult:
     """Bring finished runs and the studies of ``other`` into ``root``, which the caller has locked.
 
     A run that is finished here is never touched, and one that is at work here is left to its
@@ -59,7 +59,7 @@ def merge(root: Path, other: Path) -> Merged:
     RootError where ``other`` is no root, or ``root`` cannot be written.
     """
     found = check_other(root, other)
-    merged = Merged()
+    merged = MergeResult()
     with _desk(root) as desk:
         for theirs in found:
             _merge_run(theirs, run_dir(root, theirs.run_id), desk, merged)
@@ -82,7 +82,7 @@ def _desk(root: Path) -> Iterator[Path]:
         shutil.rmtree(desk, ignore_errors=True)
 
 
-def _merge_run(theirs: RunDir, ours: RunDir, desk: Path, merged: Merged) -> None:
+def _merge_run(theirs: RunDir, ours: RunDir, desk: Path, merged: MergeResult) -> None:
     try:
         if _state(theirs).status not in DONE:
             return
@@ -112,7 +112,7 @@ def _state(directory: RunDir) -> State:
     return parse(State, data or {}, where="its state.json")
 
 
-def _compare(ours: RunDir, theirs: RunDir, merged: Merged) -> None:
+def _compare(ours: RunDir, theirs: RunDir, merged: MergeResult) -> None:
     mine, other = _outcome(ours), _outcome(theirs)
     # What one version scores and another did not is no contradiction.
     differ = sorted(key for key in mine.keys() & other.keys() if mine[key] != other[key])
@@ -198,7 +198,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _merge_study(root: Path, path: Path, merged: Merged) -> None:
+def _merge_study(root: Path, path: Path, merged: MergeResult) -> None:
     try:
         theirs = _manifest(path)
         here = root / "studies" / path.name
