@@ -60,29 +60,29 @@ def merge(root: Path, other: Path) -> MergeResult:
     """
     found = check_other(root, other)
     merged = MergeResult()
-    with _desk(root) as desk:
+    with _staging_folder(root) as staging:
         for theirs in found:
-            _merge_run(theirs, run_dir(root, theirs.run_id), desk, merged)
+            _merge_run(theirs, run_dir(root, theirs.run_id), staging, merged)
         for path in sorted((other / "studies").glob("*.json")):
             _merge_study(root, path, merged)
     return merged
 
 
 @contextmanager
-def _desk(root: Path) -> Iterator[Path]:
+def _staging_folder(root: Path) -> Iterator[Path]:
     """A folder beside the runs, where copies are made; gone afterwards."""
-    desk = root / "runs" / ".merge"  # on their file system, so that a rename is one step
-    shutil.rmtree(desk, ignore_errors=True)
+    staging = root / "runs" / ".merge"  # on their file system, so that a rename is one step
+    shutil.rmtree(staging, ignore_errors=True)
     try:
-        desk.mkdir(parents=True)
-        yield desk
+        staging.mkdir(parents=True)
+        yield staging
     except OSError as error:
         raise RootError(f"{root}: cannot be written: {error.strerror}") from error
     finally:
-        shutil.rmtree(desk, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def _merge_run(theirs: RunDir, ours: RunDir, desk: Path, merged: MergeResult) -> None:
+def _merge_run(theirs: RunDir, ours: RunDir, staging: Path, merged: MergeResult) -> None:
     try:
         if _state(theirs).status not in DONE:
             return
@@ -92,10 +92,10 @@ def _merge_run(theirs: RunDir, ours: RunDir, desk: Path, merged: MergeResult) ->
         elif status == "running":
             merged.notes.append(f"{ours.run_id}: finished there, but at work here; left to it")
         else:
-            copy = RunDir(desk / theirs.run_id)
+            copy = RunDir(staging / theirs.run_id)
             _copy_folder(theirs.path, copy.path)
             _check_whole(copy)
-            _put(copy.path, ours.path, desk)
+            _put(copy.path, ours.path, staging)
             merged.runs.append(ours.run_id)
     except (SeglossError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, OSError) and error.errno in FULL:
@@ -183,9 +183,9 @@ def _copy_folder(source: Path, target: Path) -> None:
     _sync(target)
 
 
-def _put(copy: Path, place: Path, desk: Path) -> None:
+def _put(copy: Path, place: Path, staging: Path) -> None:
     if place.exists():
-        place.rename(desk / f"{place.name}.old")
+        place.rename(staging / f"{place.name}.old")
     copy.rename(place)
     _sync(place.parent)
 
