@@ -87,9 +87,9 @@ class Attempts:
 
 
 def stalled(states: list[State], started: float, limit: float) -> bool:
-    """Whether nothing was heard of runs for so long, counted from their start at the earliest."""
-    heard = max((state.updated for state in states), default=0.0)
-    return time.time() - max(heard, started) > limit
+    """Return whether runs made no progress for ``limit`` seconds, counted from ``started`` on."""
+    last_update = max((state.updated for state in states), default=0.0)
+    return time.time() - max(last_update, started) > limit
 
 
 class JobQueue:

@@ -128,10 +128,10 @@ class Study(Strict):
 def load_study(name: str) -> Study:
     """The study called ``name`` or in the TOML file ``name``; raises SpecError with the fault."""
     raw = read_toml(name, files("studies") / "definitions", "study")
-    return parse(Study, _written_out(raw), where=name)
+    return parse(Study, _expand_shorthand(raw), where=name)
 
 
-def _written_out(raw: dict[str, Any]) -> dict[str, Any]:
+def _expand_shorthand(raw: dict[str, Any]) -> dict[str, Any]:
     """The study with its short forms as the records they stand for.
 
     A row may be just a method's name, and what is searched just a list of choices.
