@@ -74,7 +74,7 @@ def run_canaries(
     started, pending = time.monotonic(), bool(schedule.pending)
     ending = schedule.run()
     if ending != "done":
-        return ending, schedule.attempts.verdict
+        return ending, schedule.attempts.fatal_reason
     run_ids = [spec.run_id for canary in found for spec in (canary.first, canary.second)]
     failed = [s.reason for s in states(root, run_ids).values() if s.status not in DONE]
     if faults := failed or broken(found, root):

@@ -24,7 +24,7 @@ class Attempts:
     ``wait`` seconds, then four times as long, and so on. A refused run is not.
 
     What fails before its first step while no run has come further will fail in every run: then
-    ``verdict`` says so. A refusal is enough; of crashes, the same one in two runs.
+    ``fatal_reason`` says so. A refusal is enough; of crashes, the same one in two runs.
     """
 
     def __init__(self, retries: int = 2, wait: float = 10.0) -> None:
@@ -33,11 +33,11 @@ class Attempts:
         self.not_before: dict[Job, float] = {}
         self.start_times: dict[Job, float] = {}
         self.timed_out: set[Job] = set()
-        self.begun = False
-        self.at_start: dict[str, Job] = {}
-        self.verdict: str | None = None
+        self.has_progress = False
+        self.failed_at_start: dict[str, Job] = {}
+        self.fatal_reason: str | None = None
 
-    def started(self, job: Job) -> None:
+    def record_start(self, job: Job) -> None:
         """Take note of a start."""
         self.start_times[job] = time.time()
         self.timed_out.discard(job)
@@ -46,9 +46,9 @@ class Attempts:
         """Whether the wait after its last failure is over."""
         return time.monotonic() >= self.not_before.get(job, 0.0)
 
-    def take_note(self, job: Job, states: list[State]) -> None:
+    def note_progress(self, job: Job, states: list[State]) -> None:
         """See whether a run has got anywhere."""
-        self.begun |= any(state.step > 0 or state.status == "finished" for state in states)
+        self.has_progress |= any(state.step > 0 or state.status == "finished" for state in states)
 
     def explain(self, job: Job, code: int) -> tuple[Failure, str]:
         """The failure of a worker that ended with ``code`` and could not say why."""
@@ -63,17 +63,17 @@ class Attempts:
         how = f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"
         return "killed" if code < 0 else "crash", f"its worker {how}; see log.txt"
 
-    def again(self, job: Job, states: list[State]) -> int | None:
+    def next_attempt(self, job: Job, states: list[State]) -> int | None:
         """The number of the next try of a job that has ended, or None if there is none.
 
-        Sets ``verdict`` where the whole night makes no sense.
+        Sets ``fatal_reason`` where the whole night makes no sense.
         """
-        self.take_note(job, states)
+        self.note_progress(job, states)
         failed = next((state for state in states if state.status == "failed"), None)
         if failed is None:
             return None
-        if not self.begun and job.after is None and self._is_everyones(job, failed):
-            self.verdict = failed.reason
+        if not self.has_progress and job.after is None and self._fails_every_run(job, failed):
+            self.fatal_reason = failed.reason
             return None
         tries = failed.attempts + 1
         if failed.failure == "refused" or tries > self.retries:
@@ -81,8 +81,8 @@ class Attempts:
         self.not_before[job] = time.monotonic() + self.wait * 4 ** (tries - 1)
         return tries
 
-    def _is_everyones(self, job: Job, failed: State) -> bool:
-        first = self.at_start.setdefault(failed.reason or "", job)
+    def _fails_every_run(self, job: Job, failed: State) -> bool:
+        first = self.failed_at_start.setdefault(failed.reason or "", job)
         return failed.failure == "refused" or (first is not job and failed.failure == "crash")
 
 

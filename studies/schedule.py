@@ -134,7 +134,7 @@ class Schedule:
         return self.queue.pending
 
     def run(self) -> Ending:
-        """Run all jobs; return what ended it. ``attempts.verdict`` says why it was "stopped"."""
+        """Run all jobs; return how it ended. For "stopped", ``attempts.fatal_reason`` says why."""
         keep_reserve(self.root)
         with self.interrupts.counted():
             self.queue.prepare()
@@ -186,7 +186,7 @@ class Schedule:
             self._report(job)
             self._answer(job)
             return
-        self.attempts.started(job)
+        self.attempts.record_start(job)
         for run_id in queued:
             self.observer.changed(run_id, None)
 
@@ -220,14 +220,14 @@ class Schedule:
     def _answer(self, job: Job) -> None:
         """Try a failed job again, give it up, or stop the session."""
         found = states(self.root, job.run_ids)
-        tries = self.attempts.again(job, list(found.values()))
+        tries = self.attempts.next_attempt(job, list(found.values()))
         if tries is not None:
             for run_id, state in found.items():
                 if state.status == "failed":
                     reason = f"try {tries + 1} after {state.failure}: {state.reason}"
                     self._write([run_id], status="queued", attempts=tries, reason=reason)
             self.pending.insert(0, job)
-        elif self.attempts.verdict:
+        elif self.attempts.fatal_reason:
             self._stop("stopped")
         elif not self.queue.is_done(job):
             self.queue.given_up.append(job)
@@ -242,7 +242,7 @@ class Schedule:
             if stalled(found, self.attempts.start_times[job], STALLED_SECONDS):
                 self.attempts.timed_out.add(job)
                 handle.kill()
-            self.attempts.take_note(job, found)
+            self.attempts.note_progress(job, found)
         self.queue.take_back()
 
     def _end_in_time(self) -> None:

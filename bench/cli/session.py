@@ -130,8 +130,8 @@ class Session(Observer):
             ending = self._run_canaries(executor, snapshot) if schedule.pending else "done"
             if ending == "done":
                 ending = schedule.run()
-        if schedule.attempts.verdict:
-            typer.echo(f"stopped: every run would fail: {schedule.attempts.verdict}", err=True)
+        if schedule.attempts.fatal_reason:
+            typer.echo(f"stopped: every run would fail: {schedule.attempts.fatal_reason}", err=True)
         return ending
 
     def _manifests(self) -> list[Manifest]:

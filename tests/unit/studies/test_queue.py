@@ -116,7 +116,7 @@ def test_a_refusal_at_the_start_of_the_first_run_ends_the_night(night, tmp_path)
     executor = Failing("refused")
     ending, schedule = go(night, tmp_path, executor)
     assert ending == "stopped"
-    assert schedule.attempts.verdict == "as told"
+    assert schedule.attempts.fatal_reason == "as told"
     assert len(executor.started) == 2  # both places were filled before the first ended
 
 
@@ -124,7 +124,7 @@ def test_the_same_crash_at_the_start_of_two_runs_ends_the_night(night, tmp_path)
     """One alone may be its loss's own."""
     ending, schedule = go(night, tmp_path, Failing("crash"), retries=0)
     assert ending == "stopped"
-    assert schedule.attempts.verdict == "as told"
+    assert schedule.attempts.fatal_reason == "as told"
 
 
 def test_a_night_that_has_trained_is_not_ended_by_a_refusal(night, tmp_path):
@@ -138,11 +138,11 @@ def test_the_wait_grows_from_try_to_try(night):
     """Four times as long each time."""
     job = jobs([night])[0]
     attempts = Attempts(retries=2, wait=100.0)
-    attempts.begun = True
+    attempts.has_progress = True
     waits = []
     for tries in (0, 1):
         failed = State(status="failed", failure="crash", attempts=tries, step=1)
-        assert attempts.again(job, [failed]) == tries + 1
+        assert attempts.next_attempt(job, [failed]) == tries + 1
         waits.append(attempts.not_before[job] - time.monotonic())
         assert not attempts.may_start(job)
     assert waits == pytest.approx([100, 400], abs=1)
