@@ -56,13 +56,13 @@ class Executor(Protocol):
 class Observer:
     """Hears of a session's progress; this one does nothing."""
 
-    def changed(self, run_id: str, state: State | None) -> None:
+    def on_run_change(self, run_id: str, state: State | None) -> None:
         """Take note that a run was started (no state) or has ended."""
 
-    def grown(self, plan: Plan) -> None:
+    def on_plan_growth(self, plan: Plan) -> None:
         """Take note of a plan that has further runs now."""
 
-    def polled(self) -> None:
+    def on_poll(self) -> None:
         """Do what has to be done several times a second."""
 
 
@@ -146,7 +146,7 @@ class Schedule:
                 self._look()
                 self._end_in_time()
                 self._pass_on_signals()
-                self.observer.polled()
+                self.observer.on_poll()
                 time.sleep(POLL_SECONDS)
         return self.ending or "done"
 
@@ -155,7 +155,7 @@ class Schedule:
         if self.source is None or self.pending or not self.executor.has_room:
             return False
         if self.source.grow():
-            self.observer.grown(self.source.plan)
+            self.observer.on_plan_growth(self.source.plan)
             self.queue.add(plan_jobs([self.source.plan]))
             self.queue.prepare()
         return bool(self.pending)
@@ -188,7 +188,7 @@ class Schedule:
             return
         self.attempts.record_start(job)
         for run_id in queued:
-            self.observer.changed(run_id, None)
+            self.observer.on_run_change(run_id, None)
 
     def _reap(self) -> None:
         """Take note of jobs whose worker has ended."""
@@ -268,4 +268,4 @@ class Schedule:
 
     def _report(self, job: Job) -> None:
         for run_id, state in states(self.root, job.run_ids).items():
-            self.observer.changed(run_id, state)
+            self.observer.on_run_change(run_id, state)

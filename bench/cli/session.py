@@ -94,18 +94,18 @@ class Session(Observer):
             typer.echo(f"MLflow: {self.thread.error}\n{SYNC_LATER}", err=True)
         return self._exit_code(ending)
 
-    def changed(self, run_id: str, state: State | None) -> None:
+    def on_run_change(self, run_id: str, state: State | None) -> None:
         """Mirror a run that has started or ended."""
         self.thread.changed.set()
 
-    def grown(self, plan: Plan) -> None:
+    def on_plan_growth(self, plan: Plan) -> None:
         """Show and mirror the runs that were added to the plan."""
         self.plans = [plan]
         remember(self.root, plan.manifest)
         self.estimates.know(self._manifests())
         self.thread.manifests = self._manifests()
 
-    def polled(self) -> None:
+    def on_poll(self) -> None:
         """Refresh the view."""
         self.view.update()
 

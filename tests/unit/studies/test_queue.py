@@ -181,7 +181,7 @@ def test_a_failed_run_that_is_queued_again_by_hand_is_taken_up(night, tmp_path):
     done = []
 
     class Once(Observer):
-        def changed(self, run_id, state):
+        def on_run_change(self, run_id, state):
             if state is not None and state.status == "failed" and not done:
                 done.append(run_id)
                 executor.times = 0
