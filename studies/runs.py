@@ -18,7 +18,7 @@ from studies.ledger import DONE, Holder, current_state, holder
 
 LISTED = 8
 # New run directories that belong to no row are rare.
-OTHERS_SECONDS = 10.0
+RESCAN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class RunName:
     run_id: str
     label: str
     seed: int
-    also: tuple[str, ...] = ()
+    other_labels: tuple[str, ...] = ()
     """Labels of other rows that share it."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """All of its labels."""
-        return (self.label, *self.also)
+        return (self.label, *self.other_labels)
 
     def __str__(self) -> str:
         return f"{self.label}, seed {self.seed}"
@@ -42,11 +42,11 @@ class RunName:
 
 def run_names(root: Path) -> dict[str, RunName]:
     """Every run of the root by its id; raises RootError where there is no study."""
-    rows = rows_of(manifests(root))
-    return rows | others(root, rows)
+    rows = row_names(manifests(root))
+    return rows | other_names(root, rows)
 
 
-def rows_of(found: list[Manifest]) -> dict[str, RunName]:
+def row_names(found: list[Manifest]) -> dict[str, RunName]:
     """The runs of all rows; one that is in several is called as in the first."""
     named: dict[str, RunName] = {}
     for manifest in found:
@@ -54,11 +54,11 @@ def rows_of(found: list[Manifest]) -> dict[str, RunName]:
             for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True):
                 run = named.setdefault(run_id, RunName(run_id, row.label, seed))
                 if row.label not in run.labels:
-                    named[run_id] = replace(run, also=(*run.also, row.label))
+                    named[run_id] = replace(run, other_labels=(*run.other_labels, row.label))
     return named
 
 
-def others(root: Path, known: dict[str, RunName]) -> dict[str, RunName]:
+def other_names(root: Path, known: dict[str, RunName]) -> dict[str, RunName]:
     """Run directories of no row, such as a training that only feeds an evaluation."""
     folders = (root / "runs").iterdir() if (root / "runs").is_dir() else ()
     found = {}
@@ -126,14 +126,14 @@ class RootMonitor:
         self.root = root
         self.manifests: list[Manifest] = []
         self.rows: dict[str, RunName] = {}
-        self.others: dict[str, RunName] = {}
+        self.other_runs: dict[str, RunName] = {}
         self.states: dict[str, State] = {}
         self.holder: Holder | None = None
-        self._homes: dict[str, Path] = {}
+        self._roots: dict[str, Path] = {}
         self._directories: dict[str, RunDir] = {}
         self._stamps: dict[str, int] = {}
-        self._studies: dict[Path, int] = {}
-        self._looked = -OTHERS_SECONDS
+        self._study_stamps: dict[Path, int] = {}
+        self._scanned = -RESCAN_SECONDS
         self.refresh()
         if not self.manifests and self.holder is None:
             raise RootError(
@@ -143,7 +143,7 @@ class RootMonitor:
     @property
     def runs(self) -> dict[str, RunName]:
         """Every run by its id, those of rows first."""
-        return self.rows | self.others
+        return self.rows | self.other_runs
 
     @property
     def running(self) -> dict[str, State]:
@@ -173,7 +173,7 @@ class RootMonitor:
     def _read(self, run_id: str, before: State | None) -> State:
         """The run's state; one that does not run is read again only when it was written."""
         if before is None:
-            self._directories[run_id] = run_dir(self._homes.get(run_id, self.root), run_id)
+            self._directories[run_id] = run_dir(self._roots.get(run_id, self.root), run_id)
         directory = self._directories[run_id]
         if before is None or before.status != "running":
             stamp = _stamp(directory)
@@ -186,16 +186,16 @@ class RootMonitor:
         studies = {
             path: path.stat().st_mtime_ns for path in sorted((self.root / "studies").glob("*.json"))
         }
-        late = time.monotonic() - self._looked > OTHERS_SECONDS
-        if studies != self._studies:
-            self._studies = studies
+        late = time.monotonic() - self._scanned > RESCAN_SECONDS
+        if studies != self._study_stamps:
+            self._study_stamps = studies
             self.manifests = manifests(self.root) if studies else []
-            self.rows = rows_of(self.manifests)
+            self.rows = row_names(self.manifests)
         elif not late:
             return
-        self._looked = time.monotonic()
-        self.others = others(self.root, self.rows) | self._find_canaries()
-        known = self.rows.keys() | self.others.keys()
+        self._scanned = time.monotonic()
+        self.other_runs = other_names(self.root, self.rows) | self._find_canaries()
+        known = self.rows.keys() | self.other_runs.keys()
         self.states = {i: state for i, state in self.states.items() if i in known}
 
     def _find_canaries(self) -> dict[str, RunName]:
@@ -204,8 +204,8 @@ class RootMonitor:
         runs = max(folders, key=lambda path: path.stat().st_mtime, default=None)
         if runs is None:
             return {}
-        found = others(runs.parent, {})
-        self._homes = dict.fromkeys(found, runs.parent)
+        found = other_names(runs.parent, {})
+        self._roots = dict.fromkeys(found, runs.parent)
         return {i: RunName(i, f"canary {run.label}", run.seed) for i, run in found.items()}
 
 
