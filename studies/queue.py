@@ -150,9 +150,9 @@ class JobQueue:
         # A training that is still to come holds back its evaluations.
         ahead = {run_id for job in [*self.pending, *running] for run_id in job.run_ids}
         for job in self.pending:
-            if job.after in ahead or job in self.too_long or self._waits(job):
+            if job.after in ahead or job in self.too_long or self._must_wait(job):
                 continue
-            if self._fits(job):
+            if self._ends_in_time(job):
                 self.pending.remove(job)
                 return job
             self.too_long.add(job)
@@ -161,16 +161,16 @@ class JobQueue:
     def is_out_of_time(self) -> bool:
         """Whether all that is left, once nothing runs, would not end in time."""
         return bool(self.too_long) and not any(
-            self._waits(job) for job in self.pending if job not in self.too_long
+            self._must_wait(job) for job in self.pending if job not in self.too_long
         )
 
-    def ended(self, job: Job) -> None:
+    def record_end(self, job: Job) -> None:
         """Learn from a job that has ended; what seemed too long is judged again."""
         if self.estimates is not None:
             self.estimates.learn(states(self.root, job.run_ids))
         self.too_long.clear()
 
-    def take_back(self) -> None:
+    def take_requeued(self) -> None:
         """Take jobs that were given up and whose runs a user has queued again."""
         for job in list(self.given_up):
             if any(s.status == "queued" for s in states(self.root, job.run_ids).values()):
@@ -181,14 +181,14 @@ class JobQueue:
         """Whether all runs of the job are finished or diverged."""
         return all(current_state(run_dir(self.root, i)).status in DONE for i in job.run_ids)
 
-    def is_held(self, job: Job) -> bool:
+    def has_live_worker(self, job: Job) -> bool:
         """Whether a living worker, perhaps of an earlier scheduler, has a run of the job."""
         return any(current_state(run_dir(self.root, i)).status == "running" for i in job.run_ids)
 
-    def _waits(self, job: Job) -> bool:
-        return not self.attempts.may_start(job) or self.is_held(job)
+    def _must_wait(self, job: Job) -> bool:
+        return not self.attempts.may_start(job) or self.has_live_worker(job)
 
-    def _fits(self, job: Job) -> bool:
+    def _ends_in_time(self, job: Job) -> bool:
         if self.end is None:
             return True
         run_id = job.run_ids[0]

@@ -19,7 +19,7 @@ from studies.plan import jobs as plan_jobs
 from studies.queue import STALLED_SECONDS, Attempts, JobQueue, stalled
 
 POLL_SECONDS = 0.1
-LOOK_SECONDS = 2.0
+CHECK_SECONDS = 2.0
 
 Ending = Literal["done", "interrupted", "deadline", "stopped"]
 
@@ -123,7 +123,7 @@ class Schedule:
         self.queue = JobQueue(root, self.attempts, end=end, estimates=estimates)
         self.queue.add(jobs)
         self.running: dict[Job, Handle] = {}
-        self.looked = 0.0
+        self.last_check = 0.0
         self.ending: Ending | None = None
         self.interrupts = Interrupts()
         self.signals_sent = 0
@@ -142,9 +142,9 @@ class Schedule:
                 if self.ending is None:
                     self._grow()
                     self._start_jobs()
-                self._reap()
-                self._look()
-                self._end_in_time()
+                self._collect_ended()
+                self._check_progress()
+                self._check_deadline()
                 self._pass_on_signals()
                 self.observer.on_poll()
                 time.sleep(POLL_SECONDS)
@@ -184,29 +184,29 @@ class Schedule:
             reason = f"its worker could not be started: {error}"
             self._write(job.run_ids, status="failed", failure="crash", reason=reason)
             self._report(job)
-            self._answer(job)
+            self._retry_or_give_up(job)
             return
         self.attempts.record_start(job)
         for run_id in queued:
             self.observer.on_run_change(run_id, None)
 
-    def _reap(self) -> None:
+    def _collect_ended(self) -> None:
         """Take note of jobs whose worker has ended."""
         for job, handle in list(self.running.items()):
             code = handle.poll()
             if code is None:
                 continue
             del self.running[job]
-            if self.queue.is_held(job):
+            if self.queue.has_live_worker(job):
                 self.pending.append(job)  # another worker has it: wait for that one
                 continue
-            self._note_end(job, code)
-            self.queue.ended(job)
+            self._record_end(job, code)
+            self.queue.record_end(job)
             self._report(job)
             if self.ending is None:
-                self._answer(job)
+                self._retry_or_give_up(job)
 
-    def _note_end(self, job: Job, code: int) -> None:
+    def _record_end(self, job: Job, code: int) -> None:
         """Write down how a job ended where its worker could not."""
         for run_id, state in states(self.root, job.run_ids).items():
             if state.status not in ("queued", "running") and state.reason != ORPHANED:
@@ -217,7 +217,7 @@ class Schedule:
                 failure, reason = self.attempts.explain(job, code)
                 self._write([run_id], status="failed", failure=failure, reason=reason)
 
-    def _answer(self, job: Job) -> None:
+    def _retry_or_give_up(self, job: Job) -> None:
         """Try a failed job again, give it up, or stop the session."""
         found = states(self.root, job.run_ids)
         tries = self.attempts.next_attempt(job, list(found.values()))
@@ -232,20 +232,20 @@ class Schedule:
         elif not self.queue.is_done(job):
             self.queue.given_up.append(job)
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         """Every two seconds: kill what makes no progress, take back what was queued again."""
-        if time.monotonic() - self.looked < LOOK_SECONDS:
+        if time.monotonic() - self.last_check < CHECK_SECONDS:
             return
-        self.looked = time.monotonic()
+        self.last_check = time.monotonic()
         for job, handle in self.running.items():
             found = list(states(self.root, job.run_ids).values())
             if stalled(found, self.attempts.start_times[job], STALLED_SECONDS):
                 self.attempts.timed_out.add(job)
                 handle.kill()
             self.attempts.note_progress(job, found)
-        self.queue.take_back()
+        self.queue.take_requeued()
 
-    def _end_in_time(self) -> None:
+    def _check_deadline(self) -> None:
         if self.ending is None and self.end is not None and time.time() >= self.end:
             self._stop("deadline")
 

@@ -187,15 +187,15 @@ def test_a_failed_run_that_is_queued_again_by_hand_is_taken_up(night, tmp_path):
                 executor.times = 0
 
     schedule = Schedule(jobs([night]), tmp_path, executor, Once(), attempts=attempts)
-    look = schedule._look
+    look = schedule._check_progress
 
     def look_at_once():
         if done and states(tmp_path, done)[done[0]].status == "failed":
             run_dir(tmp_path, done[0]).write_state(status="queued", attempts=0)
-        schedule.looked = 0.0
+        schedule.last_check = 0.0
         look()
 
-    schedule._look = look_at_once
+    schedule._check_progress = look_at_once
     schedule.run()
     assert states(tmp_path, done)[done[0]].status == "finished"
 
