@@ -33,7 +33,7 @@ class Canary:
     second: RunSpec
 
 
-def canaries(plans: list[Plan], resolve: ResolveLoss) -> list[Canary]:
+def plan_canaries(plans: list[Plan], resolve: ResolveLoss) -> list[Canary]:
     """The canaries of one night, of each thing that is held equal in it."""
     found: dict[str, Canary] = {}
     for plan in plans:
@@ -70,14 +70,14 @@ def run_canaries(
         How the runs ended, and for "stopped" the reason: a run failed, or two disagree.
     """
     (root / "runs").mkdir(parents=True, exist_ok=True)
-    schedule = Schedule(jobs_of(found), root, executor, observer)
+    schedule = Schedule(canary_jobs(found), root, executor, observer)
     started, pending = time.monotonic(), bool(schedule.pending)
     ending = schedule.run()
     if ending != "done":
         return ending, schedule.attempts.fatal_reason
     run_ids = [spec.run_id for canary in found for spec in (canary.first, canary.second)]
     failed = [s.reason for s in states(root, run_ids).values() if s.status not in DONE]
-    if faults := failed or broken(found, root):
+    if faults := failed or contradictions(found, root):
         return "stopped", f"{faults[0]} (canaries in {root})"
     if pending:
         statements = "; ".join(dict.fromkeys(canary.statement for canary in found))
@@ -85,13 +85,13 @@ def run_canaries(
     return "done", None
 
 
-def jobs_of(found: list[Canary]) -> list[Job]:
+def canary_jobs(found: list[Canary]) -> list[Job]:
     """Their distinct runs, sources first."""
     specs = {spec.run_id: spec for canary in found for spec in (canary.first, canary.second)}
     return sorted((Job((spec,)) for spec in specs.values()), key=lambda job: job.after is not None)
 
 
-def broken(found: list[Canary], root: Path) -> list[str]:
+def contradictions(found: list[Canary], root: Path) -> list[str]:
     """What the canaries under ``root``, which have been run, contradict; in words."""
     return [
         f"{canary.statement}, but {difference}"

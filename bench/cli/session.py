@@ -18,7 +18,7 @@ from bench.spec import RunSpec
 from bench.store.client import default_uri
 from bench.store.mirror import Mirror
 from bench.store.mirror_thread import MirrorThread
-from studies.canaries import canaries, run_canaries
+from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
@@ -158,7 +158,7 @@ class Session(Observer):
 
     def _run_canaries(self, executor: Executor, snapshot: Path) -> Ending:
         folder = self.root / "canaries" / snapshot.name
-        every = canaries(self.plans, self.resolve)
+        every = plan_canaries(self.plans, self.resolve)
         ending, reason = run_canaries(every, folder, executor, typer.echo, self)
         if ending == "stopped":
             typer.echo(f"stopped before the first run: {reason}", err=True)

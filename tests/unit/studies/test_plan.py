@@ -8,7 +8,7 @@ from bench.errors import SpecError
 from bench.loss_spec import resolve_loss
 from bench.profile import load_profile
 from bench.spec import EvaluationSpec
-from studies.canaries import canaries
+from studies.canaries import plan_canaries
 from studies.plan import jobs, plan
 from studies.schema import RowDefinition, load_study
 
@@ -85,7 +85,7 @@ def test_another_evaluation_trains_nothing_anew():
         {*rows, *(i for i, spec in plain.specs.items() if not spec.trains)}
     )
     assert max(map(len, passes)) == 3  # the steps of the CRF, for each evaluation apart
-    assert {c.first.evaluation for c in canaries([found], resolve_loss)} == {EvaluationSpec()}
+    assert {c.first.evaluation for c in plan_canaries([found], resolve_loss)} == {EvaluationSpec()}
 
 
 def test_the_order_of_rows_does_not_change_the_runs():
