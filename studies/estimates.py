@@ -22,7 +22,7 @@ from bench.runs.rundir import State, run_dir
 from studies.jobs import records_of
 
 # Results of so many jobs of one row are enough to judge the next one by.
-ENOUGH = 3
+JOBS_PER_ROW = 3
 START_SECONDS = 5.0
 """From a worker's start to its first step; a run's own record of its time lacks them."""
 
@@ -51,9 +51,9 @@ class Estimates:
         self.root = root
         self.costs: dict[Hashable, list[float]] = defaultdict(list)
         self.learned: set[str] = set()
-        self.know(studies)
+        self.set_studies(studies)
 
-    def know(self, studies: list[Manifest]) -> None:
+    def set_studies(self, studies: list[Manifest]) -> None:
         """Take ``studies`` in place of those before; what has been learned stays."""
         self.studies = studies
         self.jobs = records_of(self.root, studies)
@@ -69,7 +69,7 @@ class Estimates:
             ):
                 continue
             self.learned.add(job.pass_id)
-            if len(self.costs[self._row(job)]) < ENOUGH and (seconds := self._cost(job)):
+            if len(self.costs[self._row(job)]) < JOBS_PER_ROW and (seconds := self._cost(job)):
                 self.costs[self._row(job)].append(seconds)
                 self.costs[self._kind(job)].append(seconds)
 
@@ -82,7 +82,7 @@ class Estimates:
         known = job and (self.costs[self._row(job)] or self.costs[self._kind(job)])
         return START_SECONDS + fmean(known) * _share(job, state) if job and known else None
 
-    def left(self, states: Mapping[str, State]) -> TimeLeft | None:
+    def time_left(self, states: Mapping[str, State]) -> TimeLeft | None:
         """Return the time to the end of all jobs that are queued or running.
 
         Args:

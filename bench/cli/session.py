@@ -102,7 +102,7 @@ class Session(Observer):
         """Show and mirror the runs that were added to the plan."""
         self.plans = [plan]
         remember(self.root, plan.manifest)
-        self.estimates.know(self._manifests())
+        self.estimates.set_studies(self._manifests())
         self.thread.manifests = self._manifests()
 
     def on_poll(self) -> None:

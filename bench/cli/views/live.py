@@ -109,14 +109,14 @@ class LiveView:
         monitor = self.monitor
         shown = [m for m in monitor.manifests if self.studies is None or m.name in self.studies]
         if shown != self.estimates.studies:
-            self.estimates.know(shown)
+            self.estimates.set_studies(shown)
         return Overview(
             root=monitor.root,
             manifests=shown,
             names={run_id: str(run) for run_id, run in monitor.runs.items()},
             states=monitor.states,
             holder=monitor.holder,
-            left=self.estimates.left(monitor.states),
+            left=self.estimates.time_left(monitor.states),
         )
 
     def _draw(self) -> None:

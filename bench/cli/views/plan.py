@@ -30,7 +30,7 @@ def print_plan(plans: list[Plan], root: Path) -> None:
     # The next session queues failed and interrupted runs again.
     next_states = {i: State() if state.status in OPEN else state for i, state in found.items()}
     estimates = Estimates(root, [plan.manifest for plan in plans])
-    if left := estimates.left(next_states):
+    if left := estimates.time_left(next_states):
         workers = f"{estimates.workers} worker{'s' * (estimates.workers > 1)}"
         typer.echo(f"About {left} left on {workers}, judged by earlier runs.")
 

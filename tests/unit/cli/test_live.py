@@ -30,7 +30,7 @@ def overview_of(made_up):
         names={run_id: str(run) for run_id, run in seen.runs.items()},
         states=seen.states,
         holder=seen.holder,
-        left=Estimates(seen.root, seen.manifests).left(seen.states),
+        left=Estimates(seen.root, seen.manifests).time_left(seen.states),
     )
 
 

@@ -29,7 +29,7 @@ def estimates_of(made_up):
 
 
 def left_of(made_up, estimates):
-    return estimates.left(states(made_up.root, made_up.plan.specs))
+    return estimates.time_left(states(made_up.root, made_up.plan.specs))
 
 
 def test_what_is_left_follows_from_results_and_progress(made_up):
@@ -59,7 +59,7 @@ def test_a_finished_training_of_evaluations_is_not_counted_again(tmp_path, kept)
             (made_up.root / "runs" / run_id / "state.json").write_text('{"status": "finished"}')
     made_up.set("CE", status="finished")
     manifests = RootMonitor(made_up.root).manifests
-    left = Estimates(made_up.root, manifests).left(states(made_up.root, made_up.plan.specs))
+    left = Estimates(made_up.root, manifests).time_left(states(made_up.root, made_up.plan.specs))
     jobs = [job for job in made_up.plan.manifest.jobs if job.source]
     assert left == TimeLeft(pytest.approx(10 * (len(jobs) - 1)))
 
