@@ -27,14 +27,14 @@ SETTLED_SECONDS = 5.0
 # A scheduler counts signals at every poll; two within one poll would be one.
 SIGNAL_SECONDS = 0.5
 SIGNALS = 3
-OPEN = ("failed", "interrupted")
+RETRYABLE = ("failed", "interrupted")
 
 
 def failed_runs(root: Path, failure: str | None) -> list[str]:
     """Ids of the failed runs, or of those of one class; raises SpecError for no class."""
     if failure is not None and failure not in get_args(Failure):
         raise SpecError(unknown("class of failures", failure, get_args(Failure)))
-    found = _settled(root, list(run_names(root)))
+    found = _settled_states(root, list(run_names(root)))
     return [i for i, s in found.items() if s.status == "failed" and failure in (None, s.failure)]
 
 
@@ -43,7 +43,11 @@ def queue_again(root: Path, run_ids: list[str]) -> list[str]:
 
     Returns the ids of what is queued now; a run that is anything else meanwhile is left alone.
     """
-    stopped = {i: s for i, s in _settled(root, list(run_names(root))).items() if s.status in OPEN}
+    stopped = {
+        i: s
+        for i, s in _settled_states(root, list(run_names(root))).items()
+        if s.status in RETRYABLE
+    }
     records = job_records(root, stopped)
     sources = {run_id: records[run_id].source for run_id in stopped}
     wanted = {run_id for run_id in run_ids if run_id in stopped}
@@ -53,18 +57,18 @@ def queue_again(root: Path, run_ids: list[str]) -> list[str]:
             wanted.add(run_id)
     # An evaluation that is seen before its training would only fail once more.
     ordered = sorted(wanted, key=lambda run_id: sources[run_id] is not None)
-    return [run_id for run_id in ordered if _queue(root, run_id)]
+    return [run_id for run_id in ordered if _queue_run(root, run_id)]
 
 
-def _queue(root: Path, run_id: str) -> bool:
+def _queue_run(root: Path, run_id: str) -> bool:
     directory = run_dir(root, run_id)
-    if directory.state().status not in OPEN:
+    if directory.state().status not in RETRYABLE:
         return False
     directory.write_state(status="queued", failure=None, reason=None, attempts=0, lease=None)
     return True
 
 
-def _settled(root: Path, run_ids: list[str]) -> dict[str, State]:
+def _settled_states(root: Path, run_ids: list[str]) -> dict[str, State]:
     """Where the runs stand, once a living scheduler has had its say on what failed just now."""
     found = states(root, run_ids)
     latest = max((s.updated for s in found.values() if s.status == "failed"), default=0.0)

@@ -95,7 +95,7 @@ def _merge_run(theirs: RunDir, ours: RunDir, staging: Path, merged: MergeResult)
             copy = RunDir(staging / theirs.run_id)
             _copy_folder(theirs.path, copy.path)
             _check_whole(copy)
-            _put(copy.path, ours.path, staging)
+            _move_into_place(copy.path, ours.path, staging)
             merged.runs.append(ours.run_id)
     except (SeglossError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, OSError) and error.errno in FULL:
@@ -113,7 +113,7 @@ def _state(directory: RunDir) -> State:
 
 
 def _compare(ours: RunDir, theirs: RunDir, merged: MergeResult) -> None:
-    mine, other = _outcome(ours), _outcome(theirs)
+    mine, other = _results(ours), _results(theirs)
     # What one version scores and another did not is no contradiction.
     differ = sorted(key for key in mine.keys() & other.keys() if mine[key] != other[key])
     if differ:
@@ -126,7 +126,7 @@ def _compare(ours: RunDir, theirs: RunDir, merged: MergeResult) -> None:
         merged.same += 1
 
 
-def _outcome(directory: RunDir) -> dict[str, str]:
+def _results(directory: RunDir) -> dict[str, str]:
     """What two machines that did the same must agree on; time and environment may differ."""
     found = {"status": directory.state().status}
     if result := directory.result():
@@ -183,7 +183,7 @@ def _copy_folder(source: Path, target: Path) -> None:
     _sync(target)
 
 
-def _put(copy: Path, place: Path, staging: Path) -> None:
+def _move_into_place(copy: Path, place: Path, staging: Path) -> None:
     if place.exists():
         place.rename(staging / f"{place.name}.old")
     copy.rename(place)
@@ -209,11 +209,14 @@ def _merge_study(root: Path, path: Path, merged: MergeResult) -> None:
     if theirs.name != path.stem:
         merged.notes.append(f"{path} is passed over: it is of {theirs.name}")
     elif ours is None or (
-        set(ours.seeds) < set(theirs.seeds) and _cut(theirs, ours) == _cut(ours, ours)
+        set(ours.seeds) < set(theirs.seeds)
+        and _with_seeds_of(theirs, ours) == _with_seeds_of(ours, ours)
     ):
         remember(root, theirs)
         merged.studies.append(theirs.name)
-    elif not set(theirs.seeds) <= set(ours.seeds) or _cut(ours, theirs) != _cut(theirs, theirs):
+    elif not set(theirs.seeds) <= set(ours.seeds) or _with_seeds_of(ours, theirs) != _with_seeds_of(
+        theirs, theirs
+    ):
         merged.notes.append(
             f"{theirs.name}: its tables differ from those in {path.parent.parent}; kept those here"
         )
@@ -226,7 +229,7 @@ def _manifest(path: Path) -> Manifest:
     return parse(Manifest, data, where=path.name)
 
 
-def _cut(manifest: Manifest, other: Manifest) -> Manifest:
+def _with_seeds_of(manifest: Manifest, other: Manifest) -> Manifest:
     """``manifest`` with no more than the seeds of ``other``, and without jobs: rows decide."""
     at = [manifest.seeds.index(seed) for seed in other.seeds]
     tables = tuple(

@@ -152,10 +152,10 @@ def row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterato
     crf_options = {**(method.crf or {}), **row.crf}
     if row.crf and method.crf is None:
         raise SpecError("crf options need a method with crf")
-    for loss in _crossed(loss_options):
+    for loss in _combinations(loss_options):
         name = str(loss.pop("name"))
         spec, full = resolve(name, loss)
-        for crf in _crossed(crf_options):
+        for crf in _combinations(crf_options):
             crf_spec = parse(CRFSpec, crf, where="crf") if method.crf is not None else None
             yield Cell(
                 method=f"{row.method}-{crf_spec.steps}" if crf_spec else row.method,
@@ -165,7 +165,7 @@ def row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterato
             )
 
 
-def _crossed(options: dict[str, Values]) -> Iterator[Settings]:
+def _combinations(options: dict[str, Values]) -> Iterator[Settings]:
     """Every combination of the listed values, the last option varying fastest."""
     for option, value in options.items():
         if value == ():
