@@ -16,7 +16,7 @@ from studies.schedule import Observer, Schedule
 
 
 @pytest.fixture
-def night():
+def plan():
     return planned()
 
 
@@ -76,67 +76,67 @@ class Failing:
         return self.workers[-1]
 
 
-def go(night, root, executor, *, retries=2, end=None):
+def go(plan, root, executor, *, retries=2, end=None):
     attempts = Attempts(retries=retries, wait=0.0)
-    schedule = Schedule(jobs([night]), root, executor, end=end, attempts=attempts)
+    schedule = Schedule(jobs([plan]), root, executor, end=end, attempts=attempts)
     return schedule.run(), schedule
 
 
 @pytest.mark.parametrize("failure", ["oom", "disk", "crash", "timeout", "killed"])
-def test_what_might_not_happen_again_is_tried_again(night, tmp_path, failure):
+def test_what_might_not_happen_again_is_tried_again(plan, tmp_path, failure):
     """Twice, and counted in the state until it finishes."""
     executor = Failing(failure, loss="bce", times=2)
-    ending, _ = go(night, tmp_path, executor)
+    ending, _ = go(plan, tmp_path, executor)
     assert ending == "done"
-    assert summary(states(tmp_path, night.specs).values()) == "14 finished"
-    bce = [i for i, spec in night.specs.items() if spec.loss.name == "bce"]
+    assert summary(states(tmp_path, plan.specs).values()) == "14 finished"
+    bce = [i for i, spec in plan.specs.items() if spec.loss.name == "bce"]
     assert [executor.started.count(i) for i in bce] == [3, 3]
     assert states(tmp_path, bce)[bce[0]].attempts == 2
 
 
-def test_no_more_often_than_that(night, tmp_path):
+def test_no_more_often_than_that(plan, tmp_path):
     """Then it has failed, and the others have gone on."""
     executor = Failing(loss="bce", step=3)
-    go(night, tmp_path, executor)
-    found = states(tmp_path, night.specs)
+    go(plan, tmp_path, executor)
+    found = states(tmp_path, plan.specs)
     assert summary(found.values()) == "12 finished, 2 failed"
     assert {s.failure for s in found.values() if s.status == "failed"} == {"crash"}
 
 
-def test_a_refused_run_is_not_tried_again(night, tmp_path):
+def test_a_refused_run_is_not_tried_again(plan, tmp_path):
     """Its input will not get better."""
     executor = Failing("refused", loss="rmi")
-    go(night, tmp_path, executor)
+    go(plan, tmp_path, executor)
     assert len(executor.started) == 14
-    assert summary(states(tmp_path, night.specs).values()) == "12 finished, 2 failed"
+    assert summary(states(tmp_path, plan.specs).values()) == "12 finished, 2 failed"
 
 
-def test_a_refusal_at_the_start_of_the_first_run_ends_the_night(night, tmp_path):
+def test_a_refusal_at_the_start_of_the_first_run_ends_the_night(plan, tmp_path):
     """A folder without data is without data for every run."""
     executor = Failing("refused")
-    ending, schedule = go(night, tmp_path, executor)
+    ending, schedule = go(plan, tmp_path, executor)
     assert ending == "stopped"
     assert schedule.attempts.fatal_reason == "as told"
     assert len(executor.started) == 2  # both places were filled before the first ended
 
 
-def test_the_same_crash_at_the_start_of_two_runs_ends_the_night(night, tmp_path):
+def test_the_same_crash_at_the_start_of_two_runs_ends_the_night(plan, tmp_path):
     """One alone may be its loss's own."""
-    ending, schedule = go(night, tmp_path, Failing("crash"), retries=0)
+    ending, schedule = go(plan, tmp_path, Failing("crash"), retries=0)
     assert ending == "stopped"
     assert schedule.attempts.fatal_reason == "as told"
 
 
-def test_a_night_that_has_trained_is_not_ended_by_a_refusal(night, tmp_path):
+def test_a_night_that_has_trained_is_not_ended_by_a_refusal(plan, tmp_path):
     """Something came further than its start."""
     executor = Failing("crash", step=5)
-    ending, _ = go(night, tmp_path, executor, retries=0)
+    ending, _ = go(plan, tmp_path, executor, retries=0)
     assert ending == "done"
 
 
-def test_the_wait_grows_from_try_to_try(night):
+def test_the_wait_grows_from_try_to_try(plan):
     """Four times as long each time."""
-    job = jobs([night])[0]
+    job = jobs([plan])[0]
     attempts = Attempts(retries=2, wait=100.0)
     attempts.has_progress = True
     waits = []
@@ -158,9 +158,9 @@ def test_the_wait_grows_from_try_to_try(night):
         (3, "crash", "code 3"),
     ],
 )
-def test_an_exit_code_tells_what_the_worker_could_not(night, code, failure, word):
+def test_an_exit_code_tells_what_the_worker_could_not(plan, code, failure, word):
     """In words that say where to look."""
-    found, reason = Attempts().explain(jobs([night])[0], code)
+    found, reason = Attempts().explain(jobs([plan])[0], code)
     assert found == failure
     assert word in reason
 
@@ -174,7 +174,7 @@ def test_a_run_that_says_nothing_has_stalled():
     assert not stalled([State()], now - 50, 90)
 
 
-def test_a_failed_run_that_is_queued_again_by_hand_is_taken_up(night, tmp_path):
+def test_a_failed_run_that_is_queued_again_by_hand_is_taken_up(plan, tmp_path):
     """While the night goes on."""
     executor = Failing(loss="bce", step=3)
     attempts = Attempts(retries=0)
@@ -186,7 +186,7 @@ def test_a_failed_run_that_is_queued_again_by_hand_is_taken_up(night, tmp_path):
                 done.append(run_id)
                 executor.times = 0
 
-    schedule = Schedule(jobs([night]), tmp_path, executor, Once(), attempts=attempts)
+    schedule = Schedule(jobs([plan]), tmp_path, executor, Once(), attempts=attempts)
     look = schedule._check_progress
 
     def look_at_once():
@@ -200,13 +200,13 @@ def test_a_failed_run_that_is_queued_again_by_hand_is_taken_up(night, tmp_path):
     assert states(tmp_path, done)[done[0]].status == "finished"
 
 
-def test_nothing_is_started_that_would_not_be_done_in_time(night, tmp_path):
+def test_nothing_is_started_that_would_not_be_done_in_time(plan, tmp_path):
     """Judged by the runs done so far; the first ones are started whatever they take."""
     executor = Failing(times=0, seconds=3600.0)
-    first, rest = jobs([night])[0], jobs([night])[1:]
+    first, rest = jobs([plan])[0], jobs([plan])[1:]
     go_first = Schedule([first], tmp_path, executor)
     assert go_first.run() == "done"
-    estimates = Estimates(tmp_path, [night.manifest])
+    estimates = Estimates(tmp_path, [plan.manifest])
     end = time.time() + 1800
     schedule = Schedule([first, *rest], tmp_path, executor, end=end, estimates=estimates)
     assert schedule.run() == "deadline"
@@ -214,9 +214,9 @@ def test_nothing_is_started_that_would_not_be_done_in_time(night, tmp_path):
     assert {state.status for state in found.values()} == {"queued"}
 
 
-def test_a_full_disk_leaves_room_for_the_reason(night, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_room_for_the_reason(plan, tmp_path, monkeypatch):
     """The root's reserve is given up for it."""
-    spec = next(iter(night.specs.values()))
+    spec = next(iter(plan.specs.values()))
     directory = run_dir(tmp_path, spec.run_id)
     directory.create(spec)
     keep_reserve(tmp_path)
