@@ -1,4 +1,4 @@
-"""Start jobs as places come free, follow them to their end, answer failures and signals."""
+"""The schedule of a session: it starts jobs, follows them, retries failures, handles signals."""
 
 from __future__ import annotations
 
@@ -25,49 +25,49 @@ Ending = Literal["done", "interrupted", "deadline", "stopped"]
 
 
 class Handle(Protocol):
-    """A job that has been started."""
+    """A started job."""
 
     def poll(self) -> int | None:
-        """Exit code, or None while it runs."""
+        """Return the exit code, or None while the job is running."""
         ...
 
     def stop(self) -> None:
-        """Ask for a checkpoint and the end."""
+        """Ask the worker to write a checkpoint and stop."""
         ...
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the worker."""
         ...
 
 
 class Executor(Protocol):
-    """Where jobs run."""
+    """Starts the workers of jobs."""
 
     @property
     def has_room(self) -> bool:
-        """Whether a job can be started."""
+        """Return whether another job can be started now."""
         ...
 
     def start(self, run_dirs: list[Path]) -> Handle:
-        """Start a worker on these run directories; raises OSError where it cannot be."""
+        """Start a worker on these run directories; raises OSError if that fails."""
         ...
 
 
 class Observer:
-    """Hears of a session's progress; this one does nothing."""
+    """Is notified of a session's progress; this base class does nothing."""
 
     def on_run_change(self, run_id: str, state: State | None) -> None:
-        """Take note that a run was started (no state) or has ended."""
+        """Handle a run that was started (``state`` is None) or has ended."""
 
     def on_plan_growth(self, plan: Plan) -> None:
-        """Take note of a plan that has further runs now."""
+        """Handle a plan that has new runs."""
 
     def on_poll(self) -> None:
-        """Do what has to be done several times a second."""
+        """Do periodic work; called every 0.1 s or so."""
 
 
 class Interrupts:
-    """Counts SIGINT and SIGTERM while jobs run: once asks for a stop, twice for the end."""
+    """Counts SIGINT and SIGTERM: the first asks for a stop, the second for an immediate end."""
 
     count = 0
 
@@ -87,7 +87,7 @@ class Interrupts:
 
 
 class Schedule:
-    """The jobs of a session that run, on a root that the caller has locked."""
+    """Runs the jobs of a session in a root that the caller has locked."""
 
     def __init__(
         self,
@@ -101,18 +101,18 @@ class Schedule:
         attempts: Attempts | None = None,
         source: PlanSource | None = None,
     ) -> None:
-        """Read where the jobs stand; ``run`` starts them.
+        """Read the states of the jobs; ``run`` starts them.
 
         Args:
-            jobs: in the order in which they should start.
-            root: where their run directories are.
-            executor: where they run.
-            observer: hears of every change.
-            end: when the session has to end, in seconds since the epoch: no job starts that would
-                not end by then, and those that still run are stopped with a checkpoint.
-            estimates: judge how long a job takes; needed with ``end``.
-            attempts: decides which failures are tried again.
-            source: may give further jobs when nothing is left to start.
+            jobs: the jobs in the order in which they should start.
+            root: the output folder.
+            executor: starts their workers.
+            observer: is notified of every change.
+            end: latest end of the session, in seconds since the epoch. Jobs that would end later do
+                not start; jobs that are still running then are stopped with a checkpoint.
+            estimates: estimates the duration of a job; needed with ``end``.
+            attempts: decides which failed jobs are retried.
+            source: may add jobs when none is left to start.
         """
         self.root = root
         self.executor = executor
@@ -130,7 +130,7 @@ class Schedule:
 
     @property
     def pending(self) -> list[Job]:
-        """The jobs that have not been started."""
+        """Return the jobs that have not been started."""
         return self.queue.pending
 
     def run(self) -> Ending:
@@ -151,7 +151,7 @@ class Schedule:
         return self.ending or "done"
 
     def _grow(self) -> bool:
-        """Take further jobs when all others have been started; return whether there are any."""
+        """Add jobs of ``source`` once none is pending; return whether one is pending then."""
         if self.source is None or self.pending or not self.executor.has_room:
             return False
         if self.source.grow():
@@ -191,14 +191,16 @@ class Schedule:
             self.observer.on_run_change(run_id, None)
 
     def _collect_ended(self) -> None:
-        """Take note of jobs whose worker has ended."""
+        """Handle the jobs whose worker has ended."""
         for job, handle in list(self.running.items()):
             code = handle.poll()
             if code is None:
                 continue
             del self.running[job]
             if self.queue.has_live_worker(job):
-                self.pending.append(job)  # another worker has it: wait for that one
+                self.pending.append(
+                    job
+                )  # a worker of an earlier scheduler executes it; wait for that one
                 continue
             self._record_end(job, code)
             self.queue.record_end(job)
@@ -207,7 +209,7 @@ class Schedule:
                 self._retry_or_give_up(job)
 
     def _record_end(self, job: Job, code: int) -> None:
-        """Write down how a job ended where its worker could not."""
+        """Record how the runs of a job ended if its worker could not."""
         for run_id, state in states(self.root, job.run_ids).items():
             if state.status not in ("queued", "running") and state.reason != ORPHANED:
                 continue
@@ -218,14 +220,14 @@ class Schedule:
                 self._write([run_id], status="failed", failure=failure, reason=reason)
 
     def _retry_or_give_up(self, job: Job) -> None:
-        """Try a failed job again, give it up, or stop the session."""
-        found = states(self.root, job.run_ids)
-        tries = self.attempts.next_attempt(job, list(found.values()))
-        if tries is not None:
-            for run_id, state in found.items():
+        """Retry a failed job, give it up, or stop the session."""
+        job_states = states(self.root, job.run_ids)
+        retry = self.attempts.next_retry(job, list(job_states.values()))
+        if retry is not None:
+            for run_id, state in job_states.items():
                 if state.status == "failed":
-                    reason = f"try {tries + 1} after {state.failure}: {state.reason}"
-                    self._write([run_id], status="queued", attempts=tries, reason=reason)
+                    reason = f"attempt {retry + 1} after {state.failure}: {state.reason}"
+                    self._write([run_id], status="queued", attempts=retry, reason=reason)
             self.pending.insert(0, job)
         elif self.attempts.fatal_reason:
             self._stop("stopped")
@@ -233,16 +235,16 @@ class Schedule:
             self.queue.given_up.append(job)
 
     def _check_progress(self) -> None:
-        """Every two seconds: kill what makes no progress, take back what was queued again."""
+        """Every 2 s, kill jobs without progress and take jobs that a user has queued again."""
         if time.monotonic() - self.last_check < CHECK_SECONDS:
             return
         self.last_check = time.monotonic()
         for job, handle in self.running.items():
-            found = list(states(self.root, job.run_ids).values())
-            if stalled(found, self.attempts.start_times[job], STALLED_SECONDS):
+            job_states = list(states(self.root, job.run_ids).values())
+            if stalled(job_states, self.attempts.start_times[job], STALLED_SECONDS):
                 self.attempts.timed_out.add(job)
                 handle.kill()
-            self.attempts.note_progress(job, found)
+            self.attempts.note_progress(job_states)
         self.queue.take_requeued()
 
     def _check_deadline(self) -> None:
