@@ -198,9 +198,7 @@ class Schedule:
                 continue
             del self.running[job]
             if self.queue.has_live_worker(job):
-                self.pending.append(
-                    job
-                )  # a worker of an earlier scheduler executes it; wait for that one
+                self.pending.append(job)  # wait for the worker of an earlier scheduler
                 continue
             self._record_end(job, code)
             self.queue.record_end(job)
