@@ -49,8 +49,8 @@ def failed_runs(root: Path, failure: str | None) -> list[str]:
 def queue_again(root: Path, run_ids: list[str]) -> list[str]:
     """Queue failed or interrupted runs again.
 
-    A failed training is queued with each of its evaluations. Evaluations that failed because their
-    training did are queued with it.
+    With an evaluation, its training is queued too if that failed or was interrupted. With a
+    training, the evaluations that failed because of it are queued too.
 
     Args:
         root: the output folder.

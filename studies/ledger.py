@@ -45,7 +45,9 @@ def lock_root(root: Path) -> Iterator[None]:
             f"{root} is in use by {other}; wait for it to end or choose another --root"
         ) from None
     except OSError as error:
-        raise RootError(f"{root}: cannot be locked: {error.strerror}") from None
+        raise RootError(
+            f"{root}: cannot be locked: {error.strerror}; choose another --root"
+        ) from None
     try:
         lease = own_lease()
         path.write_text(f"process {lease.pid} on {lease.host}")

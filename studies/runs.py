@@ -134,7 +134,7 @@ class Change:
 
 
 class RootMonitor:
-    """Reads studies, runs and scheduler of a root again and again; reads only changed files."""
+    """Follows the studies, runs and scheduler of a root; each refresh reads changed files only."""
 
     def __init__(self, root: Path) -> None:
         """Read everything once; raises RootError if the root has neither study nor session."""

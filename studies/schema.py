@@ -126,7 +126,7 @@ class Study(Strict):
 
 
 def load_study(name: str) -> Study:
-    """Return a study.
+    """Return a study from its file.
 
     Args:
         name: the name of a shipped study, or the path of a TOML file.
