@@ -1,1 +1,1 @@
-"""What varies: study files, their plan, the ledger, the scheduler and tuning."""
+"""Studies: study files, their plans, the ledger, the scheduler and tuning."""

@@ -1,7 +1,7 @@
-"""Canaries: short runs whose results are known beforehand; what breaks one would spoil every run.
+"""Canaries: short runs with known results; a fault that changes one would spoil every run.
 
-They are the study's own first seed cut short. RMI with lambda 1 is BCE, so both trainings must end
-in the same weights; a CRF of 0 steps changes no label, so it must score as its source does.
+Each canary is a shortened run of the study. RMI with lambda 1 is BCE, so both trainings must end in
+the same weights. A CRF of 0 steps changes no label, so it must score as its training does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from studies.plan import Plan, ResolveLoss
 from studies.schedule import Ending, Executor, Observer, Schedule
 
 STEPS = 3
+"""Steps of a canary's training; few, because the first runs wait for the canaries."""
 IMAGES = 4
+"""Images that a canary is evaluated on."""
 
 
 @dataclass(frozen=True)
@@ -33,69 +35,74 @@ class Canary:
     second: RunSpec
 
 
-def canaries(plans: list[Plan], resolve: ResolveLoss) -> list[Canary]:
-    """The canaries of one night, of each thing that is held equal in it."""
-    found: dict[str, Canary] = {}
+def plan_canaries(plans: list[Plan], resolve: ResolveLoss) -> list[Canary]:
+    """Return the canaries of a session: one set for each distinct group of fixed settings."""
+    canaries: dict[str, Canary] = {}
     for plan in plans:
         specs = list(plan.specs.values())
         bce = _cut_short(specs[0], resolve("bce", {})[0])
-        # Not resolved, for that takes for granted what is to be shown.
+        # Set after resolve(), which would turn RMI with lambda 1 into BCE, the equality under test.
         loss = resolve("rmi", {})[0].model_copy(update={"options": {"lambda_": 1.0}})
         rmi = _cut_short(specs[0], loss)
-        made = [Canary("RMI with lambda 1 is BCE", bce, rmi)]
+        pairs = [Canary("RMI with lambda 1 is BCE", bce, rmi)]
         if crf := next((spec.crf for spec in specs if spec.crf), None):
             no_steps = bce.model_copy(update={"crf": crf.model_copy(update={"steps": 0})})
-            made.append(Canary("a CRF of 0 steps changes nothing", bce, no_steps))
-        found |= {canary.second.run_id: canary for canary in made}
-    return list(found.values())
+            pairs.append(Canary("a CRF of 0 steps changes nothing", bce, no_steps))
+        canaries |= {canary.second.run_id: canary for canary in pairs}
+    return list(canaries.values())
 
 
 def run_canaries(
-    found: list[Canary],
+    canaries: list[Canary],
     root: Path,
     executor: Executor,
     log: Callable[[str], None],
     observer: Observer | None = None,
 ) -> tuple[Ending, str | None]:
-    """Run canaries and compare their results; those that have been run are only compared.
+    """Run the canaries that are not finished, then compare the results of all of them.
 
     Args:
-        found: the canaries.
-        root: a folder of their own for their runs.
-        executor: where they run.
-        log: is given one line where a canary had to be run.
-        observer: hears of their progress.
+        canaries: the canaries.
+        root: the output folder of the canaries, which holds no other runs.
+        executor: starts their workers.
+        log: prints one line if a canary had to be run.
+        observer: is notified of their progress.
 
     Returns:
         How the runs ended, and for "stopped" the reason: a run failed, or two disagree.
     """
     (root / "runs").mkdir(parents=True, exist_ok=True)
-    schedule = Schedule(jobs_of(found), root, executor, observer)
+    schedule = Schedule(canary_jobs(canaries), root, executor, observer)
     started, pending = time.monotonic(), bool(schedule.pending)
     ending = schedule.run()
     if ending != "done":
-        return ending, schedule.attempts.verdict
-    run_ids = [spec.run_id for canary in found for spec in (canary.first, canary.second)]
+        return ending, schedule.attempts.fatal_reason
+    run_ids = [spec.run_id for canary in canaries for spec in (canary.first, canary.second)]
     failed = [s.reason for s in states(root, run_ids).values() if s.status not in DONE]
-    if faults := failed or broken(found, root):
+    if faults := failed or contradictions(canaries, root):
         return "stopped", f"{faults[0]} (canaries in {root})"
     if pending:
-        statements = "; ".join(dict.fromkeys(canary.statement for canary in found))
+        statements = "; ".join(dict.fromkeys(canary.statement for canary in canaries))
         log(f"canaries: {statements} ({time.monotonic() - started:.0f} s)")
     return "done", None
 
 
-def jobs_of(found: list[Canary]) -> list[Job]:
-    """Their distinct runs, sources first."""
-    specs = {spec.run_id: spec for canary in found for spec in (canary.first, canary.second)}
+def canary_jobs(canaries: list[Canary]) -> list[Job]:
+    """Return one job for each distinct run of the canaries, trainings first."""
+    specs = {spec.run_id: spec for canary in canaries for spec in (canary.first, canary.second)}
     return sorted((Job((spec,)) for spec in specs.values()), key=lambda job: job.after is not None)
 
 
-def broken(found: list[Canary], root: Path) -> list[str]:
-    """What the canaries under ``root``, which have been run, contradict; in words."""
+def contradictions(canaries: list[Canary], root: Path) -> list[str]:
+    """Return one sentence for each difference between two runs that should agree.
+
+    Args:
+        canaries: the canaries.
+        root: the output folder in which all of them have been run.
+    """
     return [
         f"{canary.statement}, but {difference}"
-        for canary in found
+        for canary in canaries
         for difference in _differences(
             run_dir(root, canary.first.run_id), run_dir(root, canary.second.run_id)
         )
@@ -104,18 +111,23 @@ def broken(found: list[Canary], root: Path) -> list[str]:
 
 def _differences(first: RunDir, second: RunDir) -> list[str]:
     statuses = [run.state().status for run in (first, second)]
-    if statuses != ["finished", "finished"]:  # two that diverge agree
+    if statuses != ["finished", "finished"]:  # two diverged runs agree
         return [f"one {statuses[0]} and one {statuses[1]}"] if len(set(statuses)) > 1 else []
     results = [result for run in (first, second) if (result := run.result())]
     digests = [result["digests"] for result in results]
-    # A GPU's sums have no fixed order: there only what is drawn can be compared to the bit.
+    # A GPU adds in no fixed order, so its weights are not reproducible to the bit. The random draws
+    # and the data are.
     names = ["init", "order", "augment", "data"]
     exact = results[0]["device"] == "cpu"
-    found = [name for name in names + ["weights"] * exact if digests[0][name] != digests[1][name]]
-    said = [f"their {name} digests are {digests[0][name]} and {digests[1][name]}" for name in found]
+    compared = names + ["weights"] * exact
+    differences = [
+        f"their {name} digests are {digests[0][name]} and {digests[1][name]}"
+        for name in compared
+        if digests[0][name] != digests[1][name]
+    ]
     if exact and not np.array_equal(*(np.load(d.confusion)["matrices"] for d in (first, second))):
-        said.append("their predictions differ")
-    return said
+        differences.append("their predictions differ")
+    return differences
 
 
 def _cut_short(spec: RunSpec, loss: LossSpec) -> RunSpec:

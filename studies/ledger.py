@@ -1,4 +1,4 @@
-"""The ledger: one scheduler per root, and where each run stands, also in words."""
+"""The ledger of a root: the lock that admits one scheduler, and the state of each run."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from bench.runs.heartbeat import is_held
 from bench.runs.rundir import RunDir, State, is_alive, own_lease, run_dir
 
 DONE = ("finished", "diverged")
-# A worker on another host that has not said a word for so long is taken to be gone.
 SILENT_SECONDS = 600.0
+"""A worker on another host counts as dead after this time without a heartbeat."""
 LOCK_SECONDS = 0.15
-"""How long a lock is waited for: ``holder`` holds it for a moment."""
+"""Longest wait for the lock: ``holder`` takes it for a moment."""
 LINES = 20
-"""As many lines as fit on a screen together with counts and the prompt."""
-# Most urgent first.
+"""Number of lines that fit on a screen together with the counts and the prompt."""
 ORDER = ("failed", "diverged", "interrupted", "running", "queued")
+"""Unfinished statuses, the most urgent one first."""
+RESERVE_BYTES = 2**18
+"""Size of a root's reserve file: room for many states of less than 1 kB each."""
 
 
 @contextmanager
 def lock_root(root: Path) -> Iterator[None]:
-    """Hold ``root`` for this process alone; raises RootError if it is held or not writable."""
+    """Lock ``root`` for this process; raises RootError if it is in use or not writable."""
     make_root(root)
     path = root / "lock"
     lock = FileLock(path, LOCK_SECONDS, fallback_to_soft=False)
@@ -42,7 +44,9 @@ def lock_root(root: Path) -> Iterator[None]:
             f"{root} is in use by {other}; wait for it to end or choose another --root"
         ) from None
     except OSError as error:
-        raise RootError(f"{root}: cannot be locked: {error.strerror}") from None
+        raise RootError(
+            f"{root}: cannot be locked: {error.strerror}; choose another --root"
+        ) from None
     try:
         lease = own_lease()
         path.write_text(f"process {lease.pid} on {lease.host}")
@@ -53,7 +57,7 @@ def lock_root(root: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a root."""
+    """The process that has locked a root: its scheduler."""
 
     pid: int
     host: str
@@ -63,24 +67,22 @@ class Holder:
 
 
 def holder(root: Path) -> Holder | None:
-    """Return the scheduler that holds ``root``; None if the lock is free, whatever its text."""
+    """Return the scheduler that has locked ``root``, or None if the lock is free."""
     path = root / "lock"
     try:
         if not is_held(path):
             return None
-        found = re.fullmatch(r"process (\d+) on (.+)", path.read_text().strip())
+        text = re.fullmatch(r"process (\d+) on (.+)", path.read_text().strip())
     except OSError:  # no lock file, or a file system without locks
         return None
-    return Holder(int(found[1]), found[2]) if found else Holder(0, "an unknown host")
-
-
-RESERVE_BYTES = 2**18
+    return Holder(int(text[1]), text[2]) if text else Holder(0, "an unknown host")
 
 
 def write_state(directory: RunDir, **changes: Any) -> State:
-    """Replace fields of a run's state; on a full disk, with the root's own reserve.
+    """Change fields of a run's state; on a full disk, delete the root's reserve file first.
 
-    Returns the new state, written or not: a scheduler must go on in any case.
+    Returns:
+        The new state, even if it could not be written: the scheduler has to continue.
     """
     try:
         return directory.write_state(**changes)
@@ -93,7 +95,7 @@ def write_state(directory: RunDir, **changes: Any) -> State:
 
 
 def keep_reserve(root: Path) -> None:
-    """Keep a file in ``root`` that can make room for a few words when the disk is full."""
+    """Create the reserve file, whose deletion makes room for states when the disk is full."""
     reserve = root / "reserve"
     with suppress(OSError):
         if not reserve.exists() or reserve.stat().st_size < RESERVE_BYTES:
@@ -101,7 +103,7 @@ def keep_reserve(root: Path) -> None:
 
 
 def make_root(root: Path) -> None:
-    """Create ``root`` and try a write; raises RootError saying why it cannot be used."""
+    """Create ``root`` and write a test file; raises RootError with the reason if that fails."""
     try:
         (root / "runs").mkdir(parents=True, exist_ok=True)
         probe = root / ".probe"
@@ -114,7 +116,7 @@ def make_root(root: Path) -> None:
 
 
 def current_state(directory: RunDir) -> State:
-    """Where a run stands; interrupted, if its worker has ended or its result is gone."""
+    """Return the state of a run; interrupted if its worker has ended or its result is missing."""
     state = directory.state()
     if state.status == "finished" and not directory.has_result():
         return state.model_copy(update={"status": "interrupted", "reason": "its result is missing"})
@@ -127,13 +129,13 @@ def current_state(directory: RunDir) -> State:
 
 
 def states(root: Path, run_ids: Iterable[str]) -> dict[str, State]:
-    """Where each run stands, by id; a run without a directory is queued."""
+    """Return the recorded state of each run by its id; a run without a directory is queued."""
     return {run_id: run_dir(root, run_id).state() for run_id in run_ids}
 
 
-def summary(found: Iterable[State]) -> str:
-    """Counts by status in one line, such as "12 finished, 2 running, 1 failed"."""
-    counts = Counter(state.status for state in found)
+def summary(states: Iterable[State]) -> str:
+    """Return the counts by status in one line, such as "12 finished, 2 running, 1 failed"."""
+    counts = Counter(state.status for state in states)
     order = ("finished", "diverged", "running", "queued", "interrupted", "failed")
     return ", ".join(f"{counts[status]} {status}" for status in order if counts[status])
 
@@ -141,7 +143,7 @@ def summary(found: Iterable[State]) -> str:
 def unfinished(
     names: Mapping[str, str], states: Mapping[str, State], limit: int = LINES
 ) -> list[str]:
-    """Return lines about the runs that are not finished, failures first.
+    """Return lines about the unfinished runs, failures first.
 
     If there are more runs than ``limit``, those of the same status and reason share a line, and
     the most frequent reasons come first.
@@ -171,7 +173,7 @@ def failure(state: State) -> str:
 
 
 def _by_reason(states: Mapping[str, State]) -> list[list[str]]:
-    """Return groups of runs of the same status and reason; numbers in a reason do not count."""
+    """Return the unfinished runs, grouped by status and reason; numbers in reasons are ignored."""
     groups: dict[tuple[str | None, ...], list[str]] = {}
     for run_id, state in states.items():
         if state.status != "finished":

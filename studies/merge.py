@@ -1,4 +1,4 @@
-"""Merge: bring what another root has finished into this one, such as another machine's night."""
+"""Merge: copy the finished runs and the studies of another root, such as another machine's."""
 
 from __future__ import annotations
 
@@ -22,140 +22,151 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass
-class Merged:
-    """What a merge did."""
+class MergeResult:
+    """The outcome of a merge."""
 
     runs: list[str] = field(default_factory=list)
-    """Brought into this root."""
+    """Ids of the runs that were copied."""
     same: int = 0
-    """Runs that were finished here already, with the same result."""
+    """Number of runs that were finished here already, with the same result."""
     studies: list[str] = field(default_factory=list)
-    """Manifests brought, by name."""
+    """Names of the manifests that were copied."""
     notes: list[str] = field(default_factory=list)
-    """Conflicts and what was passed over, a line each."""
+    """One line for each conflict and for each skipped run or manifest."""
 
 
 def check_other(root: Path, other: Path) -> list[RunDir]:
-    """The run directories of ``other``; raises RootError where it could not be merged."""
+    """Return the run directories of ``other``; raises RootError if it cannot be merged."""
     try:
         if not other.is_dir():
-            raise RootError(f"{other}: no such folder; --from wants the root of another machine")
+            raise RootError(f"{other}: no such folder; give --from another output folder")
         if root.is_dir() and other.samefile(root):
-            raise RootError(f"{other} is this root itself; --from wants another one")
+            raise RootError(f"{other} is this root itself; give --from another output folder")
         if not (other / "runs").is_dir() or not (other / "studies").is_dir():
-            raise RootError(f"{other} is no root of segloss: runs/ or studies/ is missing")
+            raise RootError(
+                f"{other} is no output folder: runs/ or studies/ is missing; "
+                "give --from the folder that a session wrote"
+            )
         paths = sorted((other / "runs").iterdir())
         return [RunDir(path) for path in paths if path.is_dir() and path.name[0] != "."]
     except OSError as error:
         raise RootError(f"{other}: cannot be read: {error.strerror}") from error
 
 
-def merge(root: Path, other: Path) -> Merged:
-    """Bring finished runs and the studies of ``other`` into ``root``, which the caller has locked.
+def merge(root: Path, other: Path) -> MergeResult:
+    """Copy the finished runs and the studies of ``other`` into ``root``.
 
-    A run that is finished here is never touched, and one that is at work here is left to its
-    worker. Each run comes whole or not at all; a merge that was cut off is repeated. Raises
-    RootError where ``other`` is no root, or ``root`` cannot be written.
+    A run that is finished or running in ``root`` is not changed. Each run is copied completely or
+    not at all, so a merge that was interrupted can simply be repeated.
+
+    Args:
+        root: the output folder to copy into; the caller has locked it.
+        other: the output folder to copy from.
+
+    Raises:
+        RootError: ``other`` is no output folder, or ``root`` cannot be written.
     """
-    found = check_other(root, other)
-    merged = Merged()
-    with _desk(root) as desk:
-        for theirs in found:
-            _merge_run(theirs, run_dir(root, theirs.run_id), desk, merged)
+    sources = check_other(root, other)
+    merged = MergeResult()
+    with _staging_folder(root) as staging:
+        for source in sources:
+            _merge_run(source, run_dir(root, source.run_id), staging, merged)
         for path in sorted((other / "studies").glob("*.json")):
             _merge_study(root, path, merged)
     return merged
 
 
 @contextmanager
-def _desk(root: Path) -> Iterator[Path]:
-    """A folder beside the runs, where copies are made; gone afterwards."""
-    desk = root / "runs" / ".merge"  # on their file system, so that a rename is one step
-    shutil.rmtree(desk, ignore_errors=True)
+def _staging_folder(root: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside the runs, where they are copied first."""
+    staging = root / "runs" / ".merge"  # on the same file system, so that a rename is atomic
+    shutil.rmtree(staging, ignore_errors=True)
     try:
-        desk.mkdir(parents=True)
-        yield desk
+        staging.mkdir(parents=True)
+        yield staging
     except OSError as error:
         raise RootError(f"{root}: cannot be written: {error.strerror}") from error
     finally:
-        shutil.rmtree(desk, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def _merge_run(theirs: RunDir, ours: RunDir, desk: Path, merged: Merged) -> None:
+def _merge_run(source: RunDir, target: RunDir, staging: Path, merged: MergeResult) -> None:
     try:
-        if _state(theirs).status not in DONE:
+        if _state(source).status not in DONE:
             return
-        status = current_state(ours).status
-        if status == "diverged" or (status == "finished" and ours.result() is not None):
-            _compare(ours, theirs, merged)
+        status = current_state(target).status
+        if status == "diverged" or (status == "finished" and target.result() is not None):
+            _compare(target, source, merged)
         elif status == "running":
-            merged.notes.append(f"{ours.run_id}: finished there, but at work here; left to it")
+            merged.notes.append(
+                f"{target.run_id}: finished in {source.root}, but running here; left as it is"
+            )
         else:
-            copy = RunDir(desk / theirs.run_id)
-            _copy_folder(theirs.path, copy.path)
-            _check_whole(copy)
-            _put(copy.path, ours.path, desk)
-            merged.runs.append(ours.run_id)
+            copy = RunDir(staging / source.run_id)
+            _copy_folder(source.path, copy.path)
+            _check_complete(copy)
+            _move_into_place(copy.path, target.path, staging)
+            merged.runs.append(target.run_id)
     except (SeglossError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, OSError) and error.errno in FULL:
             raise
-        merged.notes.append(f"{theirs.path} is passed over: {_first_line(error)}")
+        merged.notes.append(f"{source.path} is skipped: {_first_line(error)}")
 
 
 def _state(directory: RunDir) -> State:
-    """The state, where RunDir.state would make the best of a file that is torn."""
+    """Return the state; raises RootError if it is damaged, which ``RunDir.state`` tolerates."""
     path = directory.path / "state.json"
     data = read_json(path)
     if data is None and path.exists():
-        raise RootError("its state.json is torn")
+        raise RootError("its state.json is damaged")
     return parse(State, data or {}, where="its state.json")
 
 
-def _compare(ours: RunDir, theirs: RunDir, merged: Merged) -> None:
-    mine, other = _outcome(ours), _outcome(theirs)
-    # What one version scores and another did not is no contradiction.
-    differ = sorted(key for key in mine.keys() & other.keys() if mine[key] != other[key])
+def _compare(target: RunDir, source: RunDir, merged: MergeResult) -> None:
+    here, there = _results(target), _results(source)
+    # A metric that only one of two versions computes is no contradiction.
+    differ = sorted(key for key in here.keys() & there.keys() if here[key] != there[key])
     if differ:
-        what = ", ".join(differ)
+        names = ", ".join(differ)
         merged.notes.append(
-            f"{ours.run_id}: finished here and in {theirs.root} with another result "
-            f"({what}); kept the one here"
+            f"{target.run_id}: finished here and in {source.root} with different results "
+            f"({names}); the one here is kept"
         )
     else:
         merged.same += 1
 
 
-def _outcome(directory: RunDir) -> dict[str, str]:
-    """What two machines that did the same must agree on; time and environment may differ."""
-    found = {"status": directory.state().status}
+def _results(directory: RunDir) -> dict[str, str]:
+    """Return the results on which two machines must agree; time and environment may differ."""
+    results = {"status": directory.state().status}
     if result := directory.result():
-        found |= {name: repr(value) for name, value in result["metrics"].items()}
-        found["weights"] = str(result["digests"].get("weights"))
-    return found
+        results |= {name: repr(value) for name, value in result["metrics"].items()}
+        results["weights"] = str(result["digests"].get("weights"))
+    return results
 
 
-def _check_whole(directory: RunDir) -> None:
-    """Raise RootError where a finished run lacks a file, or has half of one."""
+def _check_complete(directory: RunDir) -> None:
+    """Raise RootError if a file of a finished run is missing or damaged."""
     spec, state = directory.spec(), _state(directory)
     if spec.run_id != directory.run_id:
-        raise RootError(f"its spec.json is of run {spec.run_id}")
+        raise RootError(f"its spec.json belongs to run {spec.run_id}")
     if state.status not in DONE:
         raise RootError(f"its state.json says {state.status}")
     if state.status == "diverged":
         return
     result = directory.result()
     if result is None:
-        raise RootError("its result.json is missing or torn")
+        raise RootError("its result.json is missing or damaged")
     if result["run_id"] != spec.run_id:
-        raise RootError(f"its result.json is of run {result['run_id']}")
+        raise RootError(f"its result.json belongs to run {result['run_id']}")
     if not zipfile.is_zipfile(directory.confusion):
-        raise RootError(f"its {directory.confusion.name} is missing or torn")
+        raise RootError(f"its {directory.confusion.name} is missing or damaged")
     if spec.trains and not _is_safetensors(directory.weights):
-        raise RootError(f"its {directory.weights.name} is missing or torn")
+        raise RootError(f"its {directory.weights.name} is missing or damaged")
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether the file is as long as its header says."""
+    """Return whether the file has the length that its header declares."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -169,11 +180,11 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _copy_folder(source: Path, target: Path) -> None:
-    """A copy of the plain files, on the disk for good when this returns."""
+    """Copy regular files and folders; they are on the disk (fsync) when this returns."""
     target.mkdir()
     for entry in sorted(source.iterdir()):
         if entry.name.startswith("."):
-            continue  # what a killed writer left
+            continue  # a temporary file of a killed writer
         if entry.is_dir():
             _copy_folder(entry, target / entry.name)
         elif entry.is_file():
@@ -182,9 +193,9 @@ def _copy_folder(source: Path, target: Path) -> None:
     _sync(target)
 
 
-def _put(copy: Path, place: Path, desk: Path) -> None:
+def _move_into_place(copy: Path, place: Path, staging: Path) -> None:
     if place.exists():
-        place.rename(desk / f"{place.name}.old")
+        place.rename(staging / f"{place.name}.old")
     copy.rename(place)
     _sync(place.parent)
 
@@ -197,37 +208,45 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _merge_study(root: Path, path: Path, merged: Merged) -> None:
+def _merge_study(root: Path, path: Path, merged: MergeResult) -> None:
     try:
-        theirs = _manifest(path)
-        here = root / "studies" / path.name
-        ours = _manifest(here) if here.exists() else None
+        source = _manifest(path)
+        place = root / "studies" / path.name
+        existing = _manifest(place) if place.exists() else None
     except (SeglossError, OSError) as error:
-        merged.notes.append(f"{path} is passed over: {_first_line(error)}")
+        merged.notes.append(f"{path} is skipped: {_first_line(error)}")
         return
-    if theirs.name != path.stem:
-        merged.notes.append(f"{path} is passed over: it is of {theirs.name}")
-    elif ours is None or (
-        set(ours.seeds) < set(theirs.seeds) and _cut(theirs, ours) == _cut(ours, ours)
+    if source.name != path.stem:
+        merged.notes.append(f"{path} is skipped: it belongs to {source.name}")
+    elif existing is None or (
+        set(existing.seeds) < set(source.seeds) and _contains(source, existing)
     ):
-        remember(root, theirs)
-        merged.studies.append(theirs.name)
-    elif not set(theirs.seeds) <= set(ours.seeds) or _cut(ours, theirs) != _cut(theirs, theirs):
+        remember(root, source)
+        merged.studies.append(source.name)
+    elif not _contains(existing, source):
         merged.notes.append(
-            f"{theirs.name}: its tables differ from those in {path.parent.parent}; kept those here"
+            f"{source.name}: its tables differ from those in {path.parent.parent}; "
+            "those here are kept"
         )
 
 
 def _manifest(path: Path) -> Manifest:
     data = read_json(path)
     if data is None:
-        raise RootError("it is torn")
+        raise RootError("it is damaged")
     return parse(Manifest, data, where=path.name)
 
 
-def _cut(manifest: Manifest, other: Manifest) -> Manifest:
-    """``manifest`` with no more than the seeds of ``other``, and without jobs: rows decide."""
-    at = [manifest.seeds.index(seed) for seed in other.seeds]
+def _contains(larger: Manifest, smaller: Manifest) -> bool:
+    """Return whether ``larger`` has all seeds of ``smaller`` and the same tables for them."""
+    if not set(smaller.seeds) <= set(larger.seeds):
+        return False
+    return _with_seeds(larger, smaller.seeds) == _with_seeds(smaller, smaller.seeds)
+
+
+def _with_seeds(manifest: Manifest, seeds: tuple[int, ...]) -> Manifest:
+    """Return ``manifest`` reduced to ``seeds``, without jobs, which follow from the rows."""
+    at = [manifest.seeds.index(seed) for seed in seeds]
     tables = tuple(
         table.model_copy(
             update={
@@ -239,7 +258,7 @@ def _cut(manifest: Manifest, other: Manifest) -> Manifest:
         )
         for table in manifest.tables
     )
-    return manifest.model_copy(update={"seeds": other.seeds, "tables": tables, "jobs": ()})
+    return manifest.model_copy(update={"seeds": seeds, "tables": tables, "jobs": ()})
 
 
 def _first_line(error: Exception) -> str:

@@ -21,7 +21,7 @@ ResolveLoss = Callable[[str, Settings], tuple[LossSpec, Settings]]
 
 
 class Cell(Strict):
-    """One row before seeds: its loss, its CRF, and its name."""
+    """A row without seeds: its method, loss, CRF and settings."""
 
     method: str
     loss: LossSpec
@@ -31,7 +31,7 @@ class Cell(Strict):
 
 @dataclass(frozen=True)
 class Plan:
-    """A study on a profile: its manifest, and every distinct run by its id."""
+    """The plan of a study on a profile: its manifest, and each distinct run by its id."""
 
     manifest: Manifest
     specs: dict[str, RunSpec]
@@ -42,11 +42,11 @@ class PlanSource(Protocol):
 
     @property
     def plan(self) -> Plan:
-        """The plan as it is now."""
+        """Return the plan with the runs added so far."""
         ...
 
     def grow(self) -> bool:
-        """Add the runs that can be added by now; return whether there are any."""
+        """Add the runs that can be planned by now; return whether any was added."""
         ...
 
 
@@ -59,19 +59,19 @@ def plan(
     resolve: ResolveLoss,
     role: Literal["train", "tune"] = "train",
 ) -> Plan:
-    """Return every run of a study on a profile.
+    """Return the plan of a study on a profile.
 
     Args:
         study: the tables and methods.
         profile: the fixed settings.
-        names: of study and profile.
-        seeds: number of runs per row; seeds count from 0.
+        names: the names of study and profile.
+        seeds: number of runs per row, at least 1; the seeds are 0, 1, and so on.
         resolve: returns the canonical specification of a loss and the value of every option.
-        role: whether the runs fill tables or search for values.
+        role: "train" if the runs fill tables, "tune" if they search for values.
 
     Raises:
-        SpecError: a row names an unknown option or a value that its loss refuses, or the rows of
-            the study differ in more than loss, CRF and seed.
+        SpecError: a row has an unknown option or a value that its loss refuses, or the rows of the
+            study differ in more than loss, CRF and seed.
     """
     if seeds < 1:
         raise SpecError(f"seeds must be at least 1, got {seeds}")
@@ -99,11 +99,11 @@ def plan(
         )
         for key, table in study.tables.items()
     )
-    shown = (specs[run_id] for table in tables for row in table.rows for run_id in row.run_ids)
-    held = {(spec.data, spec.model, spec.recipe, spec.evaluation): spec for spec in shown}
-    if len(held) > 1:
+    row_specs = (specs[run_id] for table in tables for row in table.rows for run_id in row.run_ids)
+    fixed = {(spec.data, spec.model, spec.recipe, spec.evaluation): spec for spec in row_specs}
+    if len(fixed) > 1:
         raise SpecError("runs of one study must share everything but loss, CRF and seed")
-    (one,) = held.values()
+    (example,) = fixed.values()
     manifest = Manifest(
         study=names[0],
         profile=names[1],
@@ -112,7 +112,7 @@ def plan(
         role=role,
         metric=profile.metric,
         seeds=tuple(range(seeds)),
-        comparison_key=one.comparison_key,
+        comparison_key=example.comparison_key,
         settings=profile.settings(),
         tables=tables,
         jobs=tuple(job.record for job in group_jobs(specs)),
@@ -121,7 +121,10 @@ def plan(
 
 
 def jobs(plans: Iterable[Plan]) -> list[Job]:
-    """Distinct jobs of all plans, seed by seed: every table is complete at k seeds early."""
+    """Return the distinct jobs of all plans in the order of their starts.
+
+    The order is seed by seed, so that all tables soon have a result in every row.
+    """
     return group_jobs({run_id: spec for plan in plans for run_id, spec in plan.specs.items()})
 
 
@@ -145,17 +148,17 @@ def _table_cells(
 
 
 def row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterator[Cell]:
-    """The cells that a row stands for: one for each combination of its listed values."""
+    """Yield one cell for each combination of the values that a row lists."""
     method = study.methods[row.method]
     trained = study.methods[method.of] if method.of else method
     loss_options = {**(trained.loss or {}), **row.loss}
     crf_options = {**(method.crf or {}), **row.crf}
     if row.crf and method.crf is None:
         raise SpecError("crf options need a method with crf")
-    for loss in _crossed(loss_options):
+    for loss in _combinations(loss_options):
         name = str(loss.pop("name"))
         spec, full = resolve(name, loss)
-        for crf in _crossed(crf_options):
+        for crf in _combinations(crf_options):
             crf_spec = parse(CRFSpec, crf, where="crf") if method.crf is not None else None
             yield Cell(
                 method=f"{row.method}-{crf_spec.steps}" if crf_spec else row.method,
@@ -165,11 +168,11 @@ def row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterato
             )
 
 
-def _crossed(options: dict[str, Values]) -> Iterator[Settings]:
-    """Every combination of the listed values, the last option varying fastest."""
+def _combinations(options: dict[str, Values]) -> Iterator[Settings]:
+    """Yield every combination of the listed values; the last option varies fastest."""
     for option, value in options.items():
         if value == ():
-            raise SpecError(f"{option} = [] names no value")
+            raise SpecError(f"{option} = []: the list is empty; give a value")
     lists = [value if isinstance(value, tuple) else (value,) for value in options.values()]
     for values in itertools.product(*lists):
         yield dict(zip(options, values, strict=True))
@@ -200,7 +203,7 @@ def _key(cell: Cell) -> tuple[object, ...]:
 
 
 def _labels(cells: list[Cell]) -> dict[tuple[object, ...], str]:
-    """A label for each distinct cell: its method, and the options by which its method varies."""
+    """Return a label for each distinct cell: its method, and the options that vary within it."""
     families: dict[str, list[Settings]] = {}
     for cell in cells:
         families.setdefault(cell.method, []).append(cell.settings)
@@ -217,7 +220,7 @@ def _labels(cells: list[Cell]) -> dict[tuple[object, ...], str]:
 
 
 def _varying(family: list[Settings]) -> set[str]:
-    """The options that have two values in the rows of a method, or that only some rows have."""
+    """Return the options of a method's rows that differ between rows, or that only some have."""
     values: dict[str, list[Scalar]] = {}
     for settings in family:
         for key, value in settings.items():

@@ -1,6 +1,6 @@
-"""The runs of a root: the names that people have for them, and where they stand, kept up to date.
+"""The runs of a root: their names, and a monitor of their states.
 
-A name is an id, the start of one, or a row's label. A watcher reads only what may have changed.
+A user names a run by its id, the start of its id, or the label of its row.
 """
 
 from __future__ import annotations
@@ -17,87 +17,102 @@ from bench.runs.rundir import RunDir, State, run_dir
 from studies.ledger import DONE, Holder, current_state, holder
 
 LISTED = 8
-# New run directories that belong to no row are rare.
-OTHERS_SECONDS = 10.0
+"""Largest number of runs or labels in a message."""
+RESCAN_SECONDS = 10.0
+"""Time between scans for run directories outside all rows; new ones are rare."""
 
 
 @dataclass(frozen=True)
-class Named:
-    """A run and what it is called."""
+class RunName:
+    """The name of a run: the label of its row, and its seed."""
 
     run_id: str
     label: str
     seed: int
-    also: tuple[str, ...] = ()
-    """Labels of other rows that share it."""
+    other_labels: tuple[str, ...] = ()
+    """Labels of further rows that share the run."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All of its labels."""
-        return (self.label, *self.also)
+        """Return the labels of all rows that share the run."""
+        return (self.label, *self.other_labels)
 
     def __str__(self) -> str:
         return f"{self.label}, seed {self.seed}"
 
 
-def named_runs(root: Path) -> dict[str, Named]:
-    """Every run of the root by its id; raises RootError where there is no study."""
-    rows = rows_of(manifests(root))
-    return rows | others(root, rows)
+def run_names(root: Path) -> dict[str, RunName]:
+    """Return the name of every run by its id; raises RootError if the root has no study."""
+    rows = row_names(manifests(root))
+    return rows | other_names(root, rows)
 
 
-def rows_of(found: list[Manifest]) -> dict[str, Named]:
-    """The runs of all rows; one that is in several is called as in the first."""
-    named: dict[str, Named] = {}
-    for manifest in found:
+def row_names(studies: list[Manifest]) -> dict[str, RunName]:
+    """Return the names of the runs of all rows; ``label`` is that of a run's first row."""
+    names: dict[str, RunName] = {}
+    for manifest in studies:
         for row in manifest.rows.values():
             for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True):
-                run = named.setdefault(run_id, Named(run_id, row.label, seed))
+                run = names.setdefault(run_id, RunName(run_id, row.label, seed))
                 if row.label not in run.labels:
-                    named[run_id] = replace(run, also=(*run.also, row.label))
-    return named
+                    names[run_id] = replace(run, other_labels=(*run.other_labels, row.label))
+    return names
 
 
-def others(root: Path, known: dict[str, Named]) -> dict[str, Named]:
-    """Run directories of no row, such as a training that only feeds an evaluation."""
+def other_names(root: Path, known: dict[str, RunName]) -> dict[str, RunName]:
+    """Return the names of runs outside all rows, such as the training of an evaluation.
+
+    Args:
+        root: the output folder.
+        known: the names of the runs of rows, by id.
+    """
     folders = (root / "runs").iterdir() if (root / "runs").is_dir() else ()
-    found = {}
+    names = {}
     for run_id in sorted({folder.name for folder in folders} - known.keys()):
         spec = read_json(run_dir(root, run_id).path / "spec.json")
         if isinstance(spec, dict):
             loss = spec.get("loss") or {}
-            found[run_id] = Named(run_id, str(loss.get("name", "?")), int(spec.get("seed", 0)))
-    return found
+            names[run_id] = RunName(run_id, str(loss.get("name", "?")), int(spec.get("seed", 0)))
+    return names
 
 
-def find_run(runs: dict[str, Named], text: str, seed: int | None = None) -> Named:
-    """The one run that ``text`` names; raises SpecError for none or several."""
+def find_run(runs: dict[str, RunName], text: str, seed: int | None = None) -> RunName:
+    """Return the run that a user means.
+
+    Args:
+        runs: the names of all runs by id.
+        text: an id, the start of an id, or a label; case matters only if two labels differ by it.
+        seed: the seed of the run; None if the text is enough.
+
+    Raises:
+        SpecError: ``text`` names no run, or several.
+    """
     if text in runs:
         return runs[text]
-    wanted = [run for run in runs.values() if seed is None or run.seed == seed]
-    found = [run for run in wanted if text in run.labels]
+    candidates = [run for run in runs.values() if seed is None or run.seed == seed]
+    matches = [run for run in candidates if text in run.labels]
     lower = text.lower()
-    found = found or [run for run in wanted if lower in map(str.lower, run.labels)]
-    found = found or [run for run in wanted if text and run.run_id.startswith(text)]
-    if len(found) > 1:
-        raise SpecError(_several(text, found))
-    if not found:
+    matches = matches or [run for run in candidates if lower in map(str.lower, run.labels)]
+    matches = matches or [run for run in candidates if text and run.run_id.startswith(text)]
+    if len(matches) > 1:
+        raise SpecError(_several(text, matches))
+    if not matches:
         raise SpecError(_unknown(runs, text, seed))
-    return found[0]
+    return matches[0]
 
 
-def _several(text: str, found: list[Named]) -> str:
-    listed = "; ".join(f"{run} [{run.run_id}]" for run in found[:LISTED])
-    more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
-    way = (
+def _several(text: str, matches: list[RunName]) -> str:
+    listed = "; ".join(f"{run} [{run.run_id}]" for run in matches[:LISTED])
+    more = f"; and {len(matches) - LISTED} more" if len(matches) > LISTED else ""
+    way_out = (
         "--seed"
-        if any(text.lower() == label.lower() for label in found[0].labels)
+        if any(text.lower() == label.lower() for label in matches[0].labels)
         else "more of the id"
     )
-    return f"{text!r} names {len(found)} runs: {listed}{more}. Give {way}"
+    return f"{text!r} names {len(matches)} runs: {listed}{more}. Give {way_out}"
 
 
-def _unknown(runs: dict[str, Named], text: str, seed: int | None) -> str:
+def _unknown(runs: dict[str, RunName], text: str, seed: int | None) -> str:
     labels = dict.fromkeys(label for run in runs.values() for label in run.labels)
     if seed is not None and text in labels:
         seeds = sorted({run.seed for run in runs.values() if text in run.labels})
@@ -111,29 +126,29 @@ def _unknown(runs: dict[str, Named], text: str, seed: int | None) -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """A run's status before (None: it is new) and now."""
+    """The state of a run now and before; ``before`` is None for a new run."""
 
-    run: Named
+    run: RunName
     before: State | None
     state: State
 
 
-class Watched:
-    """Studies of a root, their runs, and who runs them."""
+class RootMonitor:
+    """Follows the studies, runs and scheduler of a root; each refresh reads changed files only."""
 
     def __init__(self, root: Path) -> None:
-        """Read everything once; raises RootError where there is no study and no night."""
+        """Read everything once; raises RootError if the root has neither study nor session."""
         self.root = root
         self.manifests: list[Manifest] = []
-        self.rows: dict[str, Named] = {}
-        self.others: dict[str, Named] = {}
+        self.rows: dict[str, RunName] = {}
+        self.other_runs: dict[str, RunName] = {}
         self.states: dict[str, State] = {}
         self.holder: Holder | None = None
-        self._homes: dict[str, Path] = {}
+        self._roots: dict[str, Path] = {}
         self._directories: dict[str, RunDir] = {}
         self._stamps: dict[str, int] = {}
-        self._studies: dict[Path, int] = {}
-        self._looked = -OTHERS_SECONDS
+        self._study_stamps: dict[Path, int] = {}
+        self._scanned = -RESCAN_SECONDS
         self.refresh()
         if not self.manifests and self.holder is None:
             raise RootError(
@@ -141,22 +156,22 @@ class Watched:
             )
 
     @property
-    def runs(self) -> dict[str, Named]:
-        """Every run by its id, those of rows first."""
-        return self.rows | self.others
+    def runs(self) -> dict[str, RunName]:
+        """Return the name of every run by its id, runs of rows first."""
+        return self.rows | self.other_runs
 
     @property
     def running(self) -> dict[str, State]:
-        """The runs that a living worker has."""
+        """Return the states of the running runs by id."""
         return {i: state for i, state in self.states.items() if state.status == "running"}
 
     @property
     def is_over(self) -> bool:
-        """Whether no scheduler lives and nothing runs."""
+        """Return whether no session is active and no run is running."""
         return self.holder is None and not self.running
 
     def refresh(self) -> list[Change]:
-        """Read what may have changed; returns the changes of status since the last time."""
+        """Read the changed files; return the changes of status since the last call."""
         self.holder = holder(self.root)
         self._find_runs()
         changes = []
@@ -171,9 +186,9 @@ class Watched:
         return changes
 
     def _read(self, run_id: str, before: State | None) -> State:
-        """The run's state; one that does not run is read again only when it was written."""
+        """Return a run's state; unless it was running, read it only if its file has changed."""
         if before is None:
-            self._directories[run_id] = run_dir(self._homes.get(run_id, self.root), run_id)
+            self._directories[run_id] = run_dir(self._roots.get(run_id, self.root), run_id)
         directory = self._directories[run_id]
         if before is None or before.status != "running":
             stamp = _stamp(directory)
@@ -183,34 +198,35 @@ class Watched:
         return current_state(directory)
 
     def _find_runs(self) -> None:
-        studies = {
+        """Read changed manifests; scan for runs outside all rows every RESCAN_SECONDS."""
+        stamps = {
             path: path.stat().st_mtime_ns for path in sorted((self.root / "studies").glob("*.json"))
         }
-        late = time.monotonic() - self._looked > OTHERS_SECONDS
-        if studies != self._studies:
-            self._studies = studies
-            self.manifests = manifests(self.root) if studies else []
-            self.rows = rows_of(self.manifests)
-        elif not late:
+        scan_is_due = time.monotonic() - self._scanned > RESCAN_SECONDS
+        if stamps != self._study_stamps:
+            self._study_stamps = stamps
+            self.manifests = manifests(self.root) if stamps else []
+            self.rows = row_names(self.manifests)
+        elif not scan_is_due:
             return
-        self._looked = time.monotonic()
-        self.others = others(self.root, self.rows) | self._find_canaries()
-        known = self.rows.keys() | self.others.keys()
+        self._scanned = time.monotonic()
+        self.other_runs = other_names(self.root, self.rows) | self._find_canaries()
+        known = self.rows.keys() | self.other_runs.keys()
         self.states = {i: state for i, state in self.states.items() if i in known}
 
-    def _find_canaries(self) -> dict[str, Named]:
-        """The canaries of the code that ran last."""
+    def _find_canaries(self) -> dict[str, RunName]:
+        """Return the names of the canaries in the folder that changed last."""
         folders = (self.root / "canaries").glob("*/runs")
         runs = max(folders, key=lambda path: path.stat().st_mtime, default=None)
         if runs is None:
             return {}
-        found = others(runs.parent, {})
-        self._homes = dict.fromkeys(found, runs.parent)
-        return {i: Named(i, f"canary {run.label}", run.seed) for i, run in found.items()}
+        names = other_names(runs.parent, {})
+        self._roots = dict.fromkeys(names, runs.parent)
+        return {i: RunName(i, f"canary {run.label}", run.seed) for i, run in names.items()}
 
 
 def _stamp(directory: RunDir) -> int:
-    """When the state was last written; 0 if never."""
+    """Return the modification time of state.json in ns; 0 without the file."""
     try:
         return os.stat(f"{directory.path}/state.json").st_mtime_ns  # noqa: PTH116 (10,000 times)
     except OSError:

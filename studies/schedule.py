@@ -1,4 +1,4 @@
-"""Start jobs as places come free, follow them to their end, answer failures and signals."""
+"""The schedule of a session: it starts jobs, follows them, retries failures, handles signals."""
 
 from __future__ import annotations
 
@@ -19,55 +19,55 @@ from studies.plan import jobs as plan_jobs
 from studies.queue import STALLED_SECONDS, Attempts, JobQueue, stalled
 
 POLL_SECONDS = 0.1
-LOOK_SECONDS = 2.0
+CHECK_SECONDS = 2.0
 
 Ending = Literal["done", "interrupted", "deadline", "stopped"]
 
 
 class Handle(Protocol):
-    """A job that has been started."""
+    """A started job."""
 
     def poll(self) -> int | None:
-        """Exit code, or None while it runs."""
+        """Return the exit code, or None while the job is running."""
         ...
 
     def stop(self) -> None:
-        """Ask for a checkpoint and the end."""
+        """Ask the worker to write a checkpoint and stop."""
         ...
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the worker."""
         ...
 
 
 class Executor(Protocol):
-    """Where jobs run."""
+    """Starts the workers of jobs."""
 
     @property
     def has_room(self) -> bool:
-        """Whether a job can be started."""
+        """Return whether another job can be started now."""
         ...
 
     def start(self, run_dirs: list[Path]) -> Handle:
-        """Start a worker on these run directories; raises OSError where it cannot be."""
+        """Start a worker on these run directories; raises OSError if that fails."""
         ...
 
 
 class Observer:
-    """Hears of a session's progress; this one does nothing."""
+    """Is notified of a session's progress; this base class does nothing."""
 
-    def changed(self, run_id: str, state: State | None) -> None:
-        """Take note that a run was started (no state) or has ended."""
+    def on_run_change(self, run_id: str, state: State | None) -> None:
+        """Handle a run that was started (``state`` is None) or has ended."""
 
-    def grown(self, plan: Plan) -> None:
-        """Take note of a plan that has further runs now."""
+    def on_plan_growth(self, plan: Plan) -> None:
+        """Handle a plan that has new runs."""
 
-    def polled(self) -> None:
-        """Do what has to be done several times a second."""
+    def on_poll(self) -> None:
+        """Do periodic work; called every 0.1 s or so."""
 
 
 class Interrupts:
-    """Counts SIGINT and SIGTERM while jobs run: once asks for a stop, twice for the end."""
+    """Counts SIGINT and SIGTERM: the first asks for a stop, the second for an immediate end."""
 
     count = 0
 
@@ -87,7 +87,7 @@ class Interrupts:
 
 
 class Schedule:
-    """The jobs of a session that run, on a root that the caller has locked."""
+    """Runs the jobs of a session in a root that the caller has locked."""
 
     def __init__(
         self,
@@ -101,18 +101,18 @@ class Schedule:
         attempts: Attempts | None = None,
         source: PlanSource | None = None,
     ) -> None:
-        """Read where the jobs stand; ``run`` starts them.
+        """Read the states of the jobs; ``run`` starts them.
 
         Args:
-            jobs: in the order in which they should start.
-            root: where their run directories are.
-            executor: where they run.
-            observer: hears of every change.
-            end: when the session has to end, in seconds since the epoch: no job starts that would
-                not end by then, and those that still run are stopped with a checkpoint.
-            estimates: judge how long a job takes; needed with ``end``.
-            attempts: decides which failures are tried again.
-            source: may give further jobs when nothing is left to start.
+            jobs: the jobs in the order in which they should start.
+            root: the output folder.
+            executor: starts their workers.
+            observer: is notified of every change.
+            end: latest end of the session, in seconds since the epoch. Jobs that would end later do
+                not start; jobs that are still running then are stopped with a checkpoint.
+            estimates: estimates the duration of a job; needed with ``end``.
+            attempts: decides which failed jobs are retried.
+            source: may add jobs when none is left to start.
         """
         self.root = root
         self.executor = executor
@@ -123,18 +123,18 @@ class Schedule:
         self.queue = JobQueue(root, self.attempts, end=end, estimates=estimates)
         self.queue.add(jobs)
         self.running: dict[Job, Handle] = {}
-        self.looked = 0.0
+        self.last_check = 0.0
         self.ending: Ending | None = None
         self.interrupts = Interrupts()
         self.signals_sent = 0
 
     @property
     def pending(self) -> list[Job]:
-        """The jobs that have not been started."""
+        """Return the jobs that have not been started."""
         return self.queue.pending
 
     def run(self) -> Ending:
-        """Run all jobs; return what ended it. ``attempts.verdict`` says why it was "stopped"."""
+        """Run all jobs; return how it ended. For "stopped", ``attempts.fatal_reason`` says why."""
         keep_reserve(self.root)
         with self.interrupts.counted():
             self.queue.prepare()
@@ -142,20 +142,20 @@ class Schedule:
                 if self.ending is None:
                     self._grow()
                     self._start_jobs()
-                self._reap()
-                self._look()
-                self._end_in_time()
+                self._collect_ended()
+                self._check_progress()
+                self._check_deadline()
                 self._pass_on_signals()
-                self.observer.polled()
+                self.observer.on_poll()
                 time.sleep(POLL_SECONDS)
         return self.ending or "done"
 
     def _grow(self) -> bool:
-        """Take further jobs when all others have been started; return whether there are any."""
+        """Add jobs of ``source`` once none is pending; return whether one is pending then."""
         if self.source is None or self.pending or not self.executor.has_room:
             return False
         if self.source.grow():
-            self.observer.grown(self.source.plan)
+            self.observer.on_plan_growth(self.source.plan)
             self.queue.add(plan_jobs([self.source.plan]))
             self.queue.prepare()
         return bool(self.pending)
@@ -184,30 +184,30 @@ class Schedule:
             reason = f"its worker could not be started: {error}"
             self._write(job.run_ids, status="failed", failure="crash", reason=reason)
             self._report(job)
-            self._answer(job)
+            self._retry_or_give_up(job)
             return
-        self.attempts.started(job)
+        self.attempts.record_start(job)
         for run_id in queued:
-            self.observer.changed(run_id, None)
+            self.observer.on_run_change(run_id, None)
 
-    def _reap(self) -> None:
-        """Take note of jobs whose worker has ended."""
+    def _collect_ended(self) -> None:
+        """Handle the jobs whose worker has ended."""
         for job, handle in list(self.running.items()):
             code = handle.poll()
             if code is None:
                 continue
             del self.running[job]
-            if self.queue.is_held(job):
-                self.pending.append(job)  # another worker has it: wait for that one
+            if self.queue.has_live_worker(job):
+                self.pending.append(job)  # wait for the worker of an earlier scheduler
                 continue
-            self._note_end(job, code)
-            self.queue.ended(job)
+            self._record_end(job, code)
+            self.queue.record_end(job)
             self._report(job)
             if self.ending is None:
-                self._answer(job)
+                self._retry_or_give_up(job)
 
-    def _note_end(self, job: Job, code: int) -> None:
-        """Write down how a job ended where its worker could not."""
+    def _record_end(self, job: Job, code: int) -> None:
+        """Record how the runs of a job ended if its worker could not."""
         for run_id, state in states(self.root, job.run_ids).items():
             if state.status not in ("queued", "running") and state.reason != ORPHANED:
                 continue
@@ -217,35 +217,35 @@ class Schedule:
                 failure, reason = self.attempts.explain(job, code)
                 self._write([run_id], status="failed", failure=failure, reason=reason)
 
-    def _answer(self, job: Job) -> None:
-        """Try a failed job again, give it up, or stop the session."""
-        found = states(self.root, job.run_ids)
-        tries = self.attempts.again(job, list(found.values()))
-        if tries is not None:
-            for run_id, state in found.items():
+    def _retry_or_give_up(self, job: Job) -> None:
+        """Retry a failed job, give it up, or stop the session."""
+        job_states = states(self.root, job.run_ids)
+        retry = self.attempts.next_retry(job, list(job_states.values()))
+        if retry is not None:
+            for run_id, state in job_states.items():
                 if state.status == "failed":
-                    reason = f"try {tries + 1} after {state.failure}: {state.reason}"
-                    self._write([run_id], status="queued", attempts=tries, reason=reason)
+                    reason = f"attempt {retry + 1} after {state.failure}: {state.reason}"
+                    self._write([run_id], status="queued", attempts=retry, reason=reason)
             self.pending.insert(0, job)
-        elif self.attempts.verdict:
+        elif self.attempts.fatal_reason:
             self._stop("stopped")
         elif not self.queue.is_done(job):
             self.queue.given_up.append(job)
 
-    def _look(self) -> None:
-        """Every two seconds: kill what makes no progress, take back what was queued again."""
-        if time.monotonic() - self.looked < LOOK_SECONDS:
+    def _check_progress(self) -> None:
+        """Every 2 s, kill jobs without progress and take jobs that a user has queued again."""
+        if time.monotonic() - self.last_check < CHECK_SECONDS:
             return
-        self.looked = time.monotonic()
+        self.last_check = time.monotonic()
         for job, handle in self.running.items():
-            found = list(states(self.root, job.run_ids).values())
-            if stalled(found, self.attempts.start_times[job], STALLED_SECONDS):
+            job_states = list(states(self.root, job.run_ids).values())
+            if stalled(job_states, self.attempts.start_times[job], STALLED_SECONDS):
                 self.attempts.timed_out.add(job)
                 handle.kill()
-            self.attempts.take_note(job, found)
-        self.queue.take_back()
+            self.attempts.note_progress(job_states)
+        self.queue.take_requeued()
 
-    def _end_in_time(self) -> None:
+    def _check_deadline(self) -> None:
         if self.ending is None and self.end is not None and time.time() >= self.end:
             self._stop("deadline")
 
@@ -268,4 +268,4 @@ class Schedule:
 
     def _report(self, job: Job) -> None:
         for run_id, state in states(self.root, job.run_ids).items():
-            self.observer.changed(run_id, state)
+            self.observer.on_run_change(run_id, state)

@@ -1,4 +1,4 @@
-"""Study files: what varies. A TOML file whose tables read like a paper's tables.
+"""Study files: TOML files that define methods and tables, laid out like a paper's tables.
 
 ```toml
 title = "Downsampling manner and factor"
@@ -11,7 +11,7 @@ title = "Pooling and downsampling factor"
 columns = ["loss.pooling", "loss.downsample_factor", "miou"]
 rows = [{ method = "RMI", loss.pooling = ["interp", "max"], loss.downsample_factor = 4 }]
 ```
-A list of values stands for one row each; several lists cross.
+A list of values gives one row for each value; several lists give a row for each combination.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ METRIC_COLUMNS = (
 
 
 class MethodDefinition(Strict):
-    """A loss with its options, or (``of`` and ``crf``) a CRF on the weights of another method."""
+    """A method: a loss with options, or a CRF (``crf``) on the weights of a method (``of``)."""
 
     loss: dict[str, Values] | None = None
     of: str | None = None
@@ -55,7 +55,7 @@ class MethodDefinition(Strict):
 
 
 class RowDefinition(Strict):
-    """Rows of a table: a method, with options that differ from the method's."""
+    """One or more rows of a table: a method, and options that replace the method's."""
 
     method: str
     loss: dict[str, Values] = {}
@@ -63,7 +63,7 @@ class RowDefinition(Strict):
 
 
 class TableDefinition(Strict):
-    """One table: its rows from top to bottom, its columns, and the x axis of its curve."""
+    """A table: its rows from top to bottom, its columns, and the x axis of its curve."""
 
     title: str
     paper: str | None = None
@@ -81,14 +81,14 @@ class TableDefinition(Strict):
 
 
 class SearchDefinition(Strict):
-    """What ``segloss tune`` may vary of a method: a range or a list of choices by option."""
+    """The search space of a method for ``segloss tune``: a range or choices by option."""
 
     loss: dict[str, Space] = {}
     crf: dict[str, Space] = {}
 
     @property
     def spaces(self) -> dict[str, Space]:
-        """The spaces by setting, such as "loss.lambda_"."""
+        """Return the spaces by setting, such as "loss.lambda_"."""
         loss = {f"loss.{option}": space for option, space in self.loss.items()}
         return loss | {f"crf.{option}": space for option, space in self.crf.items()}
 
@@ -103,20 +103,20 @@ class Study(Strict):
 
     @property
     def uses_crf(self) -> bool:
-        """Whether a row of a table evaluates a CRF."""
+        """Return whether a row of a table evaluates a CRF."""
         rows = [row for table in self.tables.values() for row in table.rows]
         return any(self.methods[row.method].crf is not None for row in rows)
 
     @model_validator(mode="after")
     def _known_methods(self) -> Study:
-        named = [(f"methods.{name}.of", m.of) for name, m in self.methods.items() if m.of]
-        named += [
+        references = [(f"methods.{name}.of", m.of) for name, m in self.methods.items() if m.of]
+        references += [
             (f"tables.{key}.rows", row.method)
             for key, table in self.tables.items()
             for row in table.rows
         ]
-        named += [("search", method) for method in self.search]
-        for place, method in named:
+        references += [("search", method) for method in self.search]
+        for place, method in references:
             if method not in self.methods:
                 raise ValueError(f"{place}: {unknown('method', method, self.methods)}")
         for name, method in self.methods.items():
@@ -126,15 +126,22 @@ class Study(Strict):
 
 
 def load_study(name: str) -> Study:
-    """The study called ``name`` or in the TOML file ``name``; raises SpecError with the fault."""
+    """Return a study from its file.
+
+    Args:
+        name: the name of a shipped study, or the path of a TOML file.
+
+    Raises:
+        SpecError: there is no such study, or its file is not valid.
+    """
     raw = read_toml(name, files("studies") / "definitions", "study")
-    return parse(Study, _written_out(raw), where=name)
+    return parse(Study, _expand_shorthand(raw), where=name)
 
 
-def _written_out(raw: dict[str, Any]) -> dict[str, Any]:
-    """The study with its short forms as the records they stand for.
+def _expand_shorthand(raw: dict[str, Any]) -> dict[str, Any]:
+    """Replace the shorthand of a study file by full records, in place; return it.
 
-    A row may be just a method's name, and what is searched just a list of choices.
+    A row may be the name of a method only, and a search space a list of choices only.
     """
     for table in _records(raw.get("tables")):
         if isinstance(table.get("rows"), list):
@@ -153,14 +160,20 @@ def _records(raw: Any) -> list[dict[str, Any]]:
 
 
 def profile_name(name: str) -> str:
-    """The word a profile goes by beside a study's: its file's stem, "@STEPS" where shortened."""
+    """Return the short name of a profile: its file's stem, with "@STEPS" if it is shortened."""
     base, steps = split_name(name)
     return study_name(base) if steps is None else f"{study_name(base)}@{steps}"
 
 
 def study_name(name: str) -> str:
-    """The word a study goes by in folders and experiments: its file's stem."""
+    """Return the name of a study in folders and experiments: the stem of its file.
+
+    Raises:
+        SpecError: the stem has a character that is not allowed in a name.
+    """
     stem = name.removesuffix(".toml").rsplit("/", 1)[-1]
     if not stem or not all(part.isalnum() or part in "-_" for part in stem):
-        raise SpecError(f"{name}: a study's file name may hold letters, digits, - and _ only")
+        raise SpecError(
+            f"{name}: the name of a study file may have letters, digits, - and _ only; rename it"
+        )
     return stem

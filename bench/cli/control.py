@@ -57,9 +57,9 @@ def logs(
 ) -> None:
     """Print the last lines of a run's log."""
     from bench.cli.views.log import print_log
-    from studies.runs import find_run, named_runs
+    from studies.runs import find_run, run_names
 
-    print_log(root, find_run(named_runs(root), run, seed), lines=lines, follow=follow)
+    print_log(root, find_run(run_names(root), run, seed), lines=lines, follow=follow)
 
 
 def retry(
@@ -80,10 +80,10 @@ def retry(
     """Queue a failed or interrupted run again, or all failed runs (--failed)."""
     from studies.control import queue_again
     from studies.ledger import holder
-    from studies.runs import named_runs
+    from studies.runs import run_names
 
     chosen = _chosen(root, run, seed, failed=failed)
-    names = named_runs(root)
+    names = run_names(root)
     queued = queue_again(root, chosen)
     for run_id in queued[:QUEUED_LINES]:
         typer.echo(f"queued again: {names[run_id]} [{run_id}]")
@@ -101,7 +101,7 @@ def _chosen(root: RootOption, run: str | None, seed: int | None, *, failed: bool
     """Return the ids of the runs that a retry names; raises SpecError if it names none."""
     from bench.errors import SpecError
     from studies.control import failed_runs
-    from studies.runs import find_run, named_runs
+    from studies.runs import find_run, run_names
 
     if failed:
         if seed is not None:
@@ -109,7 +109,7 @@ def _chosen(root: RootOption, run: str | None, seed: int | None, *, failed: bool
         return failed_runs(root, run)
     if run is None:
         raise SpecError("name a run: segloss retry RUN, or segloss retry --failed [CLASS]")
-    return [find_run(named_runs(root), run, seed).run_id]
+    return [find_run(run_names(root), run, seed).run_id]
 
 
 def cancel(
@@ -125,7 +125,7 @@ def cancel(
     """Stop the running session, or one of its runs, with checkpoints."""
     from bench.errors import SpecError
     from studies.control import cancel_run, cancel_session
-    from studies.runs import find_run, named_runs
+    from studies.runs import find_run, run_names
 
     if run is None:
         if seed is not None:
@@ -134,4 +134,4 @@ def cancel(
     elif now:
         raise SpecError("--now stops the whole session; it cannot be combined with a run")
     else:
-        typer.echo(cancel_run(root, find_run(named_runs(root), run, seed)))
+        typer.echo(cancel_run(root, find_run(run_names(root), run, seed)))

@@ -32,8 +32,8 @@ def voc_test(
     """Predict VOC's test images with a finished run and pack them for the evaluation server."""
     from bench.runs.rundir import run_dir
     from bench.worker.voc_test import export_test
-    from studies.runs import find_run, named_runs
+    from studies.runs import find_run, run_names
 
-    run_id = find_run(named_runs(root), run, seed).run_id
+    run_id = find_run(run_names(root), run, seed).run_id
     count = export_test(run_dir(root, run_id), out, competition, data_root)
     typer.echo(f"{count} predictions of {run_id} for {competition}: {out}")

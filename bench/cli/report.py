@@ -26,7 +26,7 @@ from bench.cli.options import (
 if TYPE_CHECKING:
     from bench.manifest import Manifest
     from reports.report import ReportFiles
-    from studies.merge import Merged
+    from studies.merge import MergeResult
 
 POLL_SECONDS = 5.0
 
@@ -204,7 +204,7 @@ class Builder:
         return f" --root {self.root}{store}"
 
 
-def _print_merged(merged: Merged, other: Path) -> None:
+def _print_merged(merged: MergeResult, other: Path) -> None:
     for note in merged.notes:
         typer.echo(note, err=True)
     studies = f", and {', '.join(merged.studies)}" if merged.studies else ""

@@ -17,13 +17,13 @@ from bench.runs.source_code import take_snapshot
 from bench.spec import RunSpec
 from bench.store.client import default_uri
 from bench.store.mirror import Mirror, MirrorThread
-from studies.canaries import canaries, run_canaries
+from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
 from studies.ledger import states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
-from studies.runs import Watched
+from studies.runs import RootMonitor
 from studies.schedule import Ending, Executor, Observer, Schedule
 
 FAILED, INCOMPLETE, INTERRUPTED = 3, 4, 130
@@ -93,18 +93,18 @@ class Session(Observer):
             typer.echo(f"MLflow: {self.thread.error}\n{SYNC_LATER}", err=True)
         return self._exit_code(ending)
 
-    def changed(self, run_id: str, state: State | None) -> None:
+    def on_run_change(self, run_id: str, state: State | None) -> None:
         """Mirror a run that has started or ended."""
         self.thread.changed.set()
 
-    def grown(self, plan: Plan) -> None:
+    def on_plan_growth(self, plan: Plan) -> None:
         """Show and mirror the runs that were added to the plan."""
         self.plans = [plan]
         remember(self.root, plan.manifest)
-        self.estimates.know(self._manifests())
+        self.estimates.set_studies(self._manifests())
         self.thread.manifests = self._manifests()
 
-    def polled(self) -> None:
+    def on_poll(self) -> None:
         """Refresh the view."""
         self.view.update()
 
@@ -125,12 +125,12 @@ class Session(Observer):
             remember(self.root, manifest)
         self.thread.start()
         names = {manifest.name for manifest in self._manifests()}
-        with LiveView(Watched(self.root), names) as self.view:
+        with LiveView(RootMonitor(self.root), names) as self.view:
             ending = self._run_canaries(executor, snapshot) if schedule.pending else "done"
             if ending == "done":
                 ending = schedule.run()
-        if schedule.attempts.verdict:
-            typer.echo(f"stopped: every run would fail: {schedule.attempts.verdict}", err=True)
+        if schedule.attempts.fatal_reason:
+            typer.echo(f"stopped: every run would fail: {schedule.attempts.fatal_reason}", err=True)
         return ending
 
     def _manifests(self) -> list[Manifest]:
@@ -157,7 +157,7 @@ class Session(Observer):
 
     def _run_canaries(self, executor: Executor, snapshot: Path) -> Ending:
         folder = self.root / "canaries" / snapshot.name
-        every = canaries(self.plans, self.resolve)
+        every = plan_canaries(self.plans, self.resolve)
         ending, reason = run_canaries(every, folder, executor, typer.echo, self)
         if ending == "stopped":
             typer.echo(f"stopped before the first run: {reason}", err=True)

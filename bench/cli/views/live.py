@@ -21,7 +21,7 @@ from bench.manifest import Manifest, Row
 from bench.runs.rundir import State
 from studies.estimates import Estimates, TimeLeft, clock
 from studies.ledger import DONE, Holder, failure, summary, unfinished
-from studies.runs import Change, Watched
+from studies.runs import Change, RootMonitor
 
 REFRESH_SECONDS = 1.0
 # Shape, letter and style of each status: a shape for readers who see no colours, and a letter for
@@ -41,7 +41,7 @@ RUNNING_LINES, FAILURE_LINES, FEWEST_ROWS = 16, 8, 3
 
 def watch(root: Path) -> None:
     """Show the runs of an output folder until Ctrl-C; in a pipe, until none is running."""
-    monitor = Watched(root)
+    monitor = RootMonitor(root)
     with suppress(KeyboardInterrupt), LiveView(monitor) as view:
         while view.console.is_terminal or not monitor.is_over:
             time.sleep(REFRESH_SECONDS)
@@ -53,7 +53,7 @@ class LiveView:
 
     def __init__(
         self,
-        monitor: Watched,
+        monitor: RootMonitor,
         studies: Collection[str] | None = None,
         console: Console | None = None,
     ) -> None:
@@ -109,14 +109,14 @@ class LiveView:
         monitor = self.monitor
         shown = [m for m in monitor.manifests if self.studies is None or m.name in self.studies]
         if shown != self.estimates.studies:
-            self.estimates.know(shown)
+            self.estimates.set_studies(shown)
         return Overview(
             root=monitor.root,
             manifests=shown,
             names={run_id: str(run) for run_id, run in monitor.runs.items()},
             states=monitor.states,
             holder=monitor.holder,
-            left=self.estimates.left(monitor.states),
+            left=self.estimates.time_left(monitor.states),
         )
 
     def _draw(self) -> None:

@@ -11,13 +11,13 @@ import typer
 from bench.runs.rundir import run_dir
 from studies.jobs import job_records
 from studies.ledger import current_state, holder
-from studies.runs import Named
+from studies.runs import RunName
 
 POLL_SECONDS = 0.5
 BLOCK = 2**16
 
 
-def print_log(root: Path, run: Named, *, lines: int, follow: bool) -> None:
+def print_log(root: Path, run: RunName, *, lines: int, follow: bool) -> None:
     """Print the last lines of a run's log.
 
     Args:

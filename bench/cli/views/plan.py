@@ -9,7 +9,7 @@ import typer
 from bench.manifest import TableSpec
 from bench.runs.rundir import State
 from bench.spec import RunSpec
-from studies.control import OPEN
+from studies.control import RETRYABLE
 from studies.estimates import Estimates
 from studies.ledger import DONE, states
 from studies.plan import Plan, jobs
@@ -28,9 +28,9 @@ def print_plan(plans: list[Plan], root: Path) -> None:
     typer.echo(_counts(plans, specs))
     typer.echo(f"{len(done)} of {len(specs)} runs are done in {root}.")
     # The next session queues failed and interrupted runs again.
-    next_states = {i: State() if state.status in OPEN else state for i, state in found.items()}
+    next_states = {i: State() if state.status in RETRYABLE else state for i, state in found.items()}
     estimates = Estimates(root, [plan.manifest for plan in plans])
-    if left := estimates.left(next_states):
+    if left := estimates.time_left(next_states):
         workers = f"{estimates.workers} worker{'s' * (estimates.workers > 1)}"
         typer.echo(f"About {left} left on {workers}, judged by earlier runs.")
 

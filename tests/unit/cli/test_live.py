@@ -14,7 +14,7 @@ from bench.runs.rundir import own_lease
 from studies import runs
 from studies.estimates import Estimates
 from studies.ledger import lock_root
-from studies.runs import Watched
+from studies.runs import RootMonitor
 
 
 @pytest.fixture
@@ -23,14 +23,14 @@ def made_up(tmp_path):
 
 
 def overview_of(made_up):
-    seen = Watched(made_up.root)
+    seen = RootMonitor(made_up.root)
     return Overview(
         root=seen.root,
         manifests=seen.manifests,
         names={run_id: str(run) for run_id, run in seen.runs.items()},
         states=seen.states,
         holder=seen.holder,
-        left=Estimates(seen.root, seen.manifests).left(seen.states),
+        left=Estimates(seen.root, seen.manifests).time_left(seen.states),
     )
 
 
@@ -82,7 +82,7 @@ def test_only_what_may_have_changed_is_read_again(made_up, monkeypatch):
     """A finished run never, a queued one when it was written, a running one always."""
     made_up.set("CE", status="finished")
     made_up.set("RMI", status="running", lease=own_lease())
-    seen = Watched(made_up.root)
+    seen = RootMonitor(made_up.root)
     read = []
     original = runs.current_state
     monkeypatch.setattr(runs, "current_state", lambda d: read.append(d.run_id) or original(d))
@@ -101,7 +101,7 @@ def test_in_a_pipe_each_event_is_a_line(made_up):
     """With its place or its reason, and the counts before and after."""
     made_up.set("RMI", status="running", lease=own_lease())
     console = Console(width=160, file=io.StringIO())
-    with LiveView(Watched(made_up.root), console=console) as view:
+    with LiveView(RootMonitor(made_up.root), console=console) as view:
         for label, state in (
             ("RMI", {"status": "finished", "lease": None}),
             ("BCE", {"status": "running", "lease": own_lease()}),
@@ -124,6 +124,6 @@ def test_in_a_pipe_each_event_is_a_line(made_up):
 def test_a_root_without_study_or_night_is_refused_and_a_beginning_one_is_not(tmp_path):
     """The canaries come before the manifests."""
     with pytest.raises(RootError, match="no study was run here"):
-        Watched(tmp_path)
+        RootMonitor(tmp_path)
     with lock_root(tmp_path):
-        assert not Watched(tmp_path).is_over
+        assert not RootMonitor(tmp_path).is_over

@@ -7,7 +7,7 @@ from bench.cli.views.log import log_of, print_log, tail
 from bench.errors import SpecError
 from bench.manifest import remember
 from bench.runs.rundir import own_lease
-from studies.runs import find_run, named_runs
+from studies.runs import find_run, run_names
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def made_up(tmp_path):
 
 def test_a_run_is_found_by_id_start_of_it_or_row(made_up):
     """Case does not count; one of several seeds has to be named."""
-    runs = named_runs(made_up.root)
+    runs = run_names(made_up.root)
     rmi = made_up.id_of("RMI", 1)
     assert find_run(runs, rmi).run_id == rmi
     assert find_run(runs, rmi[:9]).run_id == rmi
@@ -31,7 +31,7 @@ def test_a_run_that_rows_share_is_found_by_each_of_them(made_up):
         update={"study": "another", "tables": (relabelled(made_up.plan.manifest.tables[0]),)}
     )
     remember(made_up.root, again)
-    runs = named_runs(made_up.root)
+    runs = run_names(made_up.root)
     assert find_run(runs, "RMI", 1) == find_run(runs, "RMI again", 1)
 
 
@@ -55,19 +55,19 @@ def relabelled(table):
 def test_what_names_no_run_or_several_is_refused_in_a_line(made_up, text, seed, words):
     """With the way out."""
     with pytest.raises(SpecError, match=words) as error:
-        find_run(named_runs(made_up.root), text, seed)
+        find_run(run_names(made_up.root), text, seed)
     assert "\n" not in str(error.value)
 
 
 def test_a_training_of_no_row_has_a_name_too(made_up):
     """That of its loss."""
-    named = named_runs(made_up.root)
+    named = run_names(made_up.root)
     (made_up.root / "studies" / "losses-scenes-demo.json").rename(made_up.root / "kept")
     rows = made_up.plan.manifest.tables[0].rows
     tables = (made_up.plan.manifest.tables[0].model_copy(update={"rows": rows[1:]}),)
     remember(made_up.root, made_up.plan.manifest.model_copy(update={"tables": tables}))
     assert rows[0].label == "CE"
-    found = named_runs(made_up.root)
+    found = run_names(made_up.root)
     assert found.keys() == named.keys()
     assert str(found[made_up.id_of("CE")]) == "ce, seed 0"
 
@@ -95,7 +95,7 @@ def test_the_log_of_a_pass_is_in_its_first_run(tmp_path, flip):
 
 def test_a_run_that_was_not_started_says_so(made_up, capfd):
     """Also where one would follow it and nobody is there to start it."""
-    run = find_run(named_runs(made_up.root), "RMI", 0)
+    run = find_run(run_names(made_up.root), "RMI", 0)
     print_log(made_up.root, run, lines=5, follow=True)
     out, err = capfd.readouterr()
     assert out == ""
@@ -113,7 +113,7 @@ def test_following_ends_with_the_run_and_misses_nothing(made_up, capfd, monkeypa
         made_up.set("RMI", status="finished")
 
     monkeypatch.setattr("bench.cli.views.log.time.sleep", end)
-    run = find_run(named_runs(made_up.root), "RMI", 0)
+    run = find_run(run_names(made_up.root), "RMI", 0)
     print_log(made_up.root, run, lines=1, follow=True)
     out, err = capfd.readouterr()
     assert out == "two\nthree\n"

@@ -1,4 +1,4 @@
-"""Canaries: which there are, what they are made of, and what breaks one."""
+"""Canaries: how many a session has, their specifications, and the differences that they report."""
 
 import numpy as np
 import pytest
@@ -7,16 +7,16 @@ from made_up import planned
 from bench.files import write_json, write_whole
 from bench.preflight import check_run, resolve_loss
 from bench.runs.rundir import run_dir
-from studies.canaries import broken, canaries, jobs_of
+from studies.canaries import canary_jobs, contradictions, plan_canaries
 
 
 @pytest.fixture
-def sung(tmp_path):
-    """The canaries of the study of losses, all finished and in agreement."""
-    found = canaries([planned("losses")], resolve_loss)
-    for job in jobs_of(found):
+def finished(tmp_path):
+    """Return the canaries of the study of losses, finished with equal results."""
+    canaries = plan_canaries([planned("losses")], resolve_loss)
+    for job in canary_jobs(canaries):
         finish(tmp_path, job.run_ids[0], "same")
-    return found
+    return canaries
 
 
 def finish(root, run_id, weights, device="cpu", prediction=0):
@@ -29,11 +29,11 @@ def finish(root, run_id, weights, device="cpu", prediction=0):
     directory.write_state(status="finished")
 
 
-def test_they_are_short_and_of_the_studys_own_conditions():
-    """BCE once, however many there are, and its evaluation after it."""
-    found = canaries([planned("losses"), planned("downsampling")], resolve_loss)
-    assert len(found) == 2
-    specs = [job.specs[0] for job in jobs_of(found)]
+def test_canaries_are_shortened_runs_of_the_study():
+    """Two studies with the same fixed settings share one BCE run; its evaluation comes last."""
+    canaries = plan_canaries([planned("losses"), planned("downsampling")], resolve_loss)
+    assert len(canaries) == 2
+    specs = [job.specs[0] for job in canary_jobs(canaries)]
     assert [spec.loss.name for spec in specs] == ["bce", "rmi", "bce"]
     assert specs[-1].crf is not None
     assert specs[-1].crf.steps == 0
@@ -45,44 +45,46 @@ def test_they_are_short_and_of_the_studys_own_conditions():
         assert spec.model == own.model
 
 
-def test_without_a_crf_in_the_study_there_is_none_among_them():
-    """It may not be installed."""
-    found = canaries([planned("downsampling")], resolve_loss)
-    assert [canary.statement for canary in found] == ["RMI with lambda 1 is BCE"]
+def test_without_a_crf_in_the_study_no_canary_has_one():
+    """The CRF may not be installed."""
+    canaries = plan_canaries([planned("downsampling")], resolve_loss)
+    assert [canary.statement for canary in canaries] == ["RMI with lambda 1 is BCE"]
 
 
-def test_those_that_agree_break_nothing(sung, tmp_path):
-    """Weights, draws and predictions."""
-    assert broken(sung, tmp_path) == []
+def test_equal_canaries_have_no_contradictions(finished, tmp_path):
+    """Weights, random draws and predictions are equal."""
+    assert contradictions(finished, tmp_path) == []
 
 
-def test_other_weights_break_one(sung, tmp_path):
-    """With both digests in the sentence."""
-    finish(tmp_path, sung[0].second.run_id, "other")
-    said = "RMI with lambda 1 is BCE, but their weights digests are same and other"
-    assert broken(sung, tmp_path) == [said]
+def test_other_weights_are_a_contradiction(finished, tmp_path):
+    """The sentence has both digests."""
+    finish(tmp_path, finished[0].second.run_id, "other")
+    sentence = "RMI with lambda 1 is BCE, but their weights digests are same and other"
+    assert contradictions(finished, tmp_path) == [sentence]
 
 
-def test_on_a_gpu_weights_may_differ(sung, tmp_path):
-    """Its sums have no fixed order."""
-    for canary, weights in ((sung[0].first, "one"), (sung[0].second, "two")):
+def test_on_a_gpu_weights_may_differ(finished, tmp_path):
+    """A GPU adds in no fixed order."""
+    for canary, weights in ((finished[0].first, "one"), (finished[0].second, "two")):
         finish(tmp_path, canary.run_id, weights, device="a GPU")
-    assert broken(sung[:1], tmp_path) == []
+    assert contradictions(finished[:1], tmp_path) == []
 
 
-def test_other_predictions_break_one(sung, tmp_path):
-    """As a CRF that relabels without a step would."""
-    finish(tmp_path, sung[1].second.run_id, "same", prediction=1)
-    said = "a CRF of 0 steps changes nothing, but their predictions differ"
-    assert broken(sung, tmp_path) == [said]
+def test_other_predictions_are_a_contradiction(finished, tmp_path):
+    """A CRF that changes labels in 0 steps would cause it."""
+    finish(tmp_path, finished[1].second.run_id, "same", prediction=1)
+    sentence = "a CRF of 0 steps changes nothing, but their predictions differ"
+    assert contradictions(finished, tmp_path) == [sentence]
 
 
-def test_two_that_diverge_agree_and_one_alone_does_not(sung, tmp_path):
-    """A wild learning rate is the profile's affair."""
-    first, second = (run_dir(tmp_path, spec.run_id) for spec in (sung[0].first, sung[0].second))
+def test_two_diverged_canaries_agree_and_a_single_one_does_not(finished, tmp_path):
+    """A learning rate that is too high makes both diverge; that is no contradiction."""
+    first, second = (
+        run_dir(tmp_path, spec.run_id) for spec in (finished[0].first, finished[0].second)
+    )
     first.write_state(status="diverged")
-    assert broken(sung[:1], tmp_path) == [
+    assert contradictions(finished[:1], tmp_path) == [
         "RMI with lambda 1 is BCE, but one diverged and one finished"
     ]
     second.write_state(status="diverged")
-    assert broken(sung[:1], tmp_path) == []
+    assert contradictions(finished[:1], tmp_path) == []

@@ -1,4 +1,4 @@
-"""retry and cancel, on made-up runs."""
+"""The functions behind retry and cancel, on made-up runs."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ from bench.runs.rundir import Lease, own_lease
 from studies import control
 from studies.control import cancel_run, cancel_session, failed_runs, queue_again
 from studies.ledger import Holder, holder, lock_root
-from studies.runs import find_run, named_runs
+from studies.runs import find_run, run_names
 
-# As a schedule does, it hears SIGINT even where it was started with the signal ignored.
+# SIGINT may be ignored in the parent; like a schedule, this process handles it all the same.
 HOLD = """
 import signal, sys, time
 from pathlib import Path
@@ -37,7 +37,7 @@ def made_up(tmp_path):
 
 @pytest.fixture
 def sleeper():
-    """A process of ours that sleeps, and its lease."""
+    """Yield a process of this test that sleeps, and its lease."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     started = psutil.Process(process.pid).create_time()
     yield process, Lease(host=socket.gethostname(), pid=process.pid, started=started)
@@ -47,7 +47,7 @@ def sleeper():
 
 @pytest.fixture
 def scheduler(made_up):
-    """A process that holds the root and does nothing else."""
+    """Yield a process that holds the root's lock and does nothing else."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(made_up.root)], stdout=subprocess.PIPE
     )
@@ -64,7 +64,7 @@ def fail(made_up, label, failure="crash", **state):
 
 
 def test_all_failed_runs_or_those_of_a_class(made_up):
-    """What is diverged, finished or interrupted is not among them."""
+    """Diverged, finished and interrupted runs are not among them."""
     fail(made_up, "RMI", "oom")
     fail(made_up, "BCE", "disk")
     made_up.set("CE", status="interrupted")
@@ -75,8 +75,8 @@ def test_all_failed_runs_or_those_of_a_class(made_up):
         failed_runs(made_up.root, "omm")
 
 
-def test_a_training_is_queued_with_the_evaluations_that_failed_of_it(made_up):
-    """The training first; attempts count from none; an evaluation that failed itself stays."""
+def test_a_training_is_queued_with_the_evaluations_that_failed_because_of_it(made_up):
+    """The training comes first with 0 attempts; an evaluation with its own failure stays."""
     fail(made_up, "CE")
     for steps in (1, 5):
         made_up.set(f"CE & CRF-{steps}", status="failed", reason="its training failed: why")
@@ -90,7 +90,7 @@ def test_a_training_is_queued_with_the_evaluations_that_failed_of_it(made_up):
 
 
 def test_an_evaluation_takes_its_failed_training_with_it(made_up):
-    """Without it, it could only fail again."""
+    """Without its training, the evaluation would fail again."""
     fail(made_up, "CE")
     made_up.set("CE & CRF-1", status="failed", reason="its training failed: why")
     queued = queue_again(made_up.root, [made_up.id_of("CE & CRF-1")])
@@ -99,7 +99,7 @@ def test_an_evaluation_takes_its_failed_training_with_it(made_up):
 
 @pytest.mark.parametrize("kept", [True, False], ids=["jobs kept", "manifest of an older version"])
 def test_a_multi_scale_evaluation_takes_its_failed_training_with_it(tmp_path, kept):
-    """Every row of such a profile is an evaluation, with a CRF or without."""
+    """In such a profile every row is an evaluation, with or without a CRF."""
     made_up = MadeUp(tmp_path / "root", flip=True)
     if not kept:
         made_up.forget_jobs()
@@ -113,15 +113,15 @@ def test_a_multi_scale_evaluation_takes_its_failed_training_with_it(tmp_path, ke
 
 
 @pytest.mark.parametrize("status", ["running", "finished", "diverged", "queued"])
-def test_what_did_not_fail_is_left_alone(made_up, status):
-    """To the byte."""
+def test_a_run_that_did_not_fail_is_left_alone(made_up, status):
+    """Its state stays equal in every field."""
     before = made_up.set("RMI", status=status, lease=own_lease(), step=3)
     assert queue_again(made_up.root, [made_up.id_of("RMI")]) == []
     assert made_up.dir_of("RMI").state() == before
 
 
-def test_a_living_scheduler_answers_a_fresh_failure_first(made_up, monkeypatch):
-    """It may just be about to queue the run itself."""
+def test_a_running_scheduler_may_retry_a_recent_failure_first(made_up, monkeypatch):
+    """It may be about to queue the run itself."""
     fail(made_up, "RMI")
     monkeypatch.setattr(control.time, "sleep", lambda _: made_up.set("RMI", status="running"))
     with lock_root(made_up.root):
@@ -130,11 +130,11 @@ def test_a_living_scheduler_answers_a_fresh_failure_first(made_up, monkeypatch):
 
 
 def run_of(made_up, label, seed=0):
-    return find_run(named_runs(made_up.root), label, seed)
+    return find_run(run_names(made_up.root), label, seed)
 
 
-def test_a_running_run_is_asked_to_end_by_its_lease(made_up, sleeper):
-    """By the signal that makes a worker write its checkpoint."""
+def test_cancel_signals_the_process_of_the_lease(made_up, sleeper):
+    """SIGTERM makes a worker write its checkpoint and stop."""
     process, lease = sleeper
     made_up.set("RMI", status="running", lease=lease)
     assert f"process {process.pid}" in cancel_run(made_up.root, run_of(made_up, "RMI"))
@@ -142,7 +142,7 @@ def test_a_running_run_is_asked_to_end_by_its_lease(made_up, sleeper):
 
 
 def test_a_reused_pid_is_never_signalled(made_up, sleeper):
-    """Its start time is another; the run is no longer running."""
+    """The process has another start time than the lease, so the run counts as interrupted."""
     process, lease = sleeper
     made_up.set("RMI", status="running", lease=lease.model_copy(update={"started": 1.0}))
     with pytest.raises(SpecError, match="is interrupted: there is nothing to cancel"):
@@ -151,15 +151,15 @@ def test_a_reused_pid_is_never_signalled(made_up, sleeper):
 
 
 def test_a_run_of_another_host_is_cancelled_there(made_up):
-    """Its name is in the message."""
+    """The message names the host and the process."""
     made_up.set("RMI", status="running", lease=Lease(host="elsewhere", pid=1, started=1.0))
     with pytest.raises(RootError, match=r"runs on elsewhere \(process 1\)"):
         cancel_run(made_up.root, run_of(made_up, "RMI"))
 
 
-def test_a_queued_run_leaves_the_queue_of_a_night(made_up):
-    """Without a night there is none to leave."""
-    with pytest.raises(SpecError, match="no night runs"):
+def test_a_queued_run_leaves_the_queue_of_a_session(made_up):
+    """Without a session there is no queue, and cancel is refused."""
+    with pytest.raises(SpecError, match=r"queued, but no session is running in .*root: there is"):
         cancel_run(made_up.root, run_of(made_up, "RMI"))
     with lock_root(made_up.root):
         cancel_run(made_up.root, run_of(made_up, "RMI"))
@@ -169,32 +169,32 @@ def test_a_queued_run_leaves_the_queue_of_a_night(made_up):
 
 
 def test_the_holder_is_known_by_the_lock_not_by_its_text(made_up, scheduler):
-    """A process that has ended leaves its name behind."""
+    """The text of a process that has ended stays in the lock file."""
     assert holder(made_up.root) == Holder(scheduler.pid, socket.gethostname())
     scheduler.kill()
     scheduler.wait()
     assert str(scheduler.pid) in (made_up.root / "lock").read_text()
     assert holder(made_up.root) is None
-    with pytest.raises(RootError, match="no night runs here"):
+    with pytest.raises(RootError, match="no session is running here"):
         cancel_session(made_up.root)
 
 
-def test_a_look_at_the_lock_does_not_refuse_a_scheduler(made_up):
-    """Who looks lets go at once."""
+def test_reading_the_holder_does_not_keep_a_scheduler_out(made_up):
+    """The function ``holder`` releases the lock at once."""
     (made_up.root / "lock").write_text("process 1 on elsewhere")
     assert holder(made_up.root) is None
     with lock_root(made_up.root):
         assert holder(made_up.root) == Holder(os.getpid(), socket.gethostname())
 
 
-def test_the_night_is_interrupted_as_by_ctrl_c(made_up, scheduler):
-    """The process that holds the lock, and no other."""
+def test_the_session_is_interrupted_as_by_ctrl_c(made_up, scheduler):
+    """SIGINT goes to the process that holds the lock."""
     assert "was asked to stop" in cancel_session(made_up.root)
     assert scheduler.wait(timeout=10) in (-signal.SIGINT, 1, 130)
 
 
 def test_a_process_that_does_not_hold_the_lock_is_not_signalled(made_up, scheduler, sleeper):
-    """Whatever the text says; nor is one of another host."""
+    """The text of the lock file alone is not enough, and another host is never signalled."""
     process, lease = sleeper
     lock = made_up.root / "lock"
     lock.write_text(f"process {process.pid} on {lease.host}")

@@ -1,4 +1,4 @@
-"""The one estimate of the time left, what it learns from, who prints it; and the deadline."""
+"""Estimates of the time left: their input, the views that print them, and the deadline."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from bench.files import write_json
 from bench.runs.rundir import State, own_lease
 from studies.estimates import Estimates, TimeLeft, deadline, span
 from studies.ledger import lock_root, states
-from studies.runs import Watched
+from studies.runs import RootMonitor
 
 
 @pytest.fixture
@@ -28,11 +28,11 @@ def estimates_of(made_up):
 
 
 def left_of(made_up, estimates):
-    return estimates.left(states(made_up.root, made_up.plan.specs))
+    return estimates.time_left(states(made_up.root, made_up.plan.specs))
 
 
-def test_what_is_left_follows_from_results_and_progress(made_up):
-    """7 trainings of 65 s and the rest of one, 2 passes of an evaluation, on one worker."""
+def test_the_time_left_follows_from_results_and_progress(made_up):
+    """One worker has 6 trainings of 65 s, the rest of another one, and 2 evaluation passes left."""
     estimates = estimates_of(made_up)
     assert left_of(made_up, estimates) is None
     made_up.set("CE", status="finished")
@@ -47,7 +47,7 @@ def test_what_is_left_follows_from_results_and_progress(made_up):
 
 @pytest.mark.parametrize("kept", [True, False], ids=["jobs kept", "manifest of an older version"])
 def test_a_finished_training_of_evaluations_is_not_counted_again(tmp_path, kept):
-    """With a multi-scale profile the rows are evaluations: what they wait for is done."""
+    """With a multi-scale profile the rows are evaluations; here all their trainings are done."""
     made_up = MadeUp(tmp_path / "root", flip=True)
     if not kept:
         made_up.forget_jobs()
@@ -57,14 +57,14 @@ def test_a_finished_training_of_evaluations_is_not_counted_again(tmp_path, kept)
             write_json(made_up.root / "runs" / run_id / "result.json", {"cost": cost})
             (made_up.root / "runs" / run_id / "state.json").write_text('{"status": "finished"}')
     made_up.set("CE", status="finished")
-    manifests = Watched(made_up.root).manifests
-    left = Estimates(made_up.root, manifests).left(states(made_up.root, made_up.plan.specs))
+    manifests = RootMonitor(made_up.root).manifests
+    left = Estimates(made_up.root, manifests).time_left(states(made_up.root, made_up.plan.specs))
     jobs = [job for job in made_up.plan.manifest.jobs if job.source]
     assert left == TimeLeft(pytest.approx(10 * (len(jobs) - 1)))
 
 
-def test_without_a_result_the_pace_of_what_runs_tells(made_up):
-    """50 steps in 10 seconds make 200 in 40, whoever looks and whenever they began to look."""
+def test_without_a_result_the_estimate_follows_the_pace_of_running_trainings(made_up):
+    """50 steps in 10 s make 200 steps in 40 s, whichever process asks and when it started."""
     lease = own_lease()
     state = made_up.set("RMI", status="running", step=100, steps=200, lease=lease)
     assert left_of(made_up, estimates_of(made_up)) is None
@@ -79,8 +79,8 @@ def test_without_a_result_the_pace_of_what_runs_tells(made_up):
     assert left.seconds == pytest.approx(7 * 45 + 5 + 20, rel=0.02)
 
 
-def test_a_row_is_judged_by_its_own_results_first(made_up):
-    """And another row by all that share its fixed settings."""
+def test_an_estimate_uses_the_results_of_the_same_row_first(made_up):
+    """A row without a result uses those of all rows with the same fixed settings."""
     made_up.set("CE", status="finished")
     made_up.set("RMI", status="finished")
     cost = {"train_s": 200.0, "evaluate_s": 10.0}
@@ -94,7 +94,7 @@ def test_a_row_is_judged_by_its_own_results_first(made_up):
 
 
 def test_run_plan_and_status_print_the_same_time(made_up, monkeypatch, capsys):
-    """At the same moment, on two workers; a run on a terminal and one in a pipe."""
+    """They ask at the same moment, with two workers; the live view on a terminal and in a pipe."""
     made_up.set("CE", status="finished")
     lease = own_lease()
     other = lease.model_copy(update={"pid": 1})
@@ -109,7 +109,7 @@ def test_run_plan_and_status_print_the_same_time(made_up, monkeypatch, capsys):
             console = Console(
                 width=160, height=40, file=io.StringIO(), force_terminal=terminal, color_system=None
             )
-            with LiveView(Watched(made_up.root), study, console):
+            with LiveView(RootMonitor(made_up.root), study, console):
                 texts.append(console.file.getvalue())
     times = [re.search(r"[Aa]bout ([^,]*?)(?: left|,)", text) for text in texts]
     assert all(times), texts
@@ -121,13 +121,13 @@ def test_run_plan_and_status_print_the_same_time(made_up, monkeypatch, capsys):
     [(3, "3 s"), (600, "10 min"), (3900, "1 h 05 min"), (90000, "25 h 00 min")],
 )
 def test_spans_in_words(seconds, words):
-    """Seconds only where there are no minutes."""
+    """Seconds are given only below half a minute."""
     assert span(seconds) == words
     assert str(TimeLeft(seconds, 1)) == f"{words} and 1 job of unknown length"
 
 
-def test_a_deadline_is_the_earlier_of_clock_and_span():
-    """The clock's next time: tomorrow's if it has passed today."""
+def test_a_deadline_is_the_earlier_of_until_and_budget():
+    """A time of day that has passed today is tomorrow's."""
     now = datetime(2026, 11, 21, 19, 0)
 
     def at(day, hour, minute=0):
@@ -141,7 +141,7 @@ def test_a_deadline_is_the_earlier_of_clock_and_span():
 
 
 @pytest.mark.parametrize("options", [("7 o'clock", None), ("25:00", None), (None, "8"), (None, "")])
-def test_what_is_no_time_is_refused(options):
-    """With an example of one."""
+def test_a_text_that_is_no_time_is_refused(options):
+    """The message gives an example of a valid one."""
     with pytest.raises(SpecError, match="such as"):
         deadline(*options)

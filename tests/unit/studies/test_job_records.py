@@ -1,4 +1,4 @@
-"""The job of each run, as the manifest keeps it and as the specifications tell it."""
+"""The job of each run, as stored in the manifest and as derived from the specifications."""
 
 import pytest
 from made_up import MadeUp, planned
@@ -9,8 +9,8 @@ from studies.plan import jobs
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_a_manifest_without_jobs_has_the_same_ones_by_its_specifications(tmp_path, flip):
-    """As written by an older version; trainings of no row are among them."""
+def test_jobs_derived_from_specifications_equal_the_stored_ones(tmp_path, flip):
+    """A manifest of an older version stores none; trainings outside all rows are included."""
     made_up = MadeUp(tmp_path / "root", flip=flip)
     kept = job_records(made_up.root)
     made_up.forget_jobs()
@@ -22,14 +22,14 @@ def test_a_manifest_without_jobs_has_the_same_ones_by_its_specifications(tmp_pat
 
 
 def test_records_are_the_jobs_that_workers_get():
-    """One for each."""
+    """There is one record for each job."""
     plan = planned(flip=True)
     records = {job.pass_id: job for job in records_of(None, [plan.manifest]).values()}
     assert sorted(map(str, records.values())) == sorted(str(job.record) for job in jobs([plan]))
 
 
 def test_runs_of_two_studies_that_share_a_pass_are_one_job(tmp_path):
-    """Whichever study a run is looked up in."""
+    """The job has the runs of both studies."""
     made_up = MadeUp(tmp_path / "root")
     (table,) = made_up.plan.manifest.tables
     label = "CE & CRF-5"
@@ -42,8 +42,8 @@ def test_runs_of_two_studies_that_share_a_pass_are_one_job(tmp_path):
     assert set(job_records(made_up.root)[run_id].run_ids) == set(whole.run_ids)
 
 
-def test_a_run_without_a_specification_is_taken_for_a_training(tmp_path):
-    """Nothing else is known of it."""
+def test_a_run_without_a_specification_counts_as_a_training(tmp_path):
+    """It is a job of its own, without a source."""
     made_up = MadeUp(tmp_path / "root")
     made_up.forget_jobs()
     (made_up.dir_of("CE").path / "spec.json").unlink()

@@ -1,4 +1,4 @@
-"""Two roots made one: what comes over, what stays, and what is said about the rest."""
+"""Merging a root into another: which runs are copied, which stay, and the notes on the rest."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ from studies.merge import merge
 
 
 def finish(study, label: str, seed: int) -> RunDir:
-    """A finished run with the files that only a real worker leaves."""
+    """Return a finished run with the files that a real worker writes."""
     directory = study.finish(label, seed)
     save_file({"w": np.ones(3)}, directory.weights)
     np.savez_compressed(directory.confusion, ids=np.array(["a"]), matrices=np.eye(4))
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def two(fresh, tmp_path):
-    """The same study on two roots; nothing has run on either."""
+    """The same study in two roots, without a run in either."""
     pair = []
     for name in ("here", "there"):
         root = tmp_path / name
@@ -90,53 +90,53 @@ def test_new_root_is_filled_by_another(two, tmp_path, capsys):
         ("digests", {"weights": "other"}, "weights"),
     ],
 )
-def test_another_result_is_a_conflict_and_ours_is_kept(two, key, value, named):
+def test_another_result_is_a_conflict_and_the_one_here_is_kept(two, key, value, named):
     here, there = two
-    mine, theirs = finish(here, "CE", 0), finish(there, "CE", 0)
-    edit_result(theirs, key, value)
-    before = contents(mine.path)
+    target, source = finish(here, "CE", 0), finish(there, "CE", 0)
+    edit_result(source, key, value)
+    before = contents(target.path)
     merged = merge(here.root, there.root)
     (note,) = merged.notes
-    assert note.startswith(f"{mine.run_id}: finished here and in {there.root}")
+    assert note.startswith(f"{target.run_id}: finished here and in {there.root}")
     assert f"({named})" in note
     assert (merged.runs, merged.same) == ([], 0)
-    assert contents(mine.path) == before
+    assert contents(target.path) == before
 
 
 def test_time_and_environment_are_no_conflict(two):
     here, there = two
-    mine = finish(here, "CE", 0)
+    target = finish(here, "CE", 0)
     finish(there, "CE", 0)
-    edit_result(mine, "cost", {"train_s": 1.0})
+    edit_result(target, "cost", {"train_s": 1.0})
     assert merge(here.root, there.root).same == 1
 
 
 @pytest.mark.parametrize("status", ["queued", "failed", "interrupted", "running", "finished"])
-def test_what_is_unfinished_here_is_replaced(two, status):
-    """A run whose worker has died, or whose result is torn, is unfinished too."""
+def test_a_run_that_is_unfinished_here_is_replaced(two, status):
+    """A run whose worker has died, or whose result is damaged, is unfinished too."""
     here, there = two
-    mine = here.directory("CE", 0)
-    mine.append_metrics({"step": 1, "time": 2e9, "train/loss": 9.0})
-    (mine.path / "checkpoint.pt").write_bytes(b"half way")
-    (mine.path / "result.json").write_text("{")
+    target = here.directory("CE", 0)
+    target.append_metrics({"step": 1, "time": 2e9, "train/loss": 9.0})
+    (target.path / "checkpoint.pt").write_bytes(b"half way")
+    (target.path / "result.json").write_text("{")
     lease = own_lease().model_copy(update={"started": 1.0})
-    mine.write_state(status=status, lease=lease)
+    target.write_state(status=status, lease=lease)
     here.sync()
-    theirs = finish(there, "CE", 0)
-    assert merge(here.root, there.root).runs == [mine.run_id]
-    assert contents(mine.path) == contents(theirs.path)
+    source = finish(there, "CE", 0)
+    assert merge(here.root, there.root).runs == [target.run_id]
+    assert contents(target.path) == contents(source.path)
     here.sync()
     assert_whole(here.uri, here.root, here.manifest)
 
 
-def test_what_is_at_work_here_is_left_alone(two):
+def test_a_run_that_is_running_here_is_left_alone(two):
     here, there = two
-    mine = here.directory("CE", 0)
-    mine.write_state(status="running", lease=own_lease())
+    target = here.directory("CE", 0)
+    target.write_state(status="running", lease=own_lease())
     finish(there, "CE", 0)
     (note,) = merge(here.root, there.root).notes
-    assert "at work here" in note
-    assert mine.state().status == "running"
+    assert note == f"{target.run_id}: finished in {there.root}, but running here; left as it is"
+    assert target.state().status == "running"
 
 
 def tear(file: str):
@@ -153,20 +153,20 @@ def remove(file: str):
 
 DAMAGES = {
     "no spec": (remove("spec.json"), "spec.json is missing"),
-    "no result": (remove("result.json"), "result.json is missing or torn"),
-    "no weights": (remove("weights.safetensors"), "weights.safetensors is missing or torn"),
-    "no matrices": (remove("confusion.npz"), "confusion.npz is missing or torn"),
-    "torn state": (tear("state.json"), "state.json is torn"),
-    "torn result": (tear("result.json"), "result.json is missing or torn"),
-    "torn weights": (tear("weights.safetensors"), "weights.safetensors is missing or torn"),
-    "torn matrices": (tear("confusion.npz"), "confusion.npz is missing or torn"),
-    "other run": (lambda d: edit_result(d, "run_id", "0" * 12), "result.json is of run 0000"),
+    "no result": (remove("result.json"), "result.json is missing or damaged"),
+    "no weights": (remove("weights.safetensors"), "weights.safetensors is missing or damaged"),
+    "no matrices": (remove("confusion.npz"), "confusion.npz is missing or damaged"),
+    "damaged state": (tear("state.json"), "state.json is damaged"),
+    "damaged result": (tear("result.json"), "result.json is missing or damaged"),
+    "damaged weights": (tear("weights.safetensors"), "weights.safetensors is missing or damaged"),
+    "damaged matrices": (tear("confusion.npz"), "confusion.npz is missing or damaged"),
+    "other run": (lambda d: edit_result(d, "run_id", "0" * 12), "result.json belongs to run 0000"),
     "odd state": (lambda d: (d.path / "state.json").write_text('{"status": 3}'), "state.json"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_torn_run_is_passed_over_and_named(two, damage):
+def test_a_damaged_run_is_skipped_and_named(two, damage):
     here, there = two
     broken, good = finish(there, "CE", 0), finish(there, "RMI", 0)
     break_it, said = DAMAGES[damage]
@@ -174,7 +174,7 @@ def test_torn_run_is_passed_over_and_named(two, damage):
     merged = merge(here.root, there.root)
     assert merged.runs == [good.run_id]
     (note,) = merged.notes
-    assert note.startswith(f"{broken.path} is passed over")
+    assert note.startswith(f"{broken.path} is skipped: ")
     assert said in note
     assert [path.name for path in (here.root / "runs").iterdir()] == [good.run_id]
 
@@ -193,34 +193,34 @@ def with_seeds(manifest: Manifest, count: int) -> Manifest:
     return manifest.model_copy(update={"seeds": manifest.seeds[:count], "tables": tables})
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(1, 3), (3, 1), (3, 3)])
-def test_more_seeds_win(two, ours, theirs):
+@pytest.mark.parametrize(("seeds_here", "seeds_there"), [(1, 3), (3, 1), (3, 3)])
+def test_the_manifest_with_more_seeds_wins(two, seeds_here, seeds_there):
     here, there = two
-    remember(here.root, with_seeds(here.manifest, ours))
-    remember(there.root, with_seeds(here.manifest, theirs))
+    remember(here.root, with_seeds(here.manifest, seeds_here))
+    remember(there.root, with_seeds(here.manifest, seeds_there))
     merged = merge(here.root, there.root)
     assert merged.notes == []
-    assert merged.studies == ([here.manifest.name] if ours < theirs else [])
+    assert merged.studies == ([here.manifest.name] if seeds_here < seeds_there else [])
     assert manifests(here.root) == [here.manifest]
 
 
-def test_other_tables_are_said_and_ours_kept(two):
+def test_other_tables_are_noted_and_those_here_kept(two):
     here, there = two
     (table,) = there.manifest.tables
     fewer = table.model_copy(update={"rows": table.rows[:1]})
     remember(there.root, there.manifest.model_copy(update={"tables": (fewer,)}))
-    remember(here.root, ours := with_seeds(here.manifest, 1))
+    remember(here.root, kept := with_seeds(here.manifest, 1))
     (note,) = merge(here.root, there.root).notes
     assert note.startswith(f"{here.manifest.name}: its tables differ")
-    assert manifests(here.root) == [ours]
+    assert manifests(here.root) == [kept]
 
 
-def test_torn_manifest_is_passed_over(two):
+def test_a_damaged_manifest_is_skipped(two):
     here, there = two
     (file,) = (there.root / "studies").iterdir()
     file.write_text("{")
     (note,) = merge(here.root, there.root).notes
-    assert note == f"{file} is passed over: it is torn"
+    assert note == f"{file} is skipped: it is damaged"
 
 
 def test_merge_that_was_killed_is_repeated(two, monkeypatch):
@@ -238,7 +238,7 @@ def test_merge_that_was_killed_is_repeated(two, monkeypatch):
         fsync(descriptor)
 
     def tidy(path: Path, **options: bool) -> None:
-        if left >= 0:  # the dead tidy nothing up
+        if left >= 0:  # a killed process deletes nothing
             rmtree(path, **options)
 
     monkeypatch.setattr(os, "fsync", die)
@@ -270,17 +270,19 @@ def test_full_disk_is_one_line_and_leaves_no_half_run(two, monkeypatch):
 
 
 @pytest.mark.parametrize("other", ["nowhere", "here", "."])
-def test_roots_that_are_none(two, tmp_path, other):
+def test_a_folder_that_is_no_other_root_is_refused(two, tmp_path, other):
     here, _ = two
     new = tmp_path / "new"
     root = here.root if other == "here" else new
-    with pytest.raises(RootError, match=r"no such folder|is this root|is no root") as caught:
+    with pytest.raises(
+        RootError, match=r"no such folder|is this root|is no output folder"
+    ) as caught:
         sync(root, None, other=tmp_path / other)
     assert len(str(caught.value).splitlines()) == 1
     assert not new.exists()
 
 
-def test_what_is_unfinished_there_stays_there(two):
+def test_a_run_that_is_unfinished_there_is_not_copied(two):
     here, there = two
     directory = finish(there, "CE", 0)
     state = read_json(directory.path / "state.json")

@@ -1,4 +1,4 @@
-"""Plan: shared runs, order, labels."""
+"""The plan of a study: shared runs, order of jobs, labels, and refused options."""
 
 import random
 
@@ -8,7 +8,7 @@ from bench.errors import SpecError
 from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from bench.spec import EvaluationSpec
-from studies.canaries import canaries
+from studies.canaries import plan_canaries
 from studies.plan import jobs, plan
 from studies.schema import RowDefinition, load_study
 
@@ -25,7 +25,7 @@ def made(name, *, seeds=1, study=None):
 
 
 def test_the_papers_three_tables_share_their_common_runs():
-    """Tables 1, 3a, 3b: 23 rows, 16 trainings, 3 evaluations; RMI avg DF4 R3 trained once."""
+    """Tables 1, 3a, 3b: 23 rows, 16 trainings, 3 evaluations; RMI avg DF4 R3 is trained once."""
     plans = [made(name) for name in ("losses", "downsampling", "region-size")]
     rows = [row for p in plans for table in p.manifest.tables for row in table.rows]
     specs = {run_id: spec for p in plans for run_id, spec in p.specs.items()}
@@ -44,13 +44,13 @@ def test_the_papers_three_tables_share_their_common_runs():
 
 
 def test_runs_of_one_plan_differ_in_declared_axes_only():
-    """Comparable by construction."""
+    """They have one comparison key."""
     specs = made("losses", seeds=3).specs.values()
     assert len({spec.comparison_key for spec in specs}) == 1
 
 
 def test_jobs_run_seed_by_seed_and_evaluations_after_their_training():
-    """At any moment the tables are complete to one seed before another begins."""
+    """Every table has all rows of one seed before another seed begins."""
     ordered = jobs([made("losses", seeds=2)])
     assert [job.specs[0].seed for job in ordered] == sorted(job.specs[0].seed for job in ordered)
     seen = set()
@@ -60,36 +60,38 @@ def test_jobs_run_seed_by_seed_and_evaluations_after_their_training():
 
 
 def test_all_crf_steps_of_a_training_are_one_pass():
-    """1, 5 and 10 steps: three runs, one job."""
+    """The runs with 1, 5 and 10 steps are one job."""
     evaluations = [job for job in jobs([made("losses")]) if job.after]
     assert [[s.crf.steps for s in job.specs if s.crf] for job in evaluations] == [[1, 5, 10]]
 
 
-def test_another_evaluation_trains_nothing_anew():
-    """Every row is an evaluation, of the trainings that the default has, and titles say so."""
+def test_another_evaluation_needs_no_other_training():
+    """Every row evaluates a training of the default profile, and the scale names the scoring."""
     profile, study = load_profile("scenes-demo"), load_study("losses")
     evaluation = EvaluationSpec(scales=(0.5, 1.0), flip=True)
     other = profile.model_copy(update={"evaluation": evaluation})
     names = ("losses", "scenes-demo")
-    found = plan(study, other, names=names, seeds=1, resolve=resolve_loss)
+    evaluated = plan(study, other, names=names, seeds=1, resolve=resolve_loss)
     plain = made("losses")
-    rows = [run_id for row in found.manifest.rows.values() for run_id in row.run_ids]
-    assert {found.specs[run_id].evaluation for run_id in rows} == {evaluation}
-    trained = [{i for i, spec in p.specs.items() if spec.trains} for p in (found, plain)]
+    rows = [run_id for row in evaluated.manifest.rows.values() for run_id in row.run_ids]
+    assert {evaluated.specs[run_id].evaluation for run_id in rows} == {evaluation}
+    trained = [{i for i, spec in p.specs.items() if spec.trains} for p in (evaluated, plain)]
     assert trained[0] == trained[1]
-    assert found.manifest.comparison_key != plain.manifest.comparison_key
-    assert {found.specs[i].comparison_key for i in rows} == {found.manifest.comparison_key}
-    assert found.manifest.scale.endswith("scored with multi-scale (0.5, 1) + flip")
-    passes = [job.run_ids for job in jobs([found, plain]) if job.after]
+    assert evaluated.manifest.comparison_key != plain.manifest.comparison_key
+    assert {evaluated.specs[i].comparison_key for i in rows} == {evaluated.manifest.comparison_key}
+    assert evaluated.manifest.scale.endswith("scored with multi-scale (0.5, 1) + flip")
+    passes = [job.run_ids for job in jobs([evaluated, plain]) if job.after]
     assert sorted(i for run_ids in passes for i in run_ids) == sorted(
         {*rows, *(i for i, spec in plain.specs.items() if not spec.trains)}
     )
-    assert max(map(len, passes)) == 3  # the steps of the CRF, for each evaluation apart
-    assert {c.first.evaluation for c in canaries([found], resolve_loss)} == {EvaluationSpec()}
+    assert max(map(len, passes)) == 3  # one run for each number of CRF steps
+    assert {c.first.evaluation for c in plan_canaries([evaluated], resolve_loss)} == {
+        EvaluationSpec()
+    }
 
 
 def test_the_order_of_rows_does_not_change_the_runs():
-    """A study that is edited overnight finds its finished runs again."""
+    """A study whose rows are reordered finds its finished runs again."""
     study = load_study("downsampling")
     table = study.tables["3a"]
     rows = [
@@ -103,8 +105,8 @@ def test_the_order_of_rows_does_not_change_the_runs():
     assert set(made("downsampling", study=shuffled).specs) < set(made("downsampling").specs)
 
 
-def test_labels_tell_rows_apart_by_what_varies():
-    """And only by that."""
+def test_labels_name_the_options_that_vary():
+    """They name no other option."""
     labels = list(made("downsampling").manifest.rows)
     assert labels[0] == "RMI downsample_factor=4 pooling=interp"
     assert len(labels) == 7
@@ -117,7 +119,7 @@ def test_labels_tell_rows_apart_by_what_varies():
     "name", ["losses", "downsampling", "region-size", "camvid-classes", "lambda"]
 )
 def test_labels_name_every_option_that_differs_from_a_row_of_the_same_method(name):
-    """Told by comparing each row with each other."""
+    """The test compares each row with each other one."""
     rows = list(made(name).manifest.rows.values())
     for row in rows:
         family = [other.settings for other in rows if other.method == row.method]
@@ -130,7 +132,7 @@ def test_labels_name_every_option_that_differs_from_a_row_of_the_same_method(nam
 
 
 def test_an_option_that_only_some_rows_of_a_method_have_is_in_their_labels():
-    """As where one method stands for two losses."""
+    """Here one method has rows with two losses."""
     study = load_study("losses")
     table = study.tables["1"]
     rows = (
@@ -146,7 +148,7 @@ def test_an_option_that_only_some_rows_of_a_method_have_is_in_their_labels():
 
 
 def test_the_ids_of_a_shipped_study_stay():
-    """Runs that were made before this version are found again."""
+    """Runs of earlier versions are found again."""
     rows = made("losses", seeds=2).manifest.rows
     assert rows["CE"].run_ids == ("b89c01f7d539", "0d08d013a03d")
     assert rows["CE & CRF-5"].run_ids == ("345502b7760b", "85a0296f9820")
@@ -161,7 +163,7 @@ def test_the_ids_of_a_shipped_study_stay():
     ],
 )
 def test_a_column_or_axis_that_no_row_has_is_refused(change, message):
-    """At plan time, not when the report is built."""
+    """It is refused at plan time, not when the report is built."""
     study = load_study("downsampling")
     table = study.tables["3a"].model_copy(update=change)
     with pytest.raises(SpecError, match=message):
@@ -182,10 +184,10 @@ def test_a_column_or_axis_that_no_row_has_is_refused(change, message):
     ],
 )
 def test_a_wrong_option_is_refused_at_plan_time(options, message):
-    """With the table, the row and the way out."""
+    """The message names the table, the row and the way out."""
     study = load_study("downsampling")
     row = RowDefinition(method="RMI", loss=options)
     table = study.tables["3a"].model_copy(update={"rows": (row,)})
-    broken = study.model_copy(update={"tables": {"3a": table}})
+    wrong = study.model_copy(update={"tables": {"3a": table}})
     with pytest.raises(SpecError, match=message):
-        made("downsampling", study=broken)
+        made("downsampling", study=wrong)

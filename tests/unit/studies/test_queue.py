@@ -1,4 +1,4 @@
-"""Failures of a night: which are tried again, and which end it; with workers that only pretend."""
+"""Failures of a session: which are retried, and which end it; its workers train nothing."""
 
 import time
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ from studies.schedule import Observer, Schedule
 
 
 @pytest.fixture
-def night():
+def plan():
     return planned()
 
 
 @dataclass
 class Worker:
-    """Ends at its first poll as told: a failure before or after its first step, or a finish."""
+    """Ends at its first poll: finished, or failed at a given step."""
 
     directories: list[RunDir]
     failure: str | None
@@ -51,7 +51,7 @@ class Worker:
 
 @dataclass
 class Failing:
-    """Every run of ``loss`` (of all, if None) fails in this way, ``times`` times."""
+    """An executor: every run of ``loss`` (None: of any loss) fails ``times`` times like this."""
 
     failure: str = "crash"
     loss: str | None = None
@@ -76,73 +76,73 @@ class Failing:
         return self.workers[-1]
 
 
-def go(night, root, executor, *, retries=2, end=None):
+def run_session(plan, root, executor, *, retries=2, end=None):
     attempts = Attempts(retries=retries, wait=0.0)
-    schedule = Schedule(jobs([night]), root, executor, end=end, attempts=attempts)
+    schedule = Schedule(jobs([plan]), root, executor, end=end, attempts=attempts)
     return schedule.run(), schedule
 
 
 @pytest.mark.parametrize("failure", ["oom", "disk", "crash", "timeout", "killed"])
-def test_what_might_not_happen_again_is_tried_again(night, tmp_path, failure):
-    """Twice, and counted in the state until it finishes."""
+def test_a_failure_that_may_not_recur_is_retried(plan, tmp_path, failure):
+    """Here it is retried twice; the state counts the failures."""
     executor = Failing(failure, loss="bce", times=2)
-    ending, _ = go(night, tmp_path, executor)
+    ending, _ = run_session(plan, tmp_path, executor)
     assert ending == "done"
-    assert summary(states(tmp_path, night.specs).values()) == "14 finished"
-    bce = [i for i, spec in night.specs.items() if spec.loss.name == "bce"]
+    assert summary(states(tmp_path, plan.specs).values()) == "14 finished"
+    bce = [i for i, spec in plan.specs.items() if spec.loss.name == "bce"]
     assert [executor.started.count(i) for i in bce] == [3, 3]
     assert states(tmp_path, bce)[bce[0]].attempts == 2
 
 
-def test_no_more_often_than_that(night, tmp_path):
-    """Then it has failed, and the others have gone on."""
+def test_after_its_last_retry_a_run_has_failed(plan, tmp_path):
+    """The other runs are finished."""
     executor = Failing(loss="bce", step=3)
-    go(night, tmp_path, executor)
-    found = states(tmp_path, night.specs)
+    run_session(plan, tmp_path, executor)
+    found = states(tmp_path, plan.specs)
     assert summary(found.values()) == "12 finished, 2 failed"
     assert {s.failure for s in found.values() if s.status == "failed"} == {"crash"}
 
 
-def test_a_refused_run_is_not_tried_again(night, tmp_path):
-    """Its input will not get better."""
+def test_a_refused_run_is_not_retried(plan, tmp_path):
+    """The same input would be refused again."""
     executor = Failing("refused", loss="rmi")
-    go(night, tmp_path, executor)
+    run_session(plan, tmp_path, executor)
     assert len(executor.started) == 14
-    assert summary(states(tmp_path, night.specs).values()) == "12 finished, 2 failed"
+    assert summary(states(tmp_path, plan.specs).values()) == "12 finished, 2 failed"
 
 
-def test_a_refusal_at_the_start_of_the_first_run_ends_the_night(night, tmp_path):
-    """A folder without data is without data for every run."""
+def test_a_refusal_at_the_start_of_the_first_run_ends_the_session(plan, tmp_path):
+    """A missing data folder, for instance, is missing for every run."""
     executor = Failing("refused")
-    ending, schedule = go(night, tmp_path, executor)
+    ending, schedule = run_session(plan, tmp_path, executor)
     assert ending == "stopped"
-    assert schedule.attempts.verdict == "as told"
+    assert schedule.attempts.fatal_reason == "as told"
     assert len(executor.started) == 2  # both places were filled before the first ended
 
 
-def test_the_same_crash_at_the_start_of_two_runs_ends_the_night(night, tmp_path):
-    """One alone may be its loss's own."""
-    ending, schedule = go(night, tmp_path, Failing("crash"), retries=0)
+def test_the_same_crash_at_the_start_of_two_runs_ends_the_session(plan, tmp_path):
+    """The crash of one run may be a fault of its loss."""
+    ending, schedule = run_session(plan, tmp_path, Failing("crash"), retries=0)
     assert ending == "stopped"
-    assert schedule.attempts.verdict == "as told"
+    assert schedule.attempts.fatal_reason == "as told"
 
 
-def test_a_night_that_has_trained_is_not_ended_by_a_refusal(night, tmp_path):
-    """Something came further than its start."""
+def test_a_session_that_has_trained_is_not_ended_by_crashes(plan, tmp_path):
+    """A run that got past its first step shows that not every run fails at its start."""
     executor = Failing("crash", step=5)
-    ending, _ = go(night, tmp_path, executor, retries=0)
+    ending, _ = run_session(plan, tmp_path, executor, retries=0)
     assert ending == "done"
 
 
-def test_the_wait_grows_from_try_to_try(night):
-    """Four times as long each time."""
-    job = jobs([night])[0]
+def test_the_wait_grows_from_retry_to_retry(plan):
+    """Each wait is four times as long as the one before."""
+    job = jobs([plan])[0]
     attempts = Attempts(retries=2, wait=100.0)
-    attempts.begun = True
+    attempts.has_progress = True
     waits = []
     for tries in (0, 1):
         failed = State(status="failed", failure="crash", attempts=tries, step=1)
-        assert attempts.again(job, [failed]) == tries + 1
+        assert attempts.next_retry(job, [failed]) == tries + 1
         waits.append(attempts.not_before[job] - time.monotonic())
         assert not attempts.may_start(job)
     assert waits == pytest.approx([100, 400], abs=1)
@@ -158,55 +158,55 @@ def test_the_wait_grows_from_try_to_try(night):
         (3, "crash", "code 3"),
     ],
 )
-def test_an_exit_code_tells_what_the_worker_could_not(night, code, failure, word):
-    """In words that say where to look."""
-    found, reason = Attempts().explain(jobs([night])[0], code)
-    assert found == failure
+def test_an_exit_code_gives_a_failure_and_a_reason(plan, code, failure, word):
+    """The reason hints at the cause."""
+    explained, reason = Attempts().explain(jobs([plan])[0], code)
+    assert explained == failure
     assert word in reason
 
 
-def test_a_run_that_says_nothing_has_stalled():
-    """Counted from its start where it never said anything."""
+def test_a_run_without_progress_has_stalled():
+    """The time counts from the last update, or from the start if there was none."""
     now = time.time()
-    quiet = State(status="running", updated=now - 100)
-    assert stalled([quiet], now - 200, 90)
-    assert not stalled([quiet], now - 200, 110)
+    idle = State(status="running", updated=now - 100)
+    assert stalled([idle], now - 200, 90)
+    assert not stalled([idle], now - 200, 110)
     assert not stalled([State()], now - 50, 90)
 
 
-def test_a_failed_run_that_is_queued_again_by_hand_is_taken_up(night, tmp_path):
-    """While the night goes on."""
+def test_a_failed_run_that_a_user_queues_again_is_started(plan, tmp_path):
+    """The running session starts it."""
     executor = Failing(loss="bce", step=3)
     attempts = Attempts(retries=0)
     done = []
 
     class Once(Observer):
-        def changed(self, run_id, state):
+        def on_run_change(self, run_id, state):
             if state is not None and state.status == "failed" and not done:
                 done.append(run_id)
                 executor.times = 0
 
-    schedule = Schedule(jobs([night]), tmp_path, executor, Once(), attempts=attempts)
-    look = schedule._look
+    schedule = Schedule(jobs([plan]), tmp_path, executor, Once(), attempts=attempts)
+    look = schedule._check_progress
 
     def look_at_once():
         if done and states(tmp_path, done)[done[0]].status == "failed":
             run_dir(tmp_path, done[0]).write_state(status="queued", attempts=0)
-        schedule.looked = 0.0
+        schedule.last_check = 0.0
         look()
 
-    schedule._look = look_at_once
+    schedule._check_progress = look_at_once
     schedule.run()
     assert states(tmp_path, done)[done[0]].status == "finished"
 
 
-def test_nothing_is_started_that_would_not_be_done_in_time(night, tmp_path):
-    """Judged by the runs done so far; the first ones are started whatever they take."""
+def test_a_job_that_would_not_end_in_time_is_not_started(plan, tmp_path):
+    """The estimate comes from finished runs; without any, a job is started."""
     executor = Failing(times=0, seconds=3600.0)
-    first, rest = jobs([night])[0], jobs([night])[1:]
-    go_first = Schedule([first], tmp_path, executor)
-    assert go_first.run() == "done"
-    estimates = Estimates(tmp_path, [night.manifest])
+    first, rest = jobs([plan])[0], jobs([plan])[1:]
+    first_schedule = Schedule([first], tmp_path, executor)
+    assert first_schedule.run() == "done"
+    estimates = Estimates(tmp_path, [plan.manifest])
     end = time.time() + 1800
     schedule = Schedule([first, *rest], tmp_path, executor, end=end, estimates=estimates)
     assert schedule.run() == "deadline"
@@ -214,9 +214,9 @@ def test_nothing_is_started_that_would_not_be_done_in_time(night, tmp_path):
     assert {state.status for state in found.values()} == {"queued"}
 
 
-def test_a_full_disk_leaves_room_for_the_reason(night, tmp_path, monkeypatch):
-    """The root's reserve is given up for it."""
-    spec = next(iter(night.specs.values()))
+def test_a_full_disk_leaves_room_for_the_reason(plan, tmp_path, monkeypatch):
+    """The root's reserve file is deleted to make room for it."""
+    spec = next(iter(plan.specs.values()))
     directory = run_dir(tmp_path, spec.run_id)
     directory.create(spec)
     keep_reserve(tmp_path)

@@ -1,4 +1,4 @@
-"""Study files: what they may say, and how they are refused."""
+"""Study files: valid ones, and the messages that refuse the others."""
 
 import pytest
 
@@ -27,8 +27,8 @@ def test_shipped_studies_load(name):
         ("title =", "title", r"not valid TOML"),
     ],
 )
-def test_a_fault_is_named(tiny_study, edit, old, new, message):
-    """One line with the file, the place and where it can be guessed the way out."""
+def test_the_message_names_the_fault(tiny_study, edit, old, new, message):
+    """It gives the file, the place and, where it can be guessed, the correct value."""
     edit(tiny_study, old, new)
     with pytest.raises(SpecError, match=message):
         load_study(str(tiny_study))
@@ -40,20 +40,20 @@ def test_columns_by_class_can_be_asked_for(tiny_study, edit):
 
 
 def test_a_study_uses_a_crf_where_a_row_does(tiny_study, edit):
-    """A method that no table shows needs nothing to be installed."""
+    """A CRF method that no table uses does not need the CRF to be installed."""
     assert load_study(str(tiny_study)).uses_crf
     edit(tiny_study, 'rows = ["CE", "CE & CRF", "RMI"]', 'rows = ["CE", "RMI"]')
     assert not load_study(str(tiny_study)).uses_crf
 
 
 def test_an_unknown_study_names_the_nearest():
-    """And says that a path works too."""
+    """The message says that a path works too."""
     with pytest.raises(SpecError, match=r"unknown study 'loses'; did you mean 'losses'\?.*\.toml"):
         load_study("loses")
 
 
-def test_a_study_goes_by_its_file_name():
-    """Folders and experiments are called by it: nothing that means something in a path."""
+def test_a_study_is_named_after_its_file():
+    """Folders and experiments have this name, so it must be valid in a path."""
     assert study_name("some/where/my-study.toml") == "my-study"
     with pytest.raises(SpecError, match="letters, digits"):
         study_name("my study.toml")

@@ -1,16 +1,16 @@
-"""What status says of runs that are not finished."""
+"""The lines of ``segloss status`` about unfinished runs."""
 
 from bench.runs.rundir import State
 from studies.ledger import LINES, unfinished
 
 
 def lines_of(states):
-    found = {f"id{number}": state for number, state in enumerate(states)}
-    return unfinished({run_id: f"row {run_id}" for run_id in found}, found)
+    by_id = {f"id{number}": state for number, state in enumerate(states)}
+    return unfinished({run_id: f"row {run_id}" for run_id in by_id}, by_id)
 
 
 def test_few_runs_have_a_line_each_and_failures_come_first():
-    """With step and reason; a finished run has none."""
+    """A line has step and reason; a finished run has no line."""
     assert lines_of(
         [
             State(),
@@ -28,7 +28,7 @@ def test_few_runs_have_a_line_each_and_failures_come_first():
 
 
 def test_many_runs_are_counted_by_status_and_reason():
-    """The reason that stopped most is on top; another step is no other reason."""
+    """The most frequent reason comes first; reasons that differ in a number are one reason."""
     states = [State() for _ in range(5000)]
     states += [State(status="failed", reason="killed by signal 9")] * 2
     states += [State(status="failed", reason=f"no memory at step {i}") for i in range(100)]
@@ -41,8 +41,8 @@ def test_many_runs_are_counted_by_status_and_reason():
     ]
 
 
-def test_no_number_of_reasons_fills_the_screen():
-    """What is left out is counted."""
+def test_many_reasons_do_not_fill_the_screen():
+    """The last line counts the reasons that are left out."""
     states = [State(status="failed", reason="x" * number) for number in range(1, 101)]
     shown = lines_of([*states, State(), State()])
     assert len(shown) == LINES + 1
@@ -50,6 +50,6 @@ def test_no_number_of_reasons_fills_the_screen():
 
 
 def test_exactly_a_screen_of_runs_is_listed_run_by_run():
-    """One more is counted."""
+    """With one more, the runs are counted in one line."""
     assert len(lines_of([State()] * LINES)) == LINES
     assert len(lines_of([State()] * (LINES + 1))) == 1
