@@ -59,7 +59,7 @@ def write_study(folder: Path, crowd: int | None = None) -> list[str]:
 
 
 def run(command: list[str], root: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start the night on ``root``; checkpoints come as often as they can."""
+    """Start the session on ``root``; checkpoints come as often as they can."""
     environment = {**os.environ, "SEGLOSS_CHECKPOINT_SECONDS": "0.2"}
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -99,19 +99,19 @@ class Storm:
     victims: Counter[str] = field(default_factory=Counter)
     orphans_s: list[float] = field(default_factory=list)
     """Seconds that workers lived on after their scheduler was killed."""
-    nights: int = 0
+    studies: int = 0
 
-    def strike(self, night: subprocess.Popen[bytes], root: Path) -> None:
+    def strike(self, session: subprocess.Popen[bytes], root: Path) -> None:
         """Wait for a worker, then for a drawn moment, and kill a drawn victim."""
-        over = night.poll
-        wait_for(lambda: bool(family(night)["worker"]) or over() is not None, 120)
+        over = session.poll
+        wait_for(lambda: bool(family(session)["worker"]) or over() is not None, 120)
         moment = self.chance.choice(list(MOMENTS))
         seen = wait_for(lambda: MOMENTS[moment](root) or over() is not None, PATIENCE)
         time.sleep(self.chance.random() * (1.0 if moment == "training" else 0.02))
         if over() is not None:
             return
         victim = self.chance.choice(VICTIMS)
-        found = family(night)
+        found = family(session)
         everyone = [pid for pids in found.values() for pid in pids]
         struck = {**found, "all": everyone, "worker": found["worker"][:1]}[victim]
         for pid in struck:
@@ -125,16 +125,16 @@ class Storm:
             self.victims[victim] += 1
 
 
-def family(night: subprocess.Popen[bytes]) -> dict[str, list[int]]:
-    """The living processes of a night by what they are."""
+def family(session: subprocess.Popen[bytes]) -> dict[str, list[int]]:
+    """The living processes of a session by what they are."""
     try:
-        processes = psutil.Process(night.pid).children(recursive=True)
+        processes = psutil.Process(session.pid).children(recursive=True)
         parents = {process.pid: process.ppid() for process in processes}
     except psutil.NoSuchProcess:
         return {"scheduler": [], "server": [], "worker": []}
-    servers = [pid for pid, parent in parents.items() if parent == night.pid and is_server(pid)]
+    servers = [pid for pid, parent in parents.items() if parent == session.pid and is_server(pid)]
     workers = [pid for pid, parent in parents.items() if parent in servers]
-    return {"scheduler": [night.pid], "server": servers, "worker": workers}
+    return {"scheduler": [session.pid], "server": servers, "worker": workers}
 
 
 def is_server(pid: int) -> bool:
@@ -220,15 +220,15 @@ def rage(folder: Path, kills: int, seed: int) -> tuple[Storm, list[str]]:
         raise RuntimeError((folder / "calm.log").read_text())
     expected = outcome(folder / "calm")
     while storm.kills.total() < kills:
-        root, log = folder / f"storm-{storm.nights}", folder / f"storm-{storm.nights}.log"
+        root, log = folder / f"storm-{storm.studies}", folder / f"storm-{storm.studies}.log"
         code = None
         while code != 0:
-            night = run(command, root, log)
-            while night.poll() is None and storm.kills.total() < kills:
-                storm.strike(night, root)
-            code = night.wait()
+            session = run(command, root, log)
+            while session.poll() is None and storm.kills.total() < kills:
+                storm.strike(session, root)
+            code = session.wait()
         faults += differences(outcome(root), expected)
-        storm.nights += 1
+        storm.studies += 1
         shutil.rmtree(root)
     return storm, faults
 
@@ -240,7 +240,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     storm, faults = rage(Path(mkdtemp(prefix="storm-")), options.kills, options.seed)
-    print(f"{storm.kills.total()} kills over {storm.nights} studies")  # noqa: T201
+    print(f"{storm.kills.total()} kills over {storm.studies} studies")  # noqa: T201
     print("moments:", dict(storm.kills), "victims:", dict(storm.victims))  # noqa: T201
     print(f"orphaned workers lived {max(storm.orphans_s, default=0):.1f} s at most")  # noqa: T201
     print("\n".join(faults) or "every study equals the undisturbed one")  # noqa: T201

@@ -25,22 +25,22 @@ def test_a_storm_of_kills_leaves_no_trace_in_the_results(tmp_path):
     assert max(raged.orphans_s, default=0.0) < 30
 
 
-def test_a_second_signal_ends_the_night_at_once(tmp_path):
+def test_a_second_signal_ends_the_session_at_once(tmp_path):
     """Workers too; and the same command goes on."""
     command = storm.write_study(tmp_path)
-    night = storm.run(command, tmp_path / "out", tmp_path / "log")
+    session = storm.run(command, tmp_path / "out", tmp_path / "log")
     assert storm.wait_for(lambda: any(d.metrics() for d in all_run_dirs(tmp_path / "out")), 90)
     leases = [s.lease for d in all_run_dirs(tmp_path / "out") if (s := d.state()).lease]
-    night.send_signal(signal.SIGINT)
-    night.send_signal(signal.SIGINT)
-    assert night.wait(60) == 130
+    session.send_signal(signal.SIGINT)
+    session.send_signal(signal.SIGINT)
+    assert session.wait(60) == 130
     assert storm.wait_for(lambda: not any(pid_exists(lease.pid) for lease in leases), 10)
     again = storm.run(command, tmp_path / "out", tmp_path / "log")
     assert again.wait(300) == 0
 
 
-def _full_disk_night(folder, mount):
-    """In a mount namespace of its own: a night on a small disk that fills up, then has room."""
+def _full_disk_session(folder, mount):
+    """In a mount namespace of its own: a session on a small disk that fills up, then has room."""
     command = " ".join(storm.write_study(folder))
     return f"""
         set -e
@@ -58,13 +58,13 @@ def _full_disk_night(folder, mount):
     """
 
 
-def test_a_full_disk_is_a_reason_and_with_room_the_night_completes(tmp_path):
+def test_a_full_disk_is_a_reason_and_with_room_the_session_completes(tmp_path):
     """Nothing is lost, and the results are those of an undisturbed study."""
     mount = tmp_path / "disk"
     mount.mkdir()
     if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
         pytest.skip("mount namespaces are not permitted here")
-    script = _full_disk_night(tmp_path, mount)
+    script = _full_disk_session(tmp_path, mount)
     done = subprocess.run(
         ["unshare", "-rm", "bash", "-c", script],
         capture_output=True,
@@ -87,15 +87,15 @@ def test_a_full_disk_is_a_reason_and_with_room_the_night_completes(tmp_path):
 def test_sixteen_workers_at_once_lose_no_line(tmp_path):
     """Every curve is whole in its run directory and in the store."""
     command = storm.write_study(tmp_path, crowd=16)
-    night = storm.run([*command, "--workers", "16"], tmp_path / "out", tmp_path / "log")
+    session = storm.run([*command, "--workers", "16"], tmp_path / "out", tmp_path / "log")
     most, end = 0, time.monotonic() + 400
-    while night.poll() is None:
+    while session.poll() is None:
         assert time.monotonic() < end
         running = sum(d.state().status == "running" for d in all_run_dirs(tmp_path / "out"))
         most = max(most, running)
         time.sleep(0.1)
     log = (tmp_path / "log").read_text()
-    assert night.returncode == 0, log
+    assert session.returncode == 0, log
     assert "database is locked" not in log
     assert most > 8
     runs = storm.outcome(tmp_path / "out")

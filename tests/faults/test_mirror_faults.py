@@ -1,4 +1,4 @@
-"""The store under everything that a night can do to it, held against the run directories."""
+"""The store under everything that a session can do to it, held against the run directories."""
 
 import random
 import shutil

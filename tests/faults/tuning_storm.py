@@ -33,17 +33,17 @@ def command_of(profile: str, trials: int, *options: str) -> list[str]:
     return [*tune, "--profile", profile, "--trials", str(trials), "--workers", "2", *options]
 
 
-def strike(night: Any, root: Path, chance: random.Random, seconds: float) -> bool:
-    """Kill all of a night once a run is under way and a drawn time has passed; whether it was."""
+def strike(session: Any, root: Path, chance: random.Random, seconds: float) -> bool:
+    """Kill all of a session once a run is under way and a drawn time has passed; whether it was."""
     storm.wait_for(
-        lambda: bool(storm.family(night)["worker"]) or night.poll() is not None, PATIENCE
+        lambda: bool(storm.family(session)["worker"]) or session.poll() is not None, PATIENCE
     )
     time.sleep(chance.random() * seconds)
-    if night.poll() is not None:
+    if session.poll() is not None:
         return False
-    for pid in [pid for pids in storm.family(night).values() for pid in pids]:
+    for pid in [pid for pids in storm.family(session).values() for pid in pids]:
         storm.kill(pid)
-    night.wait()
+    session.wait()
     return True
 
 
@@ -71,10 +71,10 @@ def rage(
     if calm.wait() != 0:
         raise RuntimeError((folder / "calm.log").read_text())
     while True:
-        night = storm.run(command, folder / "killed", folder / "killed.log")
+        session = storm.run(command, folder / "killed", folder / "killed.log")
         if done < kills:
-            done += strike(night, folder / "killed", chance, seconds)
-        elif night.wait() == 0:
+            done += strike(session, folder / "killed", chance, seconds)
+        elif session.wait() == 0:
             return outcome(folder / "calm"), outcome(folder / "killed"), done
         else:
             raise RuntimeError((folder / "killed.log").read_text())

@@ -62,7 +62,7 @@ def refused(done, *parts):
 
 @pytest.mark.long
 def test_a_study_begins_with_the_weights_of_a_file(segloss, study, pretrained, weights, tmp_path):
-    """They are in the run's identity, and in the root: the second night needs the file no more."""
+    """Their digest is part of the run id; a second session reads their copy in the root."""
     arguments = ("run", study, "--profile", pretrained, "--root", "out", "--workers", 1)
     done = segloss(*arguments, "--backbone-weights", weights)
     assert done.returncode == 0, done.stdout + done.stderr

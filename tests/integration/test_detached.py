@@ -1,4 +1,4 @@
-"""A night without its terminal, as a person would handle it: watch, look, cancel, go on."""
+"""A session without its terminal, as a person would handle it: watch, look, cancel, go on."""
 
 import os
 import subprocess
@@ -12,8 +12,8 @@ from studies.ledger import holder
 
 
 @pytest.fixture
-def night(tmp_path, tiny_profile, tiny_study, edit):
-    """The words of a night that is long enough to be cancelled, and its root."""
+def session(tmp_path, tiny_profile, tiny_study, edit):
+    """The words of a session that is long enough to be cancelled, and its root."""
     edit(tiny_profile, "steps = 7", "steps = 200")
     root = tmp_path / "out"
     yield ("run", tiny_study, "--profile", tiny_profile, "--root", root), root
@@ -28,9 +28,9 @@ def until(true, seconds=120):
         time.sleep(0.1)
 
 
-def test_a_detached_night_is_watched_cancelled_and_ended(night, segloss):
+def test_a_detached_session_is_watched_cancelled_and_ended(session, segloss):
     """Its process outlives the command; cancelled, it leaves runs that are interrupted."""
-    command, root = night
+    command, root = session
     begun = segloss(*command, "--detach")
     assert begun.returncode == 0, begun.stderr
     found = holder(root)
@@ -75,9 +75,9 @@ def test_a_detached_night_is_watched_cancelled_and_ended(night, segloss):
     assert tail.stdout.startswith("step 200: loss ")
 
 
-def test_what_cannot_start_is_said_at_once(night, segloss, edit):
+def test_what_cannot_start_is_said_at_once(session, segloss, edit):
     """In the terminal, not in a log that nobody reads."""
-    command, root = night
+    command, root = session
     refused = segloss(*command, "--detach", "--executor", "ray")
     assert refused.returncode == 2
     assert "go together" in refused.stderr

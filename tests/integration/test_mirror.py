@@ -1,4 +1,4 @@
-"""The store after syncing run directories in every order that a night can bring."""
+"""The store after syncing run directories in every order that a session can bring."""
 
 import shutil
 import sqlite3

@@ -254,12 +254,12 @@ def test_watch_builds_anew_until_all_have_ended(fresh, monkeypatch, capsys):
     cells = [(label, seed) for label in fresh.manifest.rows for seed in fresh.manifest.seeds]
     fresh.sync()
 
-    def night(_seconds):
+    def finish_three_runs(_seconds):
         for _ in range(3):
             fresh.finish(*cells.pop())
         fresh.sync()
 
-    monkeypatch.setattr("bench.cli.report.time.sleep", night)
+    monkeypatch.setattr("bench.cli.report.time.sleep", finish_three_runs)
     builder = Builder(fresh.root, fresh.uri, fresh.manifest.study, "tiny", since=moment("8h"))
     builder.publish(builder.build_until_done())
     said = capsys.readouterr().out

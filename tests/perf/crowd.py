@@ -1,4 +1,4 @@
-"""What a night's own process costs while many workers are at work on one root.
+"""What a session's own process costs while many workers are at work on one root.
 
     python tests/perf/crowd.py [--workers 16] [--steps 600]
 
@@ -34,12 +34,12 @@ def main() -> None:
     folder = Path(mkdtemp(prefix="crowd-"))
     root, log = folder / "out", folder / "log"
     command = [*storm.write_study(folder, crowd=options.workers), "--workers", str(options.workers)]
-    night = storm.run(command, root, log)
-    scheduler = psutil.Process(night.pid)
+    session = storm.run(command, root, log)
+    scheduler = psutil.Process(session.pid)
     storm.wait_for(lambda: bool(_statuses(root)), 300)
     began, before = time.monotonic(), _spent(scheduler)
     most, ended, after = 0, began, before
-    while night.poll() is None:
+    while session.poll() is None:
         statuses = _statuses(root)
         most = max(most, statuses.count("running"))
         if "running" in statuses or "queued" in statuses:

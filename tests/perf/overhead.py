@@ -1,4 +1,4 @@
-"""Overhead of a night: its wall time over what its workers' own work would take on its slots.
+"""Overhead of a session: its wall time over what its workers' own work would take on its slots.
 
     python tests/perf/overhead.py [--runs 12] [--seconds 60] [--slots 2]
 
@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 from tiny import TINY_PROFILE, many_trainings  # pyright: ignore[reportMissingImports]
 
 
-def night(folder: Path, name: str, runs: int, steps: int, slots: int) -> tuple[float, str]:
-    """Wall seconds of a night of so many trainings, and what it printed."""
+def session(folder: Path, name: str, runs: int, steps: int, slots: int) -> tuple[float, str]:
+    """Wall seconds of a session of so many trainings, and what it printed."""
     profile, study = folder / f"{name}.toml", folder / f"{name}-study.toml"
     # Twelve steps make an epoch, which ends in a line of the curves; CamVid's have 117.
     text = TINY_PROFILE.replace("train_images = 12", "train_images = 48")
@@ -55,11 +55,11 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=2)
     options = parser.parse_args()
     folder = Path(mkdtemp(prefix="overhead-"))
-    night(folder, "probe", options.slots, 200, options.slots)
+    session(folder, "probe", options.slots, 200, options.slots)
     probe = max(map(own_seconds, all_run_dirs(folder / "probe")))
     steps = max(10, round(200 * options.seconds / probe))
-    wall, said = night(folder, "night", options.runs, steps, options.slots)
-    directories = all_run_dirs(folder / "night")
+    wall, said = session(folder, "session", options.runs, steps, options.slots)
+    directories = all_run_dirs(folder / "session")
     own = sum(map(own_seconds, directories))
     stamps = [_seconds(line) for line in said.splitlines() if re.match(r"\d\d:", line)]
     at_work = max(stamps) - min(stamps)

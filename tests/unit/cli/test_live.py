@@ -121,7 +121,7 @@ def test_in_a_pipe_each_event_is_a_line(made_up):
     assert len(lines) == 6
 
 
-def test_a_root_without_study_or_night_is_refused_and_a_beginning_one_is_not(tmp_path):
+def test_a_root_without_study_or_session_is_refused(tmp_path):
     """The canaries come before the manifests."""
     with pytest.raises(RootError, match="no study was run here"):
         Watched(tmp_path)

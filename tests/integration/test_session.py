@@ -24,9 +24,9 @@ COMMAND = ("run", "tiny-study.toml", "--profile", "tiny.toml")
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory):
+def session(tmp_path_factory):
     """One run of the tiny study, shared by the tests that only look at it."""
-    folder = tmp_path_factory.mktemp("night")
+    folder = tmp_path_factory.mktemp("session")
     (folder / "tiny.toml").write_text(TINY_PROFILE)
     (folder / "tiny-study.toml").write_text(TINY_STUDY)
     done = segloss_in(folder, *COMMAND, "--root", "out")
@@ -38,9 +38,9 @@ def results(root):
     return {d.run_id: d.result() for d in all_run_dirs(root)}
 
 
-def test_every_row_is_in_the_table_and_the_report_is_there(night):
+def test_every_row_is_in_the_table_and_the_report_is_there(session):
     """And the line that opens MLflow."""
-    folder, out = night
+    folder, out = session
     for row in ("CE", "CE & CRF-1", "CE & CRF-5", "RMI"):
         assert row in out
     assert "segloss ui --root" in out
@@ -50,9 +50,9 @@ def test_every_row_is_in_the_table_and_the_report_is_there(night):
     }  # fmt: skip
 
 
-def test_a_second_night_trains_nothing_and_says_so(night):
+def test_a_second_session_trains_nothing_and_says_so(session):
     """Idempotent, as seen by a user."""
-    folder, _ = night
+    folder, _ = session
     before = {d.path: d.state().updated for d in all_run_dirs(folder / "out")}
     again = segloss_in(folder, *COMMAND, "--root", "out")
     assert again.returncode == 0, again.stderr
@@ -60,9 +60,9 @@ def test_a_second_night_trains_nothing_and_says_so(night):
     assert {d.path: d.state().updated for d in all_run_dirs(folder / "out")} == before
 
 
-def test_without_a_crf_its_rows_are_empty_and_named(night, tmp_path):
+def test_without_a_crf_its_rows_are_empty_and_named(session, tmp_path):
     """As on a machine where pydensecrf cannot be built: the report hides nothing."""
-    folder, _ = night
+    folder, _ = session
     root = tmp_path / "out"
     shutil.copytree(folder / "out", root, ignore=shutil.ignore_patterns("mlflow.db*", "artifacts"))
     for directory in all_run_dirs(root):
@@ -76,9 +76,9 @@ def test_without_a_crf_its_rows_are_empty_and_named(night, tmp_path):
     assert "Missing runs (–): queued: CE & CRF-1 (seed 0), CE & CRF-5 (seed 0)." in done.stdout
 
 
-def test_the_score_follows_from_the_matrices_of_the_images(night):
+def test_the_score_follows_from_the_matrices_of_the_images(session):
     """Any other mean can be had without inference."""
-    folder, _ = night
+    folder, _ = session
     for directory in all_run_dirs(folder / "out"):
         stored = np.load(directory.confusion)
         assert len(stored["ids"]) == len(stored["matrices"]) == 5
@@ -88,17 +88,17 @@ def test_the_score_follows_from_the_matrices_of_the_images(night):
         assert result["metrics"]["miou"] == pytest.approx(np.nanmean(iou))
 
 
-def test_methods_of_one_seed_share_weights_order_and_augmentation(night):
+def test_methods_of_one_seed_share_weights_order_and_augmentation(session):
     """Equal conditions, by digest; an evaluation carries its training's."""
-    found = list(results(night[0] / "out").values())
+    found = list(results(session[0] / "out").values())
     for name in ("init", "order", "augment", "train_data", "data", "code", "env"):
         assert len({result["digests"][name] for result in found}) == 1, name
     assert len({result["digests"]["weights"] for result in found}) == 2
 
 
-def test_the_same_specs_on_another_root_give_the_same_bits(night):
+def test_the_same_specs_on_another_root_give_the_same_bits(session):
     """Weights and per-image matrices."""
-    folder, _ = night
+    folder, _ = session
     done = segloss_in(folder, *COMMAND, "--root", "other")
     assert done.returncode == 0, done.stderr
     first, second = results(folder / "out"), results(folder / "other")
@@ -111,16 +111,16 @@ def test_the_same_specs_on_another_root_give_the_same_bits(night):
         assert np.array_equal(*matrices)
 
 
-def test_status_counts_runs(night, segloss):
+def test_status_counts_runs(session, segloss):
     """In one line per study."""
-    done = segloss("status", "--root", night[0] / "out")
+    done = segloss("status", "--root", session[0] / "out")
     assert "tiny-study on tiny: 4 finished" in done.stdout
 
 
 @pytest.mark.long
-def test_killed_at_any_moment_the_night_goes_on_to_the_same_result(night, tmp_path):
+def test_killed_at_any_moment_the_session_goes_on_to_the_same_result(session, tmp_path):
     """Kill -9 of scheduler and workers; then the same command again."""
-    folder, _ = night
+    folder, _ = session
     command = [sys.executable, "-m", "bench", "run", str(folder / "tiny-study.toml")]
     command += ["--profile", str(folder / "tiny.toml"), "--root", str(tmp_path / "out")]
     victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
@@ -141,9 +141,9 @@ def test_killed_at_any_moment_the_night_goes_on_to_the_same_result(night, tmp_pa
         assert first[run_id]["metrics"] == second[run_id]["metrics"]
 
 
-def test_a_signal_ends_the_night_with_checkpoints_and_130(night, tmp_path):
+def test_a_signal_ends_the_session_with_checkpoints_and_130(session, tmp_path):
     """What ran is interrupted, not failed; the same command ends it."""
-    folder, _ = night
+    folder, _ = session
     profile = (folder / "tiny.toml").read_text().replace("steps = 7", "steps = 400")
     (tmp_path / "long.toml").write_text(profile)
     command = [sys.executable, "-m", "bench", "run", str(folder / "tiny-study.toml")]
@@ -160,9 +160,9 @@ def test_a_signal_ends_the_night_with_checkpoints_and_130(night, tmp_path):
     assert any(d.checkpoint.exists() for d in stopped)
 
 
-def test_tuning_finds_its_trials_again(night, tmp_path, segloss):
+def test_tuning_finds_its_trials_again(session, tmp_path, segloss):
     """A second call runs nothing and prints the same; Optuna's copy is made anew."""
-    folder, _ = night
+    folder, _ = session
     arguments = ("tune", folder / "tiny-study.toml", "--profile", folder / "tiny.toml")
     options = ("--trials", 6, "--root", tmp_path / "out", "--write", tmp_path / "found.toml")
     first = segloss(*arguments, *options)
@@ -221,9 +221,9 @@ def test_a_search_scores_a_crf_as_a_worker_does(
         assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_two_workers_never_work_on_one_run(night, tmp_path, worker):
+def test_two_workers_never_work_on_one_run(session, tmp_path, worker):
     """The second leaves without a word about a run that is another's."""
-    folder, _ = night
+    folder, _ = session
     run = next(d for d in all_run_dirs(folder / "out") if d.spec().crf is None)
     directory = run_dir(tmp_path, run.run_id)
     directory.create(run.spec())
@@ -232,9 +232,9 @@ def test_two_workers_never_work_on_one_run(night, tmp_path, worker):
     assert directory.state() == held
 
 
-def test_a_worker_whose_scheduler_is_gone_stops(night, tmp_path, worker):
+def test_a_worker_whose_scheduler_is_gone_stops(session, tmp_path, worker):
     """Also when it went before the worker was up."""
-    folder, _ = night
+    folder, _ = session
     run = next(d for d in all_run_dirs(folder / "out") if d.spec().crf is None)
     recipe = run.spec().recipe.model_copy(update={"steps": 100_000})
     directory = run_dir(tmp_path, run.run_id)
@@ -245,9 +245,9 @@ def test_a_worker_whose_scheduler_is_gone_stops(night, tmp_path, worker):
     assert directory.state().status == "interrupted"
 
 
-def test_a_checkpoint_of_other_code_is_not_gone_on_from(night, tmp_path, worker):
+def test_a_checkpoint_of_other_code_is_not_gone_on_from(session, tmp_path, worker):
     """Half a training of one version and half of another would be neither."""
-    folder, _ = night
+    folder, _ = session
     run = next(d for d in all_run_dirs(folder / "out") if d.spec().loss.name == "rmi")
     directory = run_dir(tmp_path, run.run_id)
     directory.create(run.spec())
@@ -261,9 +261,9 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(night, tmp_path, worker)
     assert result["digests"]["weights"] == expected["digests"]["weights"]
 
 
-def test_a_diverged_training_is_a_cell_with_its_reason(night, tmp_path, segloss):
-    """It ends the night with code 0, and says at which step."""
-    folder, _ = night
+def test_a_diverged_training_is_a_cell_with_its_reason(session, tmp_path, segloss):
+    """It ends the session with code 0, and says at which step."""
+    folder, _ = session
     profile = (folder / "tiny.toml").read_text().replace("lr = 0.05", "lr = 1e30")
     (tmp_path / "wild.toml").write_text(profile)
     done = segloss(
