@@ -67,7 +67,7 @@ class RayExecutor:
         root: Path,
         snapshot: Path,
         data_root: Path | None = None,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
         """Connect, and look whether every node can do the work.
 
@@ -78,8 +78,8 @@ class RayExecutor:
         self.options = options
         self.data_root = data_root
         self.snapshot = snapshot
-        self.say = say
-        self.shared = places.share(root, data_root)
+        self.log = log
+        self.folders = places.share_folders(root, data_root)
         self.ray.cloudpickle.register_pickle_by_value(places)
         self.share = _share([node["Resources"] for node in self._nodes()], options)
         self._inspect([node for node in self._nodes() if self.share.fits(node["Resources"])])
@@ -137,7 +137,7 @@ class RayExecutor:
             # Left alone the worker writes a checkpoint, for which Ray would give it no time.
             "runtime_env": {"env_vars": {"RAY_kill_child_processes_on_worker_exit": "0"}},
         }
-        return self.ray.remote(places.Place).options(**options).remote(self.shared)
+        return self.ray.remote(places.Place).options(**options).remote(self.folders)
 
     def _is_ready(self, spare: _Spare) -> bool:
         if spare.host:
@@ -147,7 +147,7 @@ class RayExecutor:
         if not self.ray.wait([spare.answer], timeout=0)[0]:
             if not self.busy and time.monotonic() - self.waiting_since > WAIT_SECONDS:
                 self.waiting_since = float("inf")
-                self.say("Ray has no place free; waiting for one")
+                self.log("Ray has no place free; waiting for one")
             return False
         try:
             spare.host, fault = self.ray.get(spare.answer)
@@ -155,7 +155,7 @@ class RayExecutor:
             self.spare = None
             return False
         if fault is not None:  # a node that joined later: nothing else is to be started there
-            self.say(f"Ray's node {spare.host} is not used: {fault}")
+            self.log(f"Ray's node {spare.host} is not used: {fault}")
             self.unusable.append(spare)
             self.spare = None
         return fault is None
@@ -169,7 +169,7 @@ class RayExecutor:
                 num_cpus=0,
                 max_retries=0,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-            ).remote(self.shared): node["NodeManagerHostname"]
+            ).remote(self.folders): node["NodeManagerHostname"]
             for node in nodes
         }
         in_time, late = self.ray.wait(

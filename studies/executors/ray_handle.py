@@ -103,15 +103,17 @@ class _Lost:
 
     run_dirs: list[RunDir]
     why: str
-    heard: list[float] = field(default_factory=list)
+    last_update: list[float] = field(default_factory=list)
+    """When the state of each run was last written, in seconds since the epoch."""
     since: float = 0.0
+    """When ``last_update`` last changed, by this process's monotonic clock."""
 
     def is_over(self) -> bool:
         """Whether their worker has ended: seen by its pid here, by its silence from elsewhere."""
         states = [directory.state() for directory in self.run_dirs]
-        heard = [state.updated for state in states]
-        if heard != self.heard:
-            self.heard, self.since = heard, time.monotonic()
+        last_update = [state.updated for state in states]
+        if last_update != self.last_update:
+            self.last_update, self.since = last_update, time.monotonic()
         silent = time.monotonic() - self.since > LOST_SECONDS
         return not any(
             # One that is still starting up will take a queued run, find itself alone, and leave it.

@@ -21,7 +21,7 @@ STOPPED = 75  # as in bench.errors, which is not there
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedFolders:
     """Folders that every node must see, and how to tell that they are the same ones."""
 
     root: Path
@@ -31,11 +31,13 @@ class Shared:
     """Digest of the names in ``data_root``, which may be read-only."""
 
 
-def share(root: Path, data_root: Path | None) -> Shared:
+def share_folders(root: Path, data_root: Path | None) -> SharedFolders:
     """Both folders as they are here, ``root`` with a random token in it."""
     token = os.urandom(16).hex()
     (root / TOKEN).write_text(token)
-    return Shared(root, token, data_root, None if data_root is None else digest_of(data_root))
+    return SharedFolders(
+        root, token, data_root, None if data_root is None else digest_of(data_root)
+    )
 
 
 def digest_of(folder: Path) -> str:
@@ -45,12 +47,12 @@ def digest_of(folder: Path) -> str:
     ).hexdigest()
 
 
-def inspect(shared: Shared) -> tuple[str, str | None]:
+def inspect(shared: SharedFolders) -> tuple[str, str | None]:
     """The name of this machine, and why no training can run on it, or None."""
     return socket.gethostname(), _fault(shared)
 
 
-def _fault(shared: Shared) -> str | None:
+def _fault(shared: SharedFolders) -> str | None:
     probe = shared.root / f".ray-{socket.gethostname()}-{os.getpid()}"
     try:
         if (shared.root / TOKEN).read_text() != shared.token:
@@ -69,7 +71,7 @@ def _fault(shared: Shared) -> str | None:
 class Place:
     """A share of a node, for one worker. Its methods are called side by side."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: SharedFolders) -> None:
         self.found = inspect(shared)
         self.process: subprocess.Popen[bytes] | None = None
         self.asked: signal.Signals | None = None

@@ -192,5 +192,5 @@ def test_an_address_without_a_cluster_is_refused_at_once(session, tmp_path):
 
 def refusal(address: str, root: Path) -> str:
     with pytest.raises(SpecError) as refused:
-        RayExecutor(RayOptions(address), root=root, snapshot=root, say=print)
+        RayExecutor(RayOptions(address), root=root, snapshot=root, log=print)
     return str(refused.value)

@@ -121,7 +121,7 @@ class LiveView:
 
     def _draw(self) -> None:
         height, plain = self.console.height, self.console.options.ascii_only
-        self.live.update(picture(self._overview(), height=height, plain=plain), refresh=True)
+        self.live.update(render(self._overview(), height=height, plain=plain), refresh=True)
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -180,7 +180,7 @@ def event(overview: Overview, change: Change) -> str:
     return f"{line}  ({done}/{len(rows)}{left})"
 
 
-def picture(overview: Overview, *, height: int, plain: bool = False) -> RenderableType:
+def render(overview: Overview, *, height: int, plain: bool = False) -> RenderableType:
     """Return the whole view: session, a grid per study, running runs, and failures.
 
     Args:

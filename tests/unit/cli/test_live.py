@@ -8,7 +8,7 @@ import pytest
 from made_up import MadeUp
 from rich.console import Console
 
-from bench.cli.views.live import SYMBOLS, LiveView, Overview, picture
+from bench.cli.views.live import SYMBOLS, LiveView, Overview, render
 from bench.errors import RootError
 from bench.runs.lease import own_lease
 from studies import runs
@@ -37,7 +37,7 @@ def overview_of(made_up):
 def drawn(made_up, *, height=40, plain=False):
     console = Console(width=160, file=io.StringIO(), color_system=None)
     with console.capture() as captured:
-        console.print(picture(overview_of(made_up), height=height, plain=plain))
+        console.print(render(overview_of(made_up), height=height, plain=plain))
     return captured.get()
 
 
