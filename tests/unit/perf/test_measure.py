@@ -169,9 +169,11 @@ def shown(result) -> str:
 @pytest.fixture(scope="module")
 def tiny():
     """All losses on a tiny shape, measured in this process."""
-    said = []
-    result = measure_shape(TINY, device="cpu", rounds=1, run=perf_job.measure, say=said.append)
-    assert len(said) == 3
+    lines = []
+    result = measure_shape(
+        TINY, device="cpu", rounds=1, run=perf_job.measure, on_progress=lines.append
+    )
+    assert len(lines) == 3
     return result
 
 

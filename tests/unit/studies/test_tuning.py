@@ -206,7 +206,7 @@ def test_the_study_of_another_root_is_refused(tmp_path):
     """Two ledgers cannot decide what one trial was."""
     storage = f"sqlite:///{tmp_path}/optuna.db"
     OptunaCopy(storage, "s", "/here").write(LINE, [Trial({"loss.lambda_": 0.5}, True, 0.4)])
-    with pytest.raises(RootError, match="is of /here; choose another --storage, or"):
+    with pytest.raises(RootError, match="is a copy of /here; choose another --storage, or"):
         OptunaCopy(storage, "s", "/there")
     assert OptunaCopy(storage, "s", "/there", rebuild=True).study.trials == []
 
@@ -250,7 +250,7 @@ def test_what_is_proposed_depends_on_the_arguments_alone():
         ),
         (
             "[search.RMI]\nloss.pooling = { low = 0.0, high = 1.0 }",
-            "loss.pooling is no number .'avg'.: search it as a list of choices",
+            "loss.pooling is not a number .'avg'.: search it as a list of choices",
         ),
         ('[search.RMI]\nloss.pooling = ["avg", "mean"]', "pooling .*'interp', got 'mean'"),
         (
@@ -271,7 +271,7 @@ def test_what_is_proposed_depends_on_the_arguments_alone():
         ),
         (
             "[search.RMI]\nloss.lambda_ = { low = 0.6, high = 1.0 }",
-            "loss.lambda_ = 0.5, the study's own value, is not among what is searched",
+            "loss.lambda_ = 0.5, the study's own value, is outside the search space: ext",
         ),
         ("", r"no \[search\] section"),
     ],
@@ -350,8 +350,8 @@ def test_found_values_go_into_the_study_with_their_origin(tmp_path):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("found.txt", "found.txt: a study file ends in .toml"),
-        ("no/found.toml", "found.toml: cannot be written there"),
+        ("found.txt", "found.txt: the name of a study file ends in .toml"),
+        ("no/found.toml", "found.toml: cannot be written; name a file in"),
         ("found.toml", r"no section \[methods.RMI\] to write into"),
     ],
 )
