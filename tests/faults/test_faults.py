@@ -1,4 +1,4 @@
-"""Faults from outside, on a tiny study: kills, signals, a full disk, many workers at once."""
+"""A tiny study under kills, signals and a full disk, and with many workers at once."""
 
 import os
 import random
@@ -16,17 +16,17 @@ from bench.runs.rundir import all_run_dirs
 pytestmark = pytest.mark.long
 
 
-def test_a_storm_of_kills_leaves_no_trace_in_the_results(tmp_path):
-    """A short one; tests/faults/storm.py --kills 100 is the long one."""
+def test_random_kills_do_not_change_the_results(tmp_path):
+    """Three kills; tests/faults/storm.py --kills 100 is the long version."""
     seed = random.SystemRandom().randrange(10**6)
-    raged, faults = storm.rage(tmp_path, 3, seed)
+    done, faults = storm.run_storm(tmp_path, 3, seed)
     assert faults == [], f"--kills 3 --seed {seed}"
-    assert raged.kills.total() == 3
-    assert max(raged.orphans_s, default=0.0) < 30
+    assert done.kills.total() == 3
+    assert max(done.orphans_s, default=0.0) < 30
 
 
 def test_a_second_signal_ends_the_session_at_once(tmp_path):
-    """Workers too; and the same command goes on."""
+    """Its workers end too, and the same command continues."""
     command = storm.write_study(tmp_path)
     session = storm.run(command, tmp_path / "out", tmp_path / "log")
     assert storm.wait_for(lambda: any(d.metrics() for d in all_run_dirs(tmp_path / "out")), 90)
@@ -40,7 +40,7 @@ def test_a_second_signal_ends_the_session_at_once(tmp_path):
 
 
 def _full_disk_session(folder, mount):
-    """In a mount namespace of its own: a session on a small disk that fills up, then has room."""
+    """Return a shell script: a session on a small disk that fills up, then one with free space."""
     command = " ".join(storm.write_study(folder))
     return f"""
         set -e
@@ -58,8 +58,8 @@ def _full_disk_session(folder, mount):
     """
 
 
-def test_a_full_disk_is_a_reason_and_with_room_the_session_completes(tmp_path):
-    """Nothing is lost, and the results are those of an undisturbed study."""
+def test_status_names_a_full_disk_and_the_next_session_completes(tmp_path):
+    """No run is lost, and the results are those of an undisturbed study."""
     mount = tmp_path / "disk"
     mount.mkdir()
     if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
@@ -72,10 +72,10 @@ def test_a_full_disk_is_a_reason_and_with_room_the_session_completes(tmp_path):
         check=False,
         timeout=500,
     )
-    said = (tmp_path / "full.log").read_text() if (tmp_path / "full.log").exists() else ""
-    assert done.returncode == 0, done.stdout + done.stderr + said
-    assert "full: 3" in done.stdout, said
-    assert "Traceback" not in said
+    log = (tmp_path / "full.log").read_text() if (tmp_path / "full.log").exists() else ""
+    assert done.returncode == 0, done.stdout + done.stderr + log
+    assert "full: 3" in done.stdout, log
+    assert "Traceback" not in log
     status = (tmp_path / "status.txt").read_text()
     assert "No space left on device" in status or "disk full" in status
     calm = storm.run(storm.write_study(tmp_path), tmp_path / "calm", tmp_path / "calm.log")
@@ -85,7 +85,7 @@ def test_a_full_disk_is_a_reason_and_with_room_the_session_completes(tmp_path):
 
 
 def test_sixteen_workers_at_once_lose_no_line(tmp_path):
-    """Every curve is whole in its run directory and in the store."""
+    """Every curve is complete in its run directory and in the store."""
     command = storm.write_study(tmp_path, crowd=16)
     session = storm.run([*command, "--workers", "16"], tmp_path / "out", tmp_path / "log")
     most, end = 0, time.monotonic() + 400
@@ -105,8 +105,8 @@ def test_sixteen_workers_at_once_lose_no_line(tmp_path):
     assert {run["store curve"] for run in runs.values()} == {storm.STEPS // 3}
 
 
-def test_the_worker_of_a_scheduler_that_is_gone_is_waited_for_and_taken_over(tmp_path):
-    """A killed scheduler's workers stop by themselves; the next goes on from their checkpoints."""
+def test_a_scheduler_takes_over_the_workers_of_a_killed_one(tmp_path):
+    """Workers of a killed scheduler stop; the next session resumes from their checkpoints."""
     command = storm.write_study(tmp_path)
     first = storm.run(command, tmp_path / "out", tmp_path / "log")
     assert storm.wait_for(lambda: any(d.metrics() for d in all_run_dirs(tmp_path / "out")), 90)
