@@ -215,7 +215,7 @@ def test_a_damaged_storage_is_one_line(tmp_path):
     """Which names it and the way out."""
     (tmp_path / "optuna.db").write_text("no database")
     with pytest.raises(
-        RootError, match=r"optuna.db cannot be used: .*delete it: the runs are safe"
+        RootError, match=r"optuna.db cannot be used: .*delete this one: the runs are safe"
     ):
         OptunaCopy(f"sqlite:///{tmp_path}/optuna.db", "s", "here")
 
