@@ -92,15 +92,15 @@ class CrfSearch:
             source: the plan of the trials, a single table that grows with their scores.
             may_continue: called before each trial; the search ends when it returns False.
         """
-        done, grown = 0, True
-        while grown:
+        done, has_new_trials = 0, True
+        while has_new_trials:
             (table,) = source.plan.manifest.tables
             for row in table.rows[done:]:
                 if not may_continue():
                     return
                 self._trial(row, [source.plan.specs[run_id] for run_id in row.run_ids])
                 done += 1
-            grown = source.grow()
+            has_new_trials = source.grow()
 
     @property
     def images_saved(self) -> float:
