@@ -1,4 +1,4 @@
-"""The command line: the only place that knows all five packages."""
+"""The command line: the only package that imports from all five packages."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ def main() -> None:
         code = _exit_code()
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of the pipe has left; the interpreter must not flush into it once more.
+        # The reader of the pipe has ended; at exit the interpreter must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     sys.exit(code)

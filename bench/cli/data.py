@@ -31,7 +31,7 @@ def check(
         list[str] | None, typer.Option("--split", help="Only this split; may be repeated.")
     ] = None,
 ) -> None:
-    """Decode every file once: counts, sizes, labels, digests, and a line for each fault."""
+    """Decode every file once; print counts, sizes, labels, digests, and one line per fault."""
     from bench.cli.views.data import check_dataset
 
     check_dataset(name, data_root, split)

@@ -37,7 +37,7 @@ def perf_losses(
     results = []
     for measured in shapes:
         result = measure_shape(
-            measured, device=on, rounds=rounds, data_root=data_root, say=typer.echo
+            measured, device=on, rounds=rounds, data_root=data_root, on_progress=typer.echo
         )
         print_result(result)
         results.append(result)

@@ -123,7 +123,7 @@ def ui(
 
 
 def report_all(root: Path, store: str | None, manifests: list[Manifest]) -> None:
-    """Write the report of each study that has a result; print what keeps one from being written."""
+    """Write the report of each study that has a result; print the reason if one cannot be."""
     from bench.runs.rundir import run_dir
     from bench.store.client import StoreError
     from studies.ledger import DONE

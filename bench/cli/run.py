@@ -142,7 +142,7 @@ def make_plans(studies: dict[str, Study], profile: Profile, options: PlanOptions
     """Return the plan of each study on the profile, checked.
 
     Raises:
-        SpecError: a study, the profile or one of the runs cannot be executed.
+        SpecError: a study, the profile or a run is invalid.
     """
     from bench.models.pretrained import with_weights
     from bench.preflight import check_profile, check_runs, resolve_loss

@@ -143,7 +143,7 @@ class Session(Observer):
                 self.resources.slots, root=root, snapshot=snapshot, data_root=data_root
             )
         return RayExecutor(
-            self.resources.ray, root=root, snapshot=snapshot, data_root=data_root, say=typer.echo
+            self.resources.ray, root=root, snapshot=snapshot, data_root=data_root, log=typer.echo
         )
 
     def _check_inputs(self, spec: RunSpec) -> None:

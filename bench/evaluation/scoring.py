@@ -75,14 +75,14 @@ class Scoring:
             _ScoredRun(directory, each, PixelCounts(self.dataset))
             for directory, each in zip(self.heartbeat.run_dirs, self.specs, strict=True)
         ]
-        labels_of = _CrfLabels(self.specs, predictor, split) if spec.crf else _most_probable
+        timed_labels = _CrfLabels(self.specs, predictor, split) if spec.crf else _most_probable
         example_images = ExampleImages(split, self.dataset)
         predictions = predictor.split(split)
         with self.heartbeat.timing.exclusive():
             self._warm_up(predictor.split(split))
             first = islice(predictions, TIMED_IMAGES)
-            self._count(first, runs, labels_of, split, example_images)
-        self._count(predictions, runs, labels_of, split, example_images)
+            self._count(first, runs, timed_labels, split, example_images)
+        self._count(predictions, runs, timed_labels, split, example_images)
         for run in runs:
             write_result(
                 run.directory,
@@ -104,14 +104,14 @@ class Scoring:
         self,
         predictions: Iterable[Prediction],
         runs: list[_ScoredRun],
-        labels_of: Callable[[Prediction], TimedLabels],
+        timed_labels: Callable[[Prediction], TimedLabels],
         split: Split,
         example_images: ExampleImages,
     ) -> None:
         for prediction in predictions:
             self.heartbeat.pulse()
             truth = torch.from_numpy(split.labels[prediction.index])
-            for run, (labels, seconds) in zip(runs, labels_of(prediction), strict=True):
+            for run, (labels, seconds) in zip(runs, timed_labels(prediction), strict=True):
                 run.seconds.append(seconds)
                 run.counts.add(labels, truth)
                 example_images.write(run.directory, prediction.index, labels)

@@ -1,1 +1,1 @@
-"""`segloss perf`: what each loss costs."""
+"""`segloss perf`: time, memory and error of each loss."""

@@ -1,4 +1,4 @@
-"""What the losses are timed on: label maps, and logits that err as a trained network does."""
+"""The input of `segloss perf`: label maps, and logits with the errors of a trained network."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from bench.spec import DataSpec, Positive
 Scene = Literal["street", "objects"]
 
 GAIN = 6.0
-"""Height of the logits' steps."""
+"""Height of the logits' steps between classes."""
 NOISE: Mapping[Scene, float] = {"street": 1.5, "objects": 2.2}
-"""Strength of the logits' noise: about 96 % of the pixels are right."""
+"""Strength of the logits' noise, chosen so that about 96 % of the pixels are right."""
 
 
 class Shape(Strict):
-    """A batch of logits: its size, what its labels show, and the device it is meant for."""
+    """A batch of logits: its size, the scene of its labels, and the device that it suits."""
 
     name: str
     batch: Positive
@@ -61,10 +61,13 @@ SHAPES: Mapping[str, Shape] = {
 
 
 def make_labels(shape: Shape, data_root: Path | None) -> tuple[Int64[Tensor, "b h w"], str]:
-    """Return the labels of ``shape`` and where they come from.
+    """Return the labels of ``shape`` and their source in words.
 
-    Streets are those of CamVid's training images where ``data_root`` holds them, else drawn ones;
-    with 12 classes void is the last. Raises DataError where a file is at fault.
+    Streets come from CamVid's training images if ``data_root`` holds them; otherwise they are
+    drawn. With 12 classes, the last one is void.
+
+    Raises:
+        DataError: a file of CamVid cannot be read.
     """
     if shape.scene == "objects":
         maps = [_objects(shape, index) for index in range(shape.batch)]
@@ -74,7 +77,7 @@ def make_labels(shape: Shape, data_root: Path | None) -> tuple[Int64[Tensor, "b 
 
 
 def make_logits(labels: Int64[Tensor, "b h w"], shape: Shape) -> Float[Tensor, "b c h w"]:
-    """Return logits whose largest is mostly the label's: soft borders, errors in patches."""
+    """Return logits that mostly predict the label, with soft borders and errors in patches."""
     counted = (labels != IGNORED).unsqueeze(1)
     channel = labels.unsqueeze(1).where(counted, 0)
     truth = torch.zeros(shape.batch, shape.classes, shape.height, shape.width)
@@ -87,13 +90,13 @@ def make_logits(labels: Int64[Tensor, "b h w"], shape: Shape) -> Float[Tensor, "
 
 
 def pixel_accuracy(logits: Float[Tensor, "b c h w"], labels: Int64[Tensor, "b h w"]) -> float:
-    """Return the share of labelled pixels whose largest logit is their class's."""
+    """Return the share, from 0 to 1, of labelled pixels whose class has the largest logit."""
     right = logits.max(1).indices == labels
     return float(right.sum() / (labels != IGNORED).sum())
 
 
 def occurring(labels: Int64[Tensor, "b h w"], classes: int) -> float:
-    """Return the share of (image, class) pairs of which there is a pixel; RMI skips the rest."""
+    """Return the share of (image, class) pairs with at least one pixel; RMI skips the others."""
     found = sum(len(set(label.unique().tolist()) - {IGNORED}) for label in labels)
     return found / (len(labels) * classes)
 
@@ -116,7 +119,8 @@ def _drawn_streets(shape: Shape) -> list[UInt8[np.ndarray, "h w"]]:
     maps = []
     for entry in scenes.entries("train")[: shape.batch]:
         label = entry.read().label.copy()
-        # Fewer classes are drawn than CamVid has: the first ones have another name on the right.
+        # The drawn scenes have fewer classes than CamVid, so the first few are given other
+        # numbers in the right half.
         drawn = len(scenes.class_names)
         right = label[:, label.shape[1] // 2 :]
         right[right < VOID - drawn] += drawn
@@ -127,7 +131,7 @@ def _drawn_streets(shape: Shape) -> list[UInt8[np.ndarray, "h w"]]:
 
 
 def _objects(shape: Shape, index: int) -> UInt8[np.ndarray, "h w"]:
-    """Return an ellipse or two on background, each of another class, ringed by ignored pixels."""
+    """Return one or two ellipses of different classes on background, with ignored borders."""
     random = np.random.default_rng(index)
     y = np.linspace(0, 1, shape.height)[:, None]
     x = np.linspace(0, 1, shape.width)

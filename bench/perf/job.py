@@ -1,7 +1,7 @@
-"""Measure losses in a process of its own: `python -m bench.perf.job`, a Job in, JSON out.
+"""Measure losses in a fresh process: `python -m bench.perf.job` reads a Job and writes JSON.
 
-What a process did before moves its times and its memory, so ``bench.perf.measure`` starts a fresh
-one with the environment that the task needs.
+Earlier work of a process changes its times and its memory, so ``bench.perf.measure`` starts a
+fresh one for each job, with the environment that the task needs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from bench.perf.variants import LossFunction, Variant
 Device = Literal["cpu", "cuda"]
 
 UNTIMED_CALLS = {"cpu": 1, "cuda": 3}
-"""Before each timed call: the first one pays for the heap that another loss left behind."""
+"""Calls before each timed call; the first one pays for the heap that another loss left behind."""
 
 
 class Job(Strict):
-    """Variants to measure on one shape, and what to measure."""
+    """The variants to measure on one shape, and the task: time, memory or error."""
 
     task: Literal["time", "memory", "error"]
     shape: Shape
@@ -38,11 +38,11 @@ class Job(Strict):
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """Return the facts of machine and input, and under "variants" what was asked for, by name.
+    """Return facts about machine and input, and under "variants" the measurements by name.
 
-    Times are lists of seconds, memory is in multiples of the logits' bytes (None where it cannot
-    be told), errors are those of a loss and of its plain twin against the twin in float64. A
-    variant for which a GPU's memory was not enough is None.
+    Times are lists of seconds, one per round. Memory is in multiples of the logits' bytes, or None
+    where the system does not report it. Errors are those of a loss and of its plain transcription
+    against the transcription in float64. A variant that runs out of GPU memory is None.
     """
     labels, source = make_labels(job.shape, Path(job.data_root) if job.data_root else None)
     logits = make_logits(labels, job.shape)
@@ -63,7 +63,7 @@ def measure(job: Job) -> dict[str, Any]:
 
 
 def seconds_of(step: Callable[[], object], device: str) -> float:
-    """Return what one call takes: this process's CPU time, or a GPU's between two events."""
+    """Return the seconds of one call: this process's CPU time, or GPU time between two events."""
     if device == "cpu":
         before = time.process_time()
         step()
@@ -78,10 +78,10 @@ def seconds_of(step: Callable[[], object], device: str) -> float:
 
 
 def peak_bytes(step: Callable[[], object], device: str) -> int | None:
-    """Return the most memory that one call held, beyond what was held before it.
+    """Return the peak memory of one call in bytes, less the memory in use before it.
 
-    On a CPU that is the process's resident memory, which Linux alone can tell (None elsewhere); on
-    a GPU it is what torch had handed out.
+    On a CPU it is the process's resident memory, which only Linux reports (None elsewhere). On a
+    GPU it is the memory that torch has allocated.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -98,7 +98,7 @@ def peak_bytes(step: Callable[[], object], device: str) -> int | None:
 
 
 def processor(device: str) -> str:
-    """Return the model of the GPU or of the processor, as far as the system tells."""
+    """Return the model of the GPU or of the processor; "CPU" if the system does not report it."""
     if device == "cuda":
         return torch.cuda.get_device_name()
     try:
@@ -110,7 +110,7 @@ def processor(device: str) -> str:
 
 
 def _times(job: Job, logits: Tensor, labels: Tensor) -> dict[str, list[float] | None]:
-    """Return the seconds of forward and backward in each round, variants taking turns."""
+    """Return the seconds of forward and backward in each round; the variants take turns."""
     losses = {str(variant): variant.build() for variant in job.variants}
     seconds: dict[str, list[float] | None] = {name: [] for name in losses}
     for _ in range(job.rounds):
@@ -128,7 +128,7 @@ def _times(job: Job, logits: Tensor, labels: Tensor) -> dict[str, list[float] | 
 
 
 def _step(loss: LossFunction, logits: Tensor, labels: Tensor) -> Callable[[], Tensor]:
-    """Return a function that goes forward and backward from a fresh leaf and returns the leaf."""
+    """Return a function that runs forward and backward on a fresh leaf and returns the leaf."""
     leaf = logits.clone().requires_grad_()
 
     def step() -> Tensor:
@@ -139,7 +139,7 @@ def _step(loss: LossFunction, logits: Tensor, labels: Tensor) -> Callable[[], Te
 
 
 def _memory(job: Job, logits: Tensor, labels: Tensor) -> dict[str, float | None]:
-    """Return the peaks; a first call on a few pixels loads what libraries load once."""
+    """Return the peaks; a warm-up call on a few pixels pays the libraries' one-time memory."""
     small = job.shape.model_copy(update={"batch": 1, "height": 48, "width": 64})
     few = make_labels(small, None)[0]
     few_logits = make_logits(few, small).to(job.device)
@@ -156,7 +156,7 @@ def _memory(job: Job, logits: Tensor, labels: Tensor) -> dict[str, float | None]
 
 
 def _errors(job: Job, logits: Tensor, labels: Tensor) -> dict[str, dict[str, float] | None]:
-    """Return the errors of loss and gradient of each variant and of its twin."""
+    """Return the errors of loss and gradient of each variant and of its plain transcription."""
     errors = {}
     for variant in job.variants:
         twin = variant.twin()
@@ -187,9 +187,9 @@ def _resident_bytes(field: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024  # in KiB
-    raise OSError(f"/proc/self/status tells no {field}")
+    raise OSError(f"/proc/self/status has no {field}")
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # whatever MKL's own variables say
+    torch.set_num_threads(1)  # overrides MKL's own environment variables
     sys.stdout.write(to_json(measure(Job.model_validate_json(sys.stdin.read()))).decode())

@@ -1,7 +1,7 @@
-"""What the losses cost, as ratios: `segloss perf losses`.
+"""The costs of the losses, as ratios: `segloss perf losses`.
 
-Time is forward and backward against cross entropy and against the plain transcription, memory is
-in multiples of the logits' bytes. Each measurement is made by a process of its own (perf_job.py).
+The time of forward and backward is compared with cross entropy and with the plain transcription;
+memory is in multiples of the logits' bytes. A fresh process makes each measurement (job.py).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from bench.spec import Scalar
 
 DEVICES = get_args(Device)
 
-# With glibc's defaults half the time of a wasteful loss is page faults on buffers mapped anew.
 TIMING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
-# Every larger buffer is mapped and unmapped, so that resident memory is what is held.
+"""Keeps freed memory: with glibc's defaults, page faults take half the time of some losses."""
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": "262144"}
+"""Unmaps buffers above 256 KiB when they are freed, so that resident memory is memory in use."""
 
 
 class Spread(Strict):
-    """Seconds over the rounds."""
+    """Median, minimum and quartiles of the seconds over all rounds."""
 
     median: float
     min: float
@@ -43,14 +43,15 @@ class Spread(Strict):
 
 
 class Figures(Strict):
-    """What one implementation of a loss costs; None where it could not be measured."""
+    """The costs of one implementation of a loss; None where a cost could not be measured."""
 
     seconds: Spread | None = None
     time_over_ce: float | None = None
     memory_over_logits: float | None = None
     loss_error: float | None = None
-    """Against the plain transcription in float64; ``gradient_error`` is a relative L2 norm."""
+    """Absolute difference from the plain transcription in float64."""
     gradient_error: float | None = None
+    """L2 norm of the difference from the transcription's gradient, relative to that gradient."""
 
 
 class Row(Strict):
@@ -64,13 +65,13 @@ class Row(Strict):
 
 
 class Result(Strict):
-    """All losses on one shape, and what was measured where."""
+    """The costs of all losses on one shape, with facts about input and machine."""
 
     shape: Shape
     labels: str
     pixel_accuracy: float
     occurring_classes: float
-    """Share of (image, class) pairs of which there is a pixel."""
+    """Share of (image, class) pairs with at least one pixel, from 0 to 1."""
     device: str
     torch: str
     threads: int
@@ -82,9 +83,16 @@ class Result(Strict):
 def check(
     names: Sequence[str], rounds: int, device: str | None, json_file: Path | None
 ) -> tuple[list[Shape], Device]:
-    """Return the shapes to measure, those meant for the device if none is named, and the device.
+    """Check the options; return the shapes to measure and the device.
 
-    Raises SpecError at what cannot be done.
+    Args:
+        names: names of shapes; if empty, those that suit the device are returned.
+        rounds: timed calls of each loss, at least 1.
+        device: "cpu" or "cuda"; by default "cuda" if there is a GPU.
+        json_file: the file for the measurements.
+
+    Raises:
+        SpecError: an option has an invalid value, or the file cannot be written.
     """
     for name in names:
         if name not in SHAPES:
@@ -103,7 +111,7 @@ def check(
 
 
 def check_labels(shapes: Sequence[Shape], data_root: Path | None) -> None:
-    """Raise DataError where a file that the labels are read from is at fault."""
+    """Raise DataError if a label map of one of the shapes cannot be read."""
     for shape in shapes:
         make_labels(shape, data_root)
 
@@ -114,13 +122,21 @@ def measure_shape(
     device: Device,
     rounds: int,
     data_root: Path | None = None,
-    say: Callable[[str], object] = lambda line: None,
+    on_progress: Callable[[str], object] = lambda line: None,
     run: Callable[[Job], dict[str, Any]] | None = None,
 ) -> Result:
-    """Return what every loss costs on ``shape``; ``say`` is told what comes next.
+    """Return the costs of every loss on ``shape``.
 
-    All losses share one process for their times. On a CPU each has one of its own for its memory.
-    ``run`` does a job, in a fresh process if it is not given.
+    One process measures the times of all losses. On a CPU, the memory of each loss is measured in
+    a process of its own.
+
+    Args:
+        shape: the batch.
+        device: the device.
+        rounds: timed calls of each loss, at least 1.
+        data_root: folder with CamVid, for its labels.
+        on_progress: receives one line before each part of the measurement.
+        run: runs a job; by default ``run_job``, in a fresh process.
     """
     run = run or run_job
     plan = Job(task="time", shape=shape, variants=(), device=device, rounds=rounds,
@@ -129,16 +145,16 @@ def measure_shape(
     transcribed = tuple(variant for variant in own if variant.is_transcribed())
     every = (*own, *(variant.twin() for variant in transcribed))
 
-    say(f"{shape}: time of {len(every)} losses, {rounds} rounds")
+    on_progress(f"{shape}: time of {len(every)} losses, {rounds} rounds")
     timed = run(plan.model_copy(update={"variants": every}))
-    say(f"{shape}: memory")
+    on_progress(f"{shape}: memory")
     memory = {}
     for group in [(variant,) for variant in every] if device == "cpu" else [every]:
         job = plan.model_copy(update={"task": "memory", "variants": group})
         memory |= run(job)["variants"]
     errors = {}
     if transcribed:
-        say(f"{shape}: errors")
+        on_progress(f"{shape}: errors")
         job = plan.model_copy(update={"task": "error", "variants": transcribed})
         errors = run(job)["variants"]
 
@@ -158,7 +174,7 @@ def compare(
     memory: Mapping[str, float | None],
     errors: Mapping[str, dict[str, float] | None],
 ) -> tuple[Row, ...]:
-    """Return a row for each of ``own`` from what was measured by the variants' names."""
+    """Return a row for each of ``own`` from the measurements, which are keyed by variant name."""
 
     def figures(variant: Variant) -> Figures:
         name = str(variant)
@@ -182,7 +198,7 @@ def compare(
 
 
 def spread(seconds: Sequence[float] | None) -> Spread | None:
-    """Return median and spread of the rounds, or None where nothing was measured."""
+    """Return median, minimum and quartiles of the rounds, or None without measurements."""
     if not seconds:
         return None
     low, q1, median, q3 = np.quantile(seconds, [0, 0.25, 0.5, 0.75]).tolist()
@@ -190,7 +206,11 @@ def spread(seconds: Sequence[float] | None) -> Spread | None:
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Return what a fresh process measures; raises SeglossError where it dies."""
+    """Run a job in a fresh process and return its measurements.
+
+    Raises:
+        SeglossError: the process failed or was killed.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "bench.perf.job"],
         input=job.model_dump_json().encode(),
@@ -207,13 +227,13 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def child_environment(allocator: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with one thread and these settings of glibc's malloc."""
+    """Return this process's environment with one thread and the given settings of glibc malloc."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
     return {**inherited, "OMP_NUM_THREADS": "1", **allocator}
 
 
 def write_results(path: Path, results: Sequence[Result]) -> None:
-    """Write everything as JSON."""
+    """Write all results to a JSON file."""
     write_json(path, {"results": [result.model_dump(mode="json") for result in results]})
 
 
@@ -227,8 +247,8 @@ def _notes(
 ) -> Iterator[str]:
     if short := [name for name, taken in seconds.items() if taken is None]:
         yield f"Not enough memory on the device: {', '.join(short)}."
-    if untold := [name for name, held in memory.items() if held is None and seconds.get(name)]:
-        yield f"Peak memory could not be told: {', '.join(untold)}."
+    if unmeasured := [name for name, peak in memory.items() if peak is None and seconds.get(name)]:
+        yield f"Peak memory could not be measured: {', '.join(unmeasured)}."
 
 
 def _check_writable(path: Path) -> None:

@@ -1,15 +1,15 @@
-"""The affinity field loss as one would write it down: whole tensors, eight neighbours, autograd.
+"""The affinity field loss transcribed from its formula: whole tensors, eight neighbours, autograd.
 
-What ``AffinityFieldLoss(variant="port")`` computes in closed form is computed here from the
-formula alone. Tests take it as a second way to the number, benchmarks as the one to beat.
+``AffinityFieldLoss(variant="port")`` computes the same value in closed form. Tests use this
+transcription as a second way to the value, benchmarks as the baseline.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Lower bound of a probability, and what is added to 1 - p.
 FLOOR = 1e-4
+"""Lower bound of a probability, also added to 1 - p."""
 
 
 def plain_affinity_loss(
@@ -28,14 +28,14 @@ def plain_affinity_loss(
 
     Args:
         logits: [b, c, h, w].
-        target: class of each pixel [b, h, w], or ``ignore_index``; one pixel at least has a class.
-        size: distance of the neighbours on the map of (h // stride, w // stride).
-        stride: how much that map is smaller.
-        kl_margin: an edge pair that differs by this many nats costs nothing.
+        target: class of each pixel [b, h, w], or ``ignore_index``; at least one pixel has a class.
+        size: distance of the neighbours in pixels of the map of (h // stride, w // stride).
+        stride: factor by which that map is smaller than the logits.
+        kl_margin: divergence in nats from which an edge pair costs nothing.
         lambda_edge: weight of the edge mean.
         lambda_nonedge: weight of the non-edge mean.
         decay: weight of both.
-        ignore_index: label of pixels that do not count.
+        ignore_index: label of the ignored pixels.
     """
     pixel = F.cross_entropy(logits, target, ignore_index=ignore_index)
 

@@ -1,8 +1,8 @@
-"""RMI as one would first write it: the paper's equations on whole tensors, autograd for the rest.
+"""RMI transcribed from the paper's equations: whole tensors, gradients by autograd.
 
-The benchmark's opponent, and a second way to every number: one-hot labels, all R² shifted copies
-of both maps, an explicit inverse, a subtraction. Pixel-wise work has the dtype of the logits,
-covariances are float64. `test_rmi_literal` checks losses.rmi against loops, region by region.
+The baseline of the benchmark, and a second way to every value: one-hot labels, all R² shifted
+copies of both maps, an explicit inverse, a subtraction. Pixel-wise work has the dtype of the
+logits, covariances are float64. `test_rmi_literal` checks losses.rmi against loops over regions.
 """
 
 import torch
@@ -35,9 +35,9 @@ def plain_rmi_terms(
 def pixel_term_and_maps(
     logits: Tensor, target: Tensor, factor: int, pooling: str, authors: bool, ignored: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return the sigmoid cross entropy, and the small maps of probability and of truth.
+    """Return the sigmoid cross entropy, the downsampled probabilities and truth, and the holes.
 
-    The last map is above 0 where an ignored pixel went in, if their regions are dropped, else None.
+    The holes are above 0 where an ignored pixel contributes; None unless ``ignored`` is "drop".
     """
     labelled = (target != IGNORED).unsqueeze(1).to(logits.dtype)
     onehot = F.one_hot(target.masked_fill(target == IGNORED, 0), logits.shape[1])
@@ -56,14 +56,14 @@ def pixel_term_and_maps(
 
 
 def region_weights(holes: Tensor, side: int) -> Tensor:
-    """Return 1 for each region that no ignored pixel went into, else 0."""
+    """Return 1 for each region without an ignored pixel, and 0 for the others."""
     return 1 - shifted_copies((holes > 0).double(), side).amax(2)
 
 
 def downsample(
     probs: Tensor, truth: Tensor, factor: int, pooling: str, pad: int
 ) -> tuple[Tensor, Tensor]:
-    """Return both maps at 1 / ``factor`` of their size, by the pooling way of that name."""
+    """Return both maps at 1 / ``factor`` of their size, by the pooling of that name."""
     if factor == 1:
         return probs, truth
     if pooling == "avg":
@@ -87,7 +87,7 @@ def shifted_copies(maps: Tensor, side: int) -> Tensor:
 def centred_points(
     probs: Tensor, truth: Tensor, side: int, weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the points of both maps less their means, and how many there are."""
+    """Return the points of both maps minus their means, and the number of points."""
     p, y = (shifted_copies(maps, side).double() for maps in (probs, truth))
     if weight is None:
         count = torch.full((1, 1, 1, 1), p.shape[-1], dtype=torch.float64, device=p.device)

@@ -1,4 +1,4 @@
-"""The losses that are timed, and the plain transcriptions that they are held against."""
+"""The measured losses, and the plain transcriptions that they are compared with."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ OPTIONS: Mapping[str, tuple[dict[str, Scalar], ...]] = {
         {"downsample_factor": 6, "region_size": 5},
     ),
 }
-"""What sets the cost of a loss; one that is not here is timed with its defaults."""
+"""The options that decide the cost of a loss; every other loss is timed with its defaults."""
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 class Variant(Strict):
-    """A loss with its options, as the package computes it or as the plain transcription does."""
+    """A loss with its options, computed by the package or by the plain transcription."""
 
     loss: str
     options: dict[str, Scalar]
@@ -44,7 +44,7 @@ class Variant(Strict):
         return PLAIN[self.loss](self.options)
 
     def twin(self) -> Variant:
-        """Return the same loss by its plain transcription."""
+        """Return the plain transcription of the same loss."""
         return self.model_copy(update={"plain": True})
 
     def is_transcribed(self) -> bool:

@@ -1,8 +1,8 @@
-"""Jobs as processes on this machine, at most one for each slot, forked from one server.
+"""Jobs as processes on this machine, at most one per slot, forked from one server.
 
-Importing torch and timm costs each worker seconds, a fork costs none, so multiprocessing's fork
-server has imported them. It imports nothing of the project: a worker imports the snapshot's code,
-and is a process in a process group of its own.
+Importing torch and timm takes each worker seconds; a fork takes none. So multiprocessing's fork
+server imports them once. It imports no package of the project: each worker imports the code of the
+snapshot. A worker has a process group of its own.
 """
 
 from __future__ import annotations
@@ -25,28 +25,35 @@ from bench.runs.rundir import pid_exists
 from bench.runs.source_code import PACKAGES, environment_of
 
 LIBRARIES = ["torch", "torchvision.transforms.v2", "timm"]
-"""The imports that take seconds."""
+"""The libraries whose import takes seconds."""
 LOST = 255
 """Exit code that multiprocessing gives a process whose fork server has ended."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one job: a GPU, several ("0,1") or a share of one, or (None) cores only."""
+    """A place for one job."""
 
     gpu: str | None = None
+    """A GPU, or several ("0,1"); None for a place that has CPU cores only."""
     memory_share: float = 1.0
+    """The share of the GPU's memory, above 0 and at most 1."""
 
 
 def cpu_slots(workers: int) -> list[Slot]:
-    """So many places without a GPU."""
+    """Return ``workers`` places without a GPU."""
     return [Slot()] * workers
 
 
 def gpu_slots(gpus: list[str], per_gpu: int, per_run: int = 1) -> list[Slot]:
-    """So many places on each GPU, each with its share of the memory; GPU by GPU, not stacked.
+    """Return the places that the GPUs have room for.
 
-    A place of ``per_run`` GPUs has them to itself; GPUs that fill no place stay idle.
+    The first places are on different GPUs, so that few jobs do not share one.
+
+    Args:
+        gpus: the GPUs.
+        per_gpu: places on each GPU, which share its memory equally.
+        per_run: GPUs of a place; if it is above 1, ``per_gpu`` is 1. Left-over GPUs stay idle.
     """
     if per_run > 1:
         groups = range(0, len(gpus) - per_run + 1, per_run)
@@ -55,16 +62,16 @@ def gpu_slots(gpus: list[str], per_gpu: int, per_run: int = 1) -> list[Slot]:
 
 
 def slots(gpus: list[str], workers: int | None, per_gpu: int, per_run: int = 1) -> list[Slot]:
-    """Return the places that jobs have on this machine.
+    """Return the places for jobs on this machine.
 
     Args:
-        gpus: the GPUs that may be used; without any, jobs share the cores.
-        workers: how many places; as many as the GPUs have, or 2 on the cores, if None.
+        gpus: the GPUs to use; without any, jobs share the CPU cores.
+        workers: number of places; by default as many as the GPUs have, or 2 on CPU cores.
         per_gpu: places on each GPU.
-        per_run: GPUs that a place consists of.
+        per_run: GPUs of each place.
 
     Raises:
-        SpecError: The GPUs do not have so many places, or both ways of sharing are asked for.
+        SpecError: the GPUs have too few places, or both ``per_gpu`` and ``per_run`` are above 1.
     """
     if per_run > 1 and per_gpu > 1:
         raise SpecError("--gpus-per-run or --per-gpu: a training has several GPUs or a part of one")
@@ -142,7 +149,7 @@ class Handle:
         code = self.worker.exitcode
         if code != LOST:
             return code
-        # Without the fork server, its parent, the worker stops; until then it holds the run.
+        # A worker whose parent, the fork server, has ended stops too; until then it holds the run.
         assert self.worker.pid is not None
         return None if pid_exists(self.worker.pid) else STOPPED
 
@@ -159,10 +166,10 @@ class Handle:
 
 
 def start_server() -> None:
-    """Start the server, which imports the libraries while this process goes on."""
+    """Start the fork server; it imports the libraries while this process continues."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(LIBRARIES)
     safe = os.environ.get("PYTHONSAFEPATH")
-    # A file in the current folder must not stand in for a library.
+    # A file in the current folder must not be imported instead of a library.
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
         forkserver.ensure_running()
@@ -177,10 +184,10 @@ def start_worker(
     """Start `bench.worker` with the snapshot's code and return its process.
 
     Args:
-        snapshot: folder that holds the project's packages.
-        arguments: of the worker.
-        log: file that its output is appended to.
-        environment: variables to add.
+        snapshot: folder with the project's packages.
+        arguments: the worker's command-line arguments.
+        log: file to which the worker's output is appended.
+        environment: environment variables to add.
 
     Raises:
         OSError: the process cannot be started.
@@ -197,7 +204,7 @@ def start_worker(
 
 @contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
-    """Put ``folder`` first on the import path, which a started process takes over."""
+    """Put ``folder`` first on the import path, which a process inherits when it starts."""
     sys.path.insert(0, str(folder))
     try:
         yield
@@ -220,20 +227,24 @@ def _work(arguments: list[str], log: Path, environment: Mapping[str, str]) -> No
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # a full disk
             stream.flush()
-    os._exit(code)  # multiprocessing would flush again, and the code would be lost
+    os._exit(code)  # multiprocessing would flush again, fail on a full disk, and lose the code
 
 
 def _forget_the_project() -> None:
-    """Drop what multiprocessing imported: the code's digest covers the worker's modules alone."""
+    """Unload the project's modules that multiprocessing imported.
+
+    The digest of the code then covers only the modules that the worker itself imports.
+    """
     for name in list(sys.modules):
         if name.partition(".")[0] in PACKAGES:
             del sys.modules[name]
 
 
 def _end_with_scheduler(server: int) -> None:
-    """End the fork server once the scheduler has ended; else it would outlive its last worker.
+    """End the fork server once the scheduler has ended.
 
-    Without their parent, its workers stop with a checkpoint.
+    The server does not end by itself. Its workers notice that their parent has ended, write a
+    checkpoint and stop.
     """
     scheduler = multiprocessing.parent_process()
     assert scheduler is not None

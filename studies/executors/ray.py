@@ -1,7 +1,7 @@
 """Jobs on a Ray cluster, one worker in each place that Ray finds. The only file that imports ray.
 
-Ray chooses the node and the GPU, starts a process there and notices when it is lost. What ran how
-far and what is tried again stays ours: no retry of Ray's is used.
+Ray chooses the node and the GPU, starts a process there and notices when it is lost. The progress
+of runs is in the ledger, and the scheduler alone decides on retries; those of Ray are disabled.
 """
 
 from __future__ import annotations
@@ -27,18 +27,20 @@ PROBE_SECONDS = 60.0
 WAIT_SECONDS = 60.0
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 HTTP2_SETTINGS = b"\4"
-# Trainings at once on a node without a GPU.
 PER_CPU_NODE = 2
+"""Trainings at a time on a node without a GPU."""
 
 
 @dataclass(frozen=True)
 class RayOptions:
-    """Which cluster, and what of it."""
+    """The cluster to use, and how many trainings run on it."""
 
     address: str
+    """HOST:PORT of the head node."""
     workers: int | None = None
-    """Trainings at once at most; as many as there is room for, if None."""
+    """The largest number of trainings at a time; None for as many as the cluster has room for."""
     per_gpu: int = 1
+    """Trainings at a time on each GPU."""
 
 
 def ray_options(
@@ -47,8 +49,8 @@ def ray_options(
     """Return the cluster to use.
 
     Raises:
-        SpecError: ``executor`` and ``address`` do not go together, or several GPUs per training
-            are asked for.
+        SpecError: only one of ``executor`` and ``address`` names a cluster, or ``per_run`` is
+            above 1.
     """
     if executor == "ray" and per_run > 1:
         raise SpecError("--gpus-per-run: on a Ray cluster each training has one GPU")
@@ -58,7 +60,7 @@ def ray_options(
 
 
 class RayExecutor:
-    """Starts workers in places of a cluster; a place is asked for ahead, and may have to wait."""
+    """Starts workers in places of a cluster; it requests one place ahead, which Ray may queue."""
 
     def __init__(
         self,
@@ -67,19 +69,28 @@ class RayExecutor:
         root: Path,
         snapshot: Path,
         data_root: Path | None = None,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
-        """Connect, and look whether every node can do the work.
+        """Connect to the cluster and check that its nodes can run trainings.
 
-        Raises InstallError without Ray, SpecError where the cluster cannot be reached, and
-        RootError where a node does not see the folders or lacks what a worker needs.
+        Args:
+            options: the cluster.
+            root: the output folder.
+            snapshot: folder with the code that the workers run.
+            data_root: folder with the data sets.
+            log: receives one line when Ray has no free place, and for each unusable node.
+
+        Raises:
+            InstallError: Ray is not installed.
+            SpecError: the cluster cannot be reached, or it has neither GPU nor CPU.
+            RootError: a node does not see the folders, or torch is not installed there.
         """
         self.ray = _connect(options.address)
         self.options = options
         self.data_root = data_root
         self.snapshot = snapshot
-        self.say = say
-        self.shared = places.share(root, data_root)
+        self.log = log
+        self.folders = places.share_folders(root, data_root)
         self.ray.cloudpickle.register_pickle_by_value(places)
         self.share = _share([node["Resources"] for node in self._nodes()], options)
         self._inspect([node for node in self._nodes() if self.share.fits(node["Resources"])])
@@ -90,7 +101,7 @@ class RayExecutor:
 
     @property
     def has_room(self) -> bool:
-        """Whether a place is ready."""
+        """Whether a place is ready for a job."""
         if self.options.workers is not None and len(self.busy) >= self.options.workers:
             return False
         if self.spare is None:
@@ -121,7 +132,7 @@ class RayExecutor:
         return handle
 
     def close(self) -> None:
-        """Leave the cluster; workers that still run end by themselves."""
+        """Disconnect; running workers write a checkpoint and stop by themselves."""
         self.ray.shutdown()
 
     def _nodes(self) -> list[dict[str, Any]]:
@@ -133,11 +144,11 @@ class RayExecutor:
             "num_cpus": self.share.cpus,
             "max_restarts": 0,
             "max_task_retries": 0,
-            "max_concurrency": 2,  # a worker's run, and a signal to it
-            # Left alone the worker writes a checkpoint, for which Ray would give it no time.
+            "max_concurrency": 2,  # so that ``signal`` can be called during ``run``
+            # A worker whose parent has ended writes a checkpoint; Ray would kill it before that.
             "runtime_env": {"env_vars": {"RAY_kill_child_processes_on_worker_exit": "0"}},
         }
-        return self.ray.remote(places.Place).options(**options).remote(self.shared)
+        return self.ray.remote(places.Place).options(**options).remote(self.folders)
 
     def _is_ready(self, spare: _Spare) -> bool:
         if spare.host:
@@ -147,15 +158,15 @@ class RayExecutor:
         if not self.ray.wait([spare.answer], timeout=0)[0]:
             if not self.busy and time.monotonic() - self.waiting_since > WAIT_SECONDS:
                 self.waiting_since = float("inf")
-                self.say("Ray has no place free; waiting for one")
+                self.log("Ray has no place free; waiting for one")
             return False
         try:
             spare.host, fault = self.ray.get(spare.answer)
         except self.ray.exceptions.RayActorError:
             self.spare = None
             return False
-        if fault is not None:  # a node that joined later: nothing else is to be started there
-            self.say(f"Ray's node {spare.host} is not used: {fault}")
+        if fault is not None:  # A node that joined later; keeping the place keeps others away.
+            self.log(f"Ray's node {spare.host} is not used: {fault}")
             self.unusable.append(spare)
             self.spare = None
         return fault is None
@@ -169,7 +180,7 @@ class RayExecutor:
                 num_cpus=0,
                 max_retries=0,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-            ).remote(self.shared): node["NodeManagerHostname"]
+            ).remote(self.folders): node["NodeManagerHostname"]
             for node in nodes
         }
         in_time, late = self.ray.wait(
@@ -194,7 +205,7 @@ class RayExecutor:
 
 @dataclass(frozen=True)
 class _Share:
-    """What one training takes of a node."""
+    """The part of a node that one training uses."""
 
     gpus: float
     cpus: int
@@ -205,13 +216,20 @@ class _Share:
 
 
 def _share(nodes: list[dict[str, float]], options: RayOptions) -> _Share:
-    """GPUs divided by ``per_gpu``, cores by the trainings on a node; cores only without a GPU."""
+    """Return an equal share of the smallest node.
+
+    A GPU is divided by ``per_gpu``, the CPU cores by the number of trainings on the node. If no
+    node has a GPU, the trainings share the cores.
+
+    Raises:
+        SpecError: the cluster has neither GPU nor CPU.
+    """
     with_gpu = [node for node in nodes if node.get("GPU", 0) >= 1]
     if with_gpu:
         cpus = min(
             int(node.get("CPU", 0) // (int(node["GPU"]) * options.per_gpu)) for node in with_gpu
         )
-        # Ray counts in ten-thousandths; a third, rounded up, would not fit in three times.
+        # Ray counts in ten-thousandths: three shares of 0.3334 would not fit into one GPU.
         return _Share(10_000 // options.per_gpu / 10_000, cpus, max(1, cpus))
     cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
     if not cores:
@@ -223,7 +241,7 @@ def _share(nodes: list[dict[str, float]], options: RayOptions) -> _Share:
 
 @dataclass
 class _Spare:
-    """A place that has been asked for; it is there when it has answered."""
+    """A requested place; it exists once it has answered, and then ``host`` is its node's name."""
 
     place: Any
     answer: Any = None
@@ -231,7 +249,7 @@ class _Spare:
 
 
 def _connect(address: str) -> Any:
-    """The module ray, connected to the cluster at ``address``."""
+    """Return the module ray, connected to the cluster at ``address``."""
     match = re.fullmatch(r"([^/:\s]+|\[[^]\s]+\]):(\d+)", address)
     if match is None:
         raise SpecError(
@@ -244,18 +262,18 @@ def _connect(address: str) -> Any:
     except ImportError:
         raise InstallError('Ray is not installed: pip install "segloss-bench[ray]"') from None
     try:
-        _call(match[1].strip("[]"), int(match[2]))
+        _check_port(match[1].strip("[]"), int(match[2]))
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise SpecError(f"--address {address}: no Ray cluster: {one_line(error)}") from None
     return ray
 
 
-def _call(host: str, port: int) -> None:
-    """Raise OSError unless something there speaks gRPC: Ray itself would try for minutes."""
+def _check_port(host: str, port: int) -> None:
+    """Raise OSError at once unless the port speaks gRPC; Ray itself would retry for minutes."""
     with socket.create_connection((host, port), CONNECT_SECONDS) as connection:
         if "RAY_USE_TLS" in os.environ:
             return
         connection.sendall(HTTP2_GREETING)
         if connection.recv(9)[3:4] != HTTP2_SETTINGS:
-            raise OSError("what listens there is something else")
+            raise OSError("the port is open but does not speak gRPC")

@@ -1,4 +1,4 @@
-"""The handle of a worker on a Ray cluster, and what becomes of one whose node is lost."""
+"""The handle of a worker on a Ray cluster, and the end of a worker whose node is lost."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from typing import Any
 from bench.runs.rundir import RunDir, is_alive
 from studies.ledger import write_state
 
-# A worker beats every two seconds and stops when it is left alone; a lost one that has been silent
-# for so long is gone.
 LOST_SECONDS = 30.0
-# So long a place has for killing its worker before it is killed itself.
+"""A lost worker without a heartbeat for so long has ended.
+
+Workers write a heartbeat every 2 seconds, and stop when their parent ends.
+"""
 INSIST_SECONDS = 10.0
+"""The time that a place has to kill its worker before the place itself is killed."""
 KILLED = -9
+"""The exit code of a process that got SIGKILL."""
 
 
 class Handle:
@@ -33,26 +36,26 @@ class Handle:
         run_dirs: list[RunDir],
         release: Callable[[Handle], None],
     ) -> None:
-        """Follow a worker that was started.
+        """Take over a worker that was started.
 
         Args:
-            ray: the module, connected.
-            place: the actor that started it.
+            ray: the module ray, connected.
+            place: the actor that started the worker.
             host: the name of the place's node.
-            code: reference to its exit code.
-            run_dirs: the runs it was given.
-            release: hears that it is over.
+            code: Ray's reference to the worker's exit code.
+            run_dirs: the runs of the worker.
+            release: called with this handle once the worker has ended.
         """
         self.ray, self.place, self.host, self.code = ray, place, host, code
         self.run_dirs = run_dirs
         self.release = release
-        self.asked = False
+        self.asked_to_end = False
         self.killed: float | None = None
         self.lost: _Lost | None = None
         self.over: int | None = None
 
     def poll(self) -> int | None:
-        """Exit code, or None while it runs."""
+        """Return the exit code, or None while the worker is running."""
         if self.over is None:
             self.over = self._code() if self.lost is None else self._code_of_lost(self.lost)
             if self.over is not None:
@@ -62,12 +65,12 @@ class Handle:
 
     def stop(self) -> None:
         """Ask the worker to write a checkpoint and end."""
-        self.asked = True
+        self.asked_to_end = True
         self.place.signal.remote(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the worker and its children at once; its place, if it does not do that."""
-        self.asked = True
+        """End the worker and its children at once; later its place, if the worker still runs."""
+        self.asked_to_end = True
         self.killed = self.killed or time.monotonic()
         self.place.signal.remote(signal.SIGKILL)
 
@@ -79,16 +82,16 @@ class Handle:
         try:
             return self.ray.get(self.code)
         except self.ray.exceptions.RayError as error:
-            self._give_back()  # a node that only seemed lost must not go on
+            self._give_back()  # a node that only seemed lost must not continue
             why = f"its node {self.host}, or Ray's process there, was lost: {one_line(error)}"
             self.lost = _Lost(self.run_dirs, why)
             return None
 
     def _code_of_lost(self, lost: _Lost) -> int | None:
-        """The code of a worker whose place is gone, once it is gone too."""
+        """Return the exit code of a worker whose place is lost, or None until it has ended."""
         if not self.killed and not lost.is_over():
             return None
-        lost.note(asked=self.asked)
+        lost.note(asked_to_end=self.asked_to_end)
         return KILLED
 
     def _give_back(self) -> None:
@@ -98,36 +101,39 @@ class Handle:
 
 @dataclass
 class _Lost:
-    """Runs whose worker has lost its place."""
+    """The runs of a worker whose place is lost."""
 
     run_dirs: list[RunDir]
     why: str
-    heard: list[float] = field(default_factory=list)
+    last_update: list[float] = field(default_factory=list)
+    """When the state of each run was last written, in seconds since the epoch."""
     since: float = 0.0
+    """When ``last_update`` last changed, by this process's monotonic clock."""
 
     def is_over(self) -> bool:
-        """Whether their worker has ended: seen by its pid here, by its silence from elsewhere."""
+        """Return whether the worker has ended, by its pid here or its heartbeats elsewhere."""
         states = [directory.state() for directory in self.run_dirs]
-        heard = [state.updated for state in states]
-        if heard != self.heard:
-            self.heard, self.since = heard, time.monotonic()
+        last_update = [state.updated for state in states]
+        if last_update != self.last_update:
+            self.last_update, self.since = last_update, time.monotonic()
         silent = time.monotonic() - self.since > LOST_SECONDS
         return not any(
-            # One that is still starting up will take a queued run, find itself alone, and leave it.
+            # A worker that is still starting may take a queued run; without its parent it stops.
             (state.status == "queued" and not silent)
             or (state.status == "running" and state.lease and is_alive(state.lease, silent=silent))
             for state in states
         )
 
-    def note(self, *, asked: bool) -> None:
-        """Free the runs, and write down why they ended unless that was asked for."""
-        failed = {} if asked else {"status": "failed", "failure": "killed", "reason": self.why}
+    def note(self, *, asked_to_end: bool) -> None:
+        """Release the runs, and record them as failed unless their worker was asked to end."""
+        failed = {"status": "failed", "failure": "killed", "reason": self.why}
+        changes = {} if asked_to_end else failed
         for directory in self.run_dirs:
             if directory.state().status in ("queued", "running", "interrupted"):
-                write_state(directory, **failed, lease=None)
+                write_state(directory, **changes, lease=None)
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, in one line that is not too long."""
-    said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return " ".join(said.split())[:300]
+    """Return an error's message in one line of at most 300 characters."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return " ".join(text.split())[:300]

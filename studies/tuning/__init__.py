@@ -1,1 +1,1 @@
-"""Tuning: what is searched, what is tried next, and the trials as ordinary runs."""
+"""Tuning: the search spaces, the next trials, and the trials as ordinary runs."""

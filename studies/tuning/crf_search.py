@@ -1,4 +1,4 @@
-"""Search of a CRF's parameters: evaluations only, given up where they are worse image by image."""
+"""Search of a CRF's parameters: evaluations only, stopped early if worse image by image."""
 
 from __future__ import annotations
 
@@ -18,50 +18,57 @@ from studies.plan import PlanSource
 from studies.tuning.sampler import PairedPruner
 
 BLOCK = 8
-"""Images between two looks; fixed, so that what is given up does not depend on the workers."""
+"""Images between two tests whether to give a trial up.
+
+Fixed, so that the trials given up do not depend on the number of workers.
+"""
 GIVEN_UP = "given-up.json"
+"""File in the directory of a run whose evaluation was given up."""
 
 
 class Scorer(Protocol):
-    """Scores a CRF on numbered pairs of a seed and an image."""
+    """Scores a CRF on pairs of a seed and an image.
+
+    The pairs are numbered: every image of the first seed, then every image of the next.
+    """
 
     @property
     def pairs(self) -> int:
-        """How many there are: every image of the first seed, then of the next."""
+        """Return the number of pairs."""
         ...
 
     def counts(self, crf: CRFSpec, pairs: Sequence[int]) -> list[Any]:
-        """Pixel counts of each."""
+        """Return the pixel counts of each pair."""
         ...
 
     def image_score(self, counts: Any) -> float:
-        """Mean IoU of an image."""
+        """Return the mean IoU of one image, between 0 and 1."""
         ...
 
     def score(self, counts: Sequence[Any], metric: str) -> float:
-        """The headline metric of images."""
+        """Return the headline metric over all the images."""
         ...
 
     def finish(
         self, directory: RunDir, spec: RunSpec, counts: Sequence[Any], seconds: float
     ) -> None:
-        """Leave a finished run."""
+        """Write a run's result, as a worker would, and mark the run as finished."""
         ...
 
     def give_up(
         self, directory: RunDir, spec: RunSpec, images: Sequence[int], counts: Sequence[Any]
     ) -> None:
-        """Leave what was scored of a run."""
+        """Write the pixel counts of the images that were scored before the trial was given up."""
         ...
 
     def kept(self, directory: RunDir) -> dict[int, Any]:
-        """Pixel counts of a run by image."""
+        """Return the stored pixel counts of a run by image."""
         ...
 
 
 @dataclass
 class CrfSearch:
-    """One search; the first trial, of the study's own values, is scored in full."""
+    """One search; the first trial has the study's own values and is scored on every image."""
 
     root: Path
     scorer: Scorer
@@ -72,30 +79,32 @@ class CrfSearch:
         self.pruner = PairedPruner()
         self.order = epoch_order(0, 0, self.scorer.pairs).tolist()
         self.scored = 0
-        """Trials that were scored in this night; ``images`` likewise."""
+        """Trials that this session has scored."""
         self.images = 0
+        """Images that this session has scored, counted in every trial and seed."""
         self.first: dict[int, Any] = {}
+        """Pixel counts of the first trial by pair."""
 
-    def run(self, source: PlanSource, may_go_on: Callable[[], bool]) -> None:
-        """Score every trial that is not over, and those that follow from them.
+    def run(self, source: PlanSource, may_continue: Callable[[], bool]) -> None:
+        """Score every open trial, and those that are proposed from the scores.
 
         Args:
-            source: the plan of the trials, one table of them, which grows with their scores.
-            may_go_on: is asked before each trial; no further one is scored once it is false.
+            source: the plan of the trials, a single table that grows with their scores.
+            may_continue: called before each trial; the search ends when it returns False.
         """
-        done, grown = 0, True
-        while grown:
+        done, has_new_trials = 0, True
+        while has_new_trials:
             (table,) = source.plan.manifest.tables
             for row in table.rows[done:]:
-                if not may_go_on():
+                if not may_continue():
                     return
                 self._trial(row, [source.plan.specs[run_id] for run_id in row.run_ids])
                 done += 1
-            grown = source.grow()
+            has_new_trials = source.grow()
 
     @property
     def images_saved(self) -> float:
-        """The share of images that the trials scored in this session did without."""
+        """Return the share of images, from 0 to 1, that this session did not have to score."""
         return 1 - self.images / (self.scored * self.scorer.pairs) if self.scored else 0.0
 
     def _trial(self, row: Row, specs: list[RunSpec]) -> None:
@@ -132,11 +141,14 @@ class CrfSearch:
     def _give_up(
         self, directories: list[RunDir], specs: list[RunSpec], found: dict[int, Any]
     ) -> None:
-        """Note what it would have scored: as the first trial, less what it lost on these images."""
+        """Store the counts so far and an estimate of the full score.
+
+        The estimate is the score of the first trial plus the difference to it on these images.
+        """
         found = dict(sorted(found.items()))
         whole, same = list(self.first.values()), [self.first[pair] for pair in found]
-        lost = self._metric(list(found.values())) - self._metric(same)
-        note = {"images": len(found), "of": len(self.order), "score": self._metric(whole) + lost}
+        gain = self._metric(list(found.values())) - self._metric(same)
+        note = {"images": len(found), "of": len(self.order), "score": self._metric(whole) + gain}
         reason = f"given up after {len(found)} of {len(self.order)} images: worse, image by image"
         for seed, (directory, spec) in enumerate(zip(directories, specs, strict=True)):
             mine = self._of_seed(found, seed)
@@ -163,7 +175,7 @@ class CrfSearch:
         }
 
     def _of_seed(self, found: dict[int, Any], seed: int) -> dict[int, Any]:
-        """Pixel counts of one seed by image."""
+        """Return the pixel counts of one seed by image."""
         images = self.scorer.pairs // self.seeds
         return {pair % images: counts for pair, counts in found.items() if pair // images == seed}
 
@@ -172,7 +184,7 @@ class CrfSearch:
 
 
 def given_up(directory: RunDir) -> dict[str, Any] | None:
-    """What is known of a run whose evaluation was given up, else None."""
+    """Return the record of a run whose evaluation was given up; None for any other run."""
     if directory.has_result():
         return None
     return read_json(directory.path / GIVEN_UP)

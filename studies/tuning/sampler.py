@@ -1,6 +1,7 @@
-"""Optuna: what to try next, its own copy of the search, and when an evaluation is hopeless.
+"""Optuna: the values to try next, its copy of the search, and when to give an evaluation up.
 
-The only file that imports optuna. Nothing here is the truth about a trial: the ledger is.
+The only file that imports optuna. The state of a trial is in the ledger alone; Optuna's study is a
+copy of it.
 """
 
 from __future__ import annotations
@@ -25,29 +26,30 @@ from bench.search_space import Space
 from bench.spec import Scalar
 
 Values = dict[str, Scalar]
-# So often another value is asked for before the space counts as used up.
 TRIES = 50
+"""Samples of TPE that may all repeat earlier trials before the space counts as used up."""
 P_PRUNED = 0.1
-"""An evaluation is given up when so small a share of equals would look as bad."""
+"""The p-value of Wilcoxon's test below which an evaluation is given up as worse."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Values that are tried, and what came of it; ``score`` is None where nothing did."""
+    """The values of one trial, and its result."""
 
     values: Values
     over: bool = False
     score: float | None = None
+    """The headline metric; None while the trial runs, and if it failed."""
     facts: Mapping[str, str] | None = None
-    """For whoever looks at Optuna's study: run ids and such."""
+    """The run id of each seed, shown in Optuna's study."""
     given_up: bool = False
-    """Its score is what it would have been, judged by the images it was given up after."""
+    """Whether its evaluation was given up; ``score`` is then an estimate from fewer images."""
 
     @property
     def state(self) -> TrialState:
-        """What Optuna calls it."""
+        """Return the trial's state in Optuna's terms."""
         if not self.over:
             return TrialState.RUNNING
         if self.given_up:
@@ -56,9 +58,17 @@ class Trial:
 
 
 def propose(spaces: Mapping[str, Space], trials: Sequence[Trial], *, seed: int) -> Values | None:
-    """Values that no trial has, by TPE; None where (nearly) all have been tried.
+    """Return the values of the next trial, sampled by TPE.
 
-    The same arguments give the same values: a search that was killed goes on as it would have.
+    The same arguments give the same values, so that a search that was killed continues unchanged.
+
+    Args:
+        spaces: the space of each setting.
+        trials: the trials so far.
+        seed: seed of the sampler.
+
+    Returns:
+        Values that no trial has, or None if the space is (nearly) used up.
     """
     tried = {repr(trial.values) for trial in trials}
     for attempt in range(TRIES):
@@ -73,16 +83,19 @@ def propose(spaces: Mapping[str, Space], trials: Sequence[Trial], *, seed: int) 
 
 
 class OptunaCopy:
-    """Optuna's study of one search: a copy for dashboards and other tools, made by ask and tell."""
+    """Optuna's study of one search: a copy for dashboards and other tools."""
 
     def __init__(self, storage: str, name: str, owner: str, *, rebuild: bool = False) -> None:
-        """Open or create it; raises RootError where it cannot be used.
+        """Open or create Optuna's study.
 
         Args:
             storage: an Optuna URL.
-            name: the study's.
-            owner: the root whose ledger decides; a study of another root is refused.
-            rebuild: make it anew.
+            name: the name of Optuna's study.
+            owner: the root that the copy is made of.
+            rebuild: whether to delete what the study holds first.
+
+        Raises:
+            RootError: the storage cannot be used, or the study is a copy of another root.
         """
         self.storage, self.name, self.owner = storage, name, owner
         with _storage_errors(storage):
@@ -92,12 +105,12 @@ class OptunaCopy:
                 self._remake()
         if known != owner and not rebuild:
             raise RootError(
-                f"{storage}: its study {name!r} is of {known}; choose another --storage, or make "
-                "it anew from this root with --rebuild"
+                f"{storage}: its study {name!r} is a copy of {known}; choose another --storage, or "
+                "recreate the study from this root with --rebuild"
             )
 
     def write(self, spaces: Mapping[str, Space], trials: Sequence[Trial]) -> None:
-        """Bring it up to date; what contradicts ``trials`` is made anew."""
+        """Bring the study up to date; recreate it if it contradicts ``trials``."""
         with _storage_errors(self.storage):
             if not self._begins(spaces, trials):
                 self._remake()
@@ -115,7 +128,7 @@ class OptunaCopy:
                     self.study.tell(number, score, state=trial.state)
 
     def _begins(self, spaces: Mapping[str, Space], trials: Sequence[Trial]) -> bool:
-        """Whether what is stored can become ``trials`` by asking and telling."""
+        """Return whether the stored trials are an earlier state of ``trials``."""
         stored = self.study.get_trials(deepcopy=False)
         return len(stored) <= len(trials) and all(
             theirs.distributions == _distributions(spaces)
@@ -130,7 +143,7 @@ class OptunaCopy:
             study_name=self.name,
             storage=self.storage,
             direction="maximize",
-            sampler=optuna.samplers.RandomSampler(seed=0),  # it is never asked for a value
+            sampler=optuna.samplers.RandomSampler(seed=0),  # never used: all values are given
             load_if_exists=True,
         )
 
@@ -141,7 +154,7 @@ class OptunaCopy:
 
 
 class PairedPruner:
-    """Says when an evaluation, image by image, is worse than the best so far (Wilcoxon's test)."""
+    """Tests whether an evaluation is worse than the best so far, image by image (Wilcoxon)."""
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
@@ -151,17 +164,17 @@ class PairedPruner:
         self.study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
 
     def begin(self) -> None:
-        """A new evaluation."""
+        """Begin a new evaluation."""
         self.trial = self.study.ask()
 
     def hopeless(self, scores: Mapping[int, float]) -> bool:
-        """Whether it may be given up after these images."""
+        """Add the scores of more images; return whether the evaluation should be given up."""
         for image, score in scores.items():
             self.trial.report(score, image)
         return self.trial.should_prune()
 
     def end(self, score: float | None) -> None:
-        """Its mean over all images, or None where it was given up."""
+        """End the evaluation with its mean score over all images, or None if it was given up."""
         self.study.tell(self.trial, score, state=TrialState.PRUNED if score is None else None)
 
 
@@ -169,14 +182,13 @@ class PairedPruner:
 def _storage_errors(storage: str) -> Iterator[None]:
     try:
         yield
-    except (
-        Exception
-    ) as error:  # whatever sqlalchemy makes of a damaged file or a server that is gone
+    # sqlalchemy raises many kinds for a damaged file or an unreachable server.
+    except Exception as error:
         shown = re.sub("//[^/@ ]*@", "//", storage)
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RootError(
-            f"Optuna's storage {shown} cannot be used: {said}; choose another --storage, or delete "
-            "it: the runs are safe, and it is made anew from them"
+            f"Optuna's storage {shown} cannot be used: {reason}; choose another --storage, or "
+            "delete this one: the runs are safe, and segloss recreates it from them"
         ) from None
 
 
@@ -196,7 +208,7 @@ def _distribution(space: Space) -> BaseDistribution:
 
 
 def _name(name: str, space: Space) -> str:
-    """Optuna knows logarithms of x, but not of 1 - x."""
+    """Return the name in Optuna's study, which has logarithms of x, but not of 1 - x."""
     return f"1 - {name}" if space.scale == "log10(1 - x)" else name
 
 
@@ -210,7 +222,7 @@ def _params(spaces: Mapping[str, Space], values: Mapping[str, Scalar]) -> dict[s
 
 
 def _values(spaces: Mapping[str, Space], params: Mapping[str, Scalar]) -> Values:
-    """The values of ``params``, rounded as a space's values are."""
+    """Return the settings' values from Optuna's, rounded as each space prescribes."""
     values: Values = {}
     for name, space in spaces.items():
         value = params[_name(name, space)]

@@ -1,4 +1,4 @@
-"""What is searched: a study's spaces for a method, checked against the options they are of."""
+"""The searches of a tuning: each method's spaces, checked against its loss's and CRF's options."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from studies.plan import ResolveLoss, Settings, row_cells
 from studies.schema import RowDefinition, Study, Values
 
 QUARTERS = (0.0, 1.0, 0.25, 0.75, 0.5)
+"""The first positions to try in the range of a single setting."""
 
 
 def searches(
@@ -22,10 +23,18 @@ def searches(
     trials: int,
     resolve: ResolveLoss,
 ) -> list[SearchSpec]:
-    """What is searched for each of ``methods`` (all that have a section, if none is named).
+    """Return the search of each method.
 
-    Of its spaces those called ``parameters``, or all. Raises SpecError where there is none, or
-    where one is not of the method's options or leaves their range.
+    Args:
+        study: the study.
+        methods: the methods to tune; if empty, every method with a [search] section.
+        parameters: the settings to search; if empty, all of a method's section.
+        trials: the number of trials of each method, at least 1.
+        resolve: completes a loss's options.
+
+    Raises:
+        SpecError: a method or a parameter has no search space, or a space holds a value that the
+            option does not allow.
     """
     if not study.search:
         raise SpecError("the study has no [search] section: nothing to tune")
@@ -48,7 +57,7 @@ def searches(
 
 
 def row(search: SearchSpec, values: Mapping[str, Scalar]) -> RowDefinition:
-    """The row of a study that is the method at ``values``."""
+    """Return the study's row for the method of ``search`` with ``values``."""
     parts: dict[str, dict[str, Scalar]] = {"loss": {}, "crf": {}}
     for name, value in values.items():
         part, _, option = name.partition(".")
@@ -57,7 +66,7 @@ def row(search: SearchSpec, values: Mapping[str, Scalar]) -> RowDefinition:
 
 
 def pinned(study: Study) -> Study:
-    """The study with one row for each method: a list of values stands for its last."""
+    """Return the study with one value per option: the last one of each list of values."""
     methods = {
         name: method.model_copy(update={"loss": _last(method.loss), "crf": _last(method.crf)})
         for name, method in study.methods.items()
@@ -72,10 +81,10 @@ def _last(options: dict[str, Values] | None) -> dict[str, Values] | None:
 
 
 def first_values(spaces: Mapping[str, Space], own: Settings) -> list[Settings]:
-    """What is tried before anything is proposed.
+    """Return the values of the first trials, which need no proposal.
 
-    The own values, and of a single setting the ends and quarters of its range (or what its space
-    says to begin with), or every choice.
+    The first trial has the study's own values. If a single setting is searched, each of its
+    choices follows, or the ``first`` values of its space, or the ends and quarters of its range.
     """
     found = [own]
     if len(spaces) == 1:
@@ -86,7 +95,7 @@ def first_values(spaces: Mapping[str, Space], own: Settings) -> list[Settings]:
 
 
 def without_warnings(resolve: ResolveLoss) -> ResolveLoss:
-    """The same; but a value that is tried on purpose needs no warning."""
+    """Return ``resolve`` without its warnings: a tuning tries unusual values on purpose."""
 
     def resolved(name: str, options: Settings) -> tuple[LossSpec, Settings]:
         with warnings.catch_warnings():
@@ -113,32 +122,32 @@ def _search(
     found = SearchSpec(method=method, spaces={}, own={}, trials=trials)
     for name, space in spaces.items():
         edges = space.choices or space.ends
-        if name not in settings:  # asking for it says what is wrong
-            _settings(study, row(found, {name: edges[0]}), resolve)
+        if name not in settings:
+            _settings(study, row(found, {name: edges[0]}), resolve)  # raises SpecError
         own[name] = settings[name]
         typed[name] = _typed(name, space, own[name])
         if not typed[name].holds(own[name]):
             raise SpecError(
-                f"{name} = {own[name]}, the study's own value, is not among what is searched: the "
-                "search begins with it, and what is found is held against it"
+                f"{name} = {own[name]}, the study's own value, is outside the search space: extend "
+                "the space, because the first trial has this value and others are compared with it"
             )
         for edge in typed[name].choices or map(typed[name].value, (0.0, 1.0)):
             _settings(study, row(found, {name: edge}), resolve)
     return found.model_copy(update={"spaces": typed, "own": own})
 
 
-def _settings(study: Study, wanted: RowDefinition, resolve: ResolveLoss) -> Settings:
-    """The full settings of a row."""
-    (cell,) = row_cells(pinned(study), wanted, resolve)
+def _settings(study: Study, definition: RowDefinition, resolve: ResolveLoss) -> Settings:
+    """Return every setting of a row, defaults included."""
+    (cell,) = row_cells(pinned(study), definition, resolve)
     return cell.settings
 
 
 def _typed(name: str, space: Space, own: Scalar) -> Space:
-    """The space with the type of the option's own value."""
+    """Return the space with the type, float or int, of the option's own value."""
     if space.choices or type(own) is float:
         return space
     if type(own) is not int:
-        raise SpecError(f"{name} is no number ({own!r}): search it as a list of choices")
+        raise SpecError(f"{name} is not a number ({own!r}): search it as a list of choices")
     if any(end != int(end) for end in space.ends):
         raise SpecError(f"{name} takes whole numbers only, got {space.low:g} to {space.high:g}")
     return space.model_copy(update={"whole": True})
@@ -151,7 +160,7 @@ def _lacking(
     every: Mapping[str, Mapping[str, Space]],
     resolve: ResolveLoss,
 ) -> str:
-    """Why ``name`` cannot be searched for ``method``."""
+    """Return the reason why ``name`` cannot be searched for ``method``."""
     known = _settings(study, RowDefinition(method=method), without_warnings(resolve))
     if name in known:
         return (
@@ -163,5 +172,5 @@ def _lacking(
 
 
 def _quoted(method: str) -> str:
-    """The method's name as a key of TOML."""
+    """Return the method's name as a TOML key."""
     return method if method.replace("-", "").replace("_", "").isalnum() else f'"{method}"'

@@ -1,4 +1,4 @@
-"""One tuning from its first trial to its last: its plan grows, and Optuna's copy follows."""
+"""One tuning from its first trial to its last; its plan and Optuna's copies grow together."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class TuningSession:
     """The trials of a tuning as a plan that grows with their results."""
 
     def __init__(self, tuner: Tuner, storage: str | None = None, *, rebuild: bool = False) -> None:
-        """Take up the trials that the root knows of.
+        """Read the trials of the root and bring Optuna's copies up to date.
 
         Args:
-            tuner: says which trials there are.
-            storage: Optuna's URL; a sqlite file in the root, if None.
-            rebuild: make Optuna's copy anew.
+            tuner: decides on the trials.
+            storage: Optuna's URL; None for a sqlite file in the root.
+            rebuild: whether to recreate Optuna's copies.
 
         Raises:
             RootError: Optuna's storage cannot be used.
@@ -37,12 +37,12 @@ class TuningSession:
 
     @property
     def plan(self) -> Plan:
-        """The plan of all trials so far."""
+        """Return the plan of all trials so far."""
         return self._plan
 
     @property
     def searches_crf_only(self) -> bool:
-        """Whether all trials are evaluations of the same trainings."""
+        """Return whether all trials are evaluations of the same trainings."""
         return len(self.tuner.searches) == 1 and not self.tuner.searches[0].trains
 
     def grow(self) -> bool:
@@ -56,7 +56,7 @@ class TuningSession:
         return True
 
     def update_copies(self) -> None:
-        """Bring Optuna's copies up to date; ``copy_error`` keeps an error, which stops nothing."""
+        """Bring Optuna's copies up to date; store an error in ``copy_error`` and continue."""
         self.copy_error = None
         try:
             for copy, search in zip(self.copies, self.tuner.searches, strict=True):
@@ -65,11 +65,11 @@ class TuningSession:
             self.copy_error = error
 
     def search_crf(self, scorer: Scorer, end: float | None) -> CrfOutcome:
-        """Score the trials of a CRF until all are over, a signal comes or time is up.
+        """Score the trials of a CRF until all are over, a signal arrives or the deadline passes.
 
         Args:
             scorer: scores a CRF on the images of finished trainings.
-            end: when to stop, in seconds since the epoch.
+            end: the deadline in seconds since the epoch, or None.
         """
         tuner, started, interrupts = self.tuner, time.monotonic(), Interrupts()
         seeds = len(self._plan.manifest.seeds)
@@ -87,20 +87,21 @@ class TuningSession:
 
 @dataclass(frozen=True)
 class CrfOutcome:
-    """How a search of a CRF ended; as text, one line that says what it did."""
+    """The result of a search of a CRF; ``str`` gives a summary in one line."""
 
     ending: Ending
     trials: list[Trial]
     scored: int
-    """Trials that were scored now, and not before."""
+    """Trials that this session scored."""
     saved: float
-    """The share of their images that did not have to be scored."""
+    """The share of their images, from 0 to 1, that did not have to be scored."""
     seconds: float
 
     def __str__(self) -> str:
         given_up = sum(trial.given_up for trial in self.trials)
         saved = f", {self.saved:.0%} of the images saved" if self.scored else ""
         return (
-            f"{len(self.trials)} trials, {given_up} given up early; now {self.scored} in "
-            f"{self.seconds:.0f} s ({60 * self.scored / self.seconds:.1f} a minute){saved}"
+            f"{len(self.trials)} trials, {given_up} given up early; this session scored "
+            f"{self.scored} in {self.seconds:.0f} s "
+            f"({60 * self.scored / self.seconds:.1f} a minute){saved}"
         )

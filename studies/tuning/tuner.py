@@ -1,7 +1,7 @@
-"""Tuner: trials as ordinary runs on the tuning split; what they are is in the ledger alone.
+"""Tuner: the trials of a tuning, which are ordinary runs on the tuning split.
 
-A trial is a row of the tuning's manifest, which is kept in the root before its runs start. Kill
-everything, start again, and the same trials go on.
+A trial is a row of the tuning's manifest, which is written to the root before the trial's runs
+start. A tuning that was killed therefore continues with the same trials.
 """
 
 from __future__ import annotations
@@ -24,32 +24,36 @@ from studies.tuning.search import first_values, pinned, row, without_warnings
 
 Values = dict[str, Scalar]
 AHEAD = 4
-"""A trial is proposed when all but so many before it are over. Fixed, and not the number of
-workers, so that what is proposed depends on the results alone and not on who ended first."""
+"""The number of earlier trials that may still be open when a trial is proposed.
+
+Fixed, so that proposals do not depend on the number of workers or on the order in which runs end.
+"""
 
 
 @dataclass(frozen=True)
 class Tuner:
-    """The trials of one tuning; kill it and make it anew, and it goes on."""
+    """Plans the trials of one tuning; holds no state besides the root's."""
 
     study: Study
     profile: Profile
-    """On its tuning split."""
+    """The fixed settings, evaluated on the tuning split."""
     names: tuple[str, str]
+    """The names of the tuning and of the profile."""
     searches: tuple[SearchSpec, ...]
     seeds: int
+    """Seeds per trial."""
     root: Path
     resolve: ResolveLoss
 
     def first_plan(self) -> Plan:
-        """All trials that are known of, by the root's manifest, and those that can be added."""
+        """Return the plan of the trials in the root's manifest and of those that can be added."""
         known = recall(self.root, *self.names)
         values = {s.method: self._remembered(s, known) or [s.own] for s in self.searches}
         begun = self._plan(values)
         return self.extend(begun) or begun
 
     def extend(self, before: Plan) -> Plan | None:
-        """The plan with the trials that can be added by now, or None where none can."""
+        """Return the plan with the trials that can be added now, or None if none can."""
         added = False
         values: dict[str, list[Values]] = {}
         for search in self.searches:
@@ -62,12 +66,12 @@ class Tuner:
         return self._plan(values) if added else None
 
     def trials(self, search: SearchSpec, manifest: Manifest) -> list[Trial]:
-        """The trials of one method in their order, with what the ledger says of them."""
+        """Return the trials of one method in their order, with their results from the ledger."""
         tables = [table for table in manifest.tables if table.key == search.method]
         return [self._trial(search, row) for table in tables for row in table.rows]
 
     def copies(self, storage: str, *, rebuild: bool) -> list[OptunaCopy]:
-        """Optuna's copies, one for each method; raises RootError where they cannot be used."""
+        """Return Optuna's copies, one per method; raises RootError if one cannot be used."""
         owner, name = str(self.root), "/".join(self.names)
         return [
             OptunaCopy(storage, f"{name}/{search.method}", owner, rebuild=rebuild)
@@ -84,12 +88,13 @@ class Tuner:
             return untried[0]
         if not all(trial.over for trial in trials[:-AHEAD]):
             return None
-        # Of those after it, some may be over by chance: none of them counts.
+        # Some of the last trials may be over already; which ones depends on chance, so all of
+        # them count as open.
         open_trials = [replace(trial, over=False, score=None) for trial in trials[-AHEAD:]]
         return propose(search.spaces, [*trials[:-AHEAD], *open_trials], seed=number)
 
     def _remembered(self, search: SearchSpec, known: Manifest | None) -> list[Values]:
-        """The values of trials that were begun and still lie in the spaces."""
+        """Return the values of the manifest's trials that lie in the spaces."""
         tables = [t for t in known.tables if t.key == search.method] if known else []
         rows = [row for table in tables for row in table.rows]
         found = [
@@ -128,5 +133,5 @@ class Tuner:
 
 
 def _values(search: SearchSpec, row: Row) -> Values:
-    """Only those settings of a row that are searched, in the spaces' order."""
+    """Return the settings of a row that are searched, in the order of the spaces."""
     return {name: row.settings[name] for name in search.spaces}

@@ -1,4 +1,4 @@
-"""A study file with the values that a tuning found, and where they came from."""
+"""A study file with the values that a tuning found, each with a comment on its origin."""
 
 from __future__ import annotations
 
@@ -17,32 +17,40 @@ from studies.schema import load_study
 
 @dataclass(frozen=True)
 class TunedValues:
-    """Values for one method, and a sentence that says where they come from."""
+    """The tuned values of one method."""
 
     method: str
     values: Mapping[str, Scalar]
     origin: str
+    """A sentence on where the values come from; written beside them as a comment."""
 
 
 def check_target(study: str, target: Path, methods: Sequence[str]) -> None:
-    """Raise SpecError where ``write_study`` would, before anything has been searched."""
+    """Raise SpecError if ``write_study`` would; called before the search begins."""
     if target.suffix != ".toml":
-        raise SpecError(f"--write {target}: a study file ends in .toml")
+        raise SpecError(f"--write {target}: the name of a study file ends in .toml")
     if not os.access(target if target.exists() else target.parent, os.W_OK):
-        raise SpecError(f"--write {target}: cannot be written there")
+        raise SpecError(f"--write {target}: cannot be written; name a file in a writable folder")
     lines = _text(study).splitlines()
     for method in methods:
         _section(lines, method)
 
 
-def write_study(study: str, target: Path, found: Sequence[TunedValues]) -> None:
-    """Write the study to ``target`` with each method's values in its own section.
+def write_study(study: str, target: Path, tuned: Sequence[TunedValues]) -> None:
+    """Write the study to ``target`` with the tuned values in each method's section.
 
-    Everything else stays as it stands, comments too. Raises SpecError where the file has another
-    form than sections, or where ``target`` is not to be written.
+    All other lines are copied unchanged, comments included.
+
+    Args:
+        study: the study's name or path.
+        target: the file to write.
+        tuned: the values of each method.
+
+    Raises:
+        SpecError: a method has no section of its own, or ``target`` cannot be written.
     """
     lines = _text(study).splitlines()
-    for one in found:
+    for one in tuned:
         for name, value in one.values.items():
             lines = _with_value(lines, one, name, value)
     try:
@@ -50,11 +58,11 @@ def write_study(study: str, target: Path, found: Sequence[TunedValues]) -> None:
     except OSError as error:
         raise SpecError(f"--write {target}: cannot be written: {error.strerror}") from None
     methods = load_study(str(target)).methods
-    for one in found:
+    for one in tuned:
         method = methods[one.method]
-        held = {f"loss.{k}": v for k, v in (method.loss or {}).items()}
-        held |= {f"crf.{k}": v for k, v in (method.crf or {}).items()}
-        if any(held.get(name) != value for name, value in one.values.items()):
+        written = {f"loss.{k}": v for k, v in (method.loss or {}).items()}
+        written |= {f"crf.{k}": v for k, v in (method.crf or {}).items()}
+        if any(written.get(name) != value for name, value in one.values.items()):
             raise SpecError(f"{target}: set {dict(one.values)} in methods.{one.method} by hand")
 
 
@@ -63,7 +71,7 @@ def _text(study: str) -> str:
 
 
 def _section(lines: list[str], method: str) -> range:
-    """Where the method's section is, its header included."""
+    """Return the line numbers of the method's section, its header included."""
     headers = {f"[methods.{method}]", f'[methods."{method}"]'}
     start = next((i for i, line in enumerate(lines) if line.strip() in headers), None)
     if start is None:
@@ -74,13 +82,13 @@ def _section(lines: list[str], method: str) -> range:
     return range(start, end)
 
 
-def _with_value(lines: list[str], found: TunedValues, name: str, value: Scalar) -> list[str]:
-    """The lines with ``name = value`` in the method's section, in place of what it said of it."""
-    section = _section(lines, found.method)
-    held = [i for i in section if re.match(rf"\s*{re.escape(name)}\s*=", lines[i])]
+def _with_value(lines: list[str], tuned: TunedValues, name: str, value: Scalar) -> list[str]:
+    """Return the lines with ``name = value`` in the method's section; it replaces an old value."""
+    section = _section(lines, tuned.method)
+    old = [i for i in section if re.match(rf"\s*{re.escape(name)}\s*=", lines[i])]
     shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
-    line = f"{name} = {shown}  # {found.origin}"
-    if held:
-        return [*lines[: held[0]], line, *lines[held[0] + 1 :]]
+    line = f"{name} = {shown}  # {tuned.origin}"
+    if old:
+        return [*lines[: old[0]], line, *lines[old[0] + 1 :]]
     last = max(i for i in section if lines[i].strip())
     return [*lines[: last + 1], line, *lines[last + 1 :]]

@@ -1,12 +1,12 @@
-"""A storm of kill -9 over a small study, and the proof that nothing of it is left in the results.
+"""Kill -9 at random moments of a small study; its results must equal those of an undisturbed one.
 
     python tests/faults/storm.py --kills 100 --seed 0
 
-An undisturbed study is run first. Then the same command is run again and again on another root.
-Each time the storm waits for a moment of a drawn kind (a step, a checkpoint or a state being
-written, an evaluation, the store being written) and kills a drawn victim: a worker, the process
-that forks them, the scheduler, or all at once. When the study is complete, it must equal the
-undisturbed one bit for bit; then the storm goes on over a new root, until all kills are spent.
+The script first runs the study undisturbed. Then it runs the same command repeatedly on another
+root. Each time it waits for a random kind of moment (a training step, the write of a checkpoint or
+a state, an evaluation, a write to the store) and kills a random victim: a worker, the fork server,
+the scheduler, or all at once. The completed study must equal the undisturbed one bit for bit. The
+script continues with new roots until it has killed ``--kills`` times.
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ from tiny import TINY_PROFILE, TINY_STUDY, many_trainings  # pyright: ignore[rep
 
 STEPS = 300
 PATIENCE = 20.0
-"""Seconds that a kind of moment is waited for; then the kill comes wherever things stand."""
+"""The longest wait for a kind of moment in seconds; after it, the kill comes at any moment."""
 
 
 def write_study(folder: Path, crowd: int | None = None) -> list[str]:
-    """Write a study of two trainings and two evaluations, or of so many trainings.
+    """Write a small study and return the command that runs it.
 
-    Returns the command that runs it.
+    Args:
+        folder: folder for the study and its profile.
+        crowd: number of trainings; by default the study has two trainings and two evaluations.
     """
     profile = TINY_PROFILE.replace("steps = 7", f"steps = {STEPS}")
     study_text = TINY_STUDY
@@ -58,7 +60,7 @@ def write_study(folder: Path, crowd: int | None = None) -> list[str]:
 
 
 def run(command: list[str], root: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start the night on ``root``; checkpoints come as often as they can."""
+    """Start a session on ``root`` that writes a checkpoint every 0.2 s."""
     environment = {**os.environ, "SEGLOSS_CHECKPOINT_SECONDS": "0.2"}
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -85,32 +87,33 @@ MOMENTS = {
     "mirror write": lambda root: _any(root, "mlflow.db-*") and _any(root, "mlflow.db"),
 }
 OWN = ("mlflow_run_id", "artifact_uri", "result", "updated")
-"""What two stores of the same runs do not share: names, times, and digests of measured times."""
+"""Columns that differ between stores of the same runs: names, times, digests of measured times."""
 VICTIMS = ("worker", "server", "scheduler", "all")
 
 
 @dataclass
 class Storm:
-    """What was done, and what was seen."""
+    """Kills processes at random moments, and counts the kills."""
 
     chance: random.Random
     kills: Counter[str] = field(default_factory=Counter)
     victims: Counter[str] = field(default_factory=Counter)
     orphans_s: list[float] = field(default_factory=list)
-    """Seconds that workers lived on after their scheduler was killed."""
-    nights: int = 0
+    """Seconds between the end of a killed scheduler and that of its last worker."""
+    studies: int = 0
+    """Studies that were completed."""
 
-    def strike(self, night: subprocess.Popen[bytes], root: Path) -> None:
-        """Wait for a worker, then for a drawn moment, and kill a drawn victim."""
-        over = night.poll
-        wait_for(lambda: bool(family(night)["worker"]) or over() is not None, 120)
+    def strike(self, session: subprocess.Popen[bytes], root: Path) -> None:
+        """Wait for a worker, then for a random moment, and kill a random victim."""
+        exit_code = session.poll
+        wait_for(lambda: bool(family(session)["worker"]) or exit_code() is not None, 120)
         moment = self.chance.choice(list(MOMENTS))
-        seen = wait_for(lambda: MOMENTS[moment](root) or over() is not None, PATIENCE)
+        seen = wait_for(lambda: MOMENTS[moment](root) or exit_code() is not None, PATIENCE)
         time.sleep(self.chance.random() * (1.0 if moment == "training" else 0.02))
-        if over() is not None:
+        if exit_code() is not None:
             return
         victim = self.chance.choice(VICTIMS)
-        found = family(night)
+        found = family(session)
         everyone = [pid for pids in found.values() for pid in pids]
         struck = {**found, "all": everyone, "worker": found["worker"][:1]}[victim]
         for pid in struck:
@@ -124,20 +127,20 @@ class Storm:
             self.victims[victim] += 1
 
 
-def family(night: subprocess.Popen[bytes]) -> dict[str, list[int]]:
-    """The living processes of a night by what they are."""
+def family(session: subprocess.Popen[bytes]) -> dict[str, list[int]]:
+    """Return the living processes of a session by role."""
     try:
-        processes = psutil.Process(night.pid).children(recursive=True)
+        processes = psutil.Process(session.pid).children(recursive=True)
         parents = {process.pid: process.ppid() for process in processes}
     except psutil.NoSuchProcess:
         return {"scheduler": [], "server": [], "worker": []}
-    servers = [pid for pid, parent in parents.items() if parent == night.pid and is_server(pid)]
+    servers = [pid for pid, parent in parents.items() if parent == session.pid and is_server(pid)]
     workers = [pid for pid, parent in parents.items() if parent in servers]
-    return {"scheduler": [night.pid], "server": servers, "worker": workers}
+    return {"scheduler": [session.pid], "server": servers, "worker": workers}
 
 
 def is_server(pid: int) -> bool:
-    """Whether a process is multiprocessing's fork server."""
+    """Return whether a process is multiprocessing's fork server."""
     try:
         return any("multiprocessing.forkserver" in word for word in psutil.Process(pid).cmdline())
     except psutil.NoSuchProcess:
@@ -145,7 +148,7 @@ def is_server(pid: int) -> bool:
 
 
 def kill(pid: int) -> None:
-    """Kill a process, if it is still there."""
+    """Kill a process if it still exists."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -153,7 +156,7 @@ def kill(pid: int) -> None:
 
 
 def wait_for(condition: Any, seconds: float) -> bool:
-    """Whether a condition came true within so many seconds."""
+    """Wait until a condition is true; return False if it is not within ``seconds``."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -163,7 +166,7 @@ def wait_for(condition: Any, seconds: float) -> bool:
 
 
 def outcome(root: Path) -> dict[str, dict[str, Any]]:
-    """All that must not depend on what happened on the way, by run id, with what the store has."""
+    """Return everything that must not depend on kills, by run id, including the store's columns."""
     uri = default_uri(root)
     frame = read_frame(uri, "storm-study", "storm")[1].set_index("run_id")
     curves = read_histories(uri, list(frame["mlflow_run_id"]), ["train/loss"])
@@ -180,7 +183,7 @@ def outcome(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def runs_of(root: Path) -> dict[str, dict[str, Any]]:
-    """The same without the store."""
+    """Return everything in the run directories that must not depend on kills, by run id."""
     return {directory.run_id: _of_run(directory) for directory in all_run_dirs(root)}
 
 
@@ -198,48 +201,48 @@ def _of_run(directory: RunDir) -> dict[str, Any]:
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """Where two outcomes differ, in words."""
-    said = [f"{i}: lost" for i in expected.keys() - found.keys()]
-    said += [f"{i}: not asked for" for i in found.keys() - expected.keys()]
+    """Return a line for each difference between two outcomes."""
+    lines = [f"{i}: lost" for i in expected.keys() - found.keys()]
+    lines += [f"{i}: not in the study" for i in found.keys() - expected.keys()]
     for run_id in found.keys() & expected.keys():
-        said += [
+        lines += [
             f"{run_id}: {key}"
             for key in expected[run_id]
-            # NaN equals itself in JSON's text.
+            # As JSON text, because NaN is not equal to itself.
             if json.dumps(found[run_id][key]) != json.dumps(expected[run_id][key])
         ]
-    return said
+    return lines
 
 
-def rage(folder: Path, kills: int, seed: int) -> tuple[Storm, list[str]]:
-    """Spend all kills; return what was done and every difference to the undisturbed study."""
+def run_storm(folder: Path, kills: int, seed: int) -> tuple[Storm, list[str]]:
+    """Kill ``kills`` times; return the storm and each difference from the undisturbed study."""
     command, storm, faults = write_study(folder), Storm(random.Random(seed)), []
     calm = run(command, folder / "calm", folder / "calm.log")
     if calm.wait() != 0:
         raise RuntimeError((folder / "calm.log").read_text())
     expected = outcome(folder / "calm")
     while storm.kills.total() < kills:
-        root, log = folder / f"storm-{storm.nights}", folder / f"storm-{storm.nights}.log"
+        root, log = folder / f"storm-{storm.studies}", folder / f"storm-{storm.studies}.log"
         code = None
         while code != 0:
-            night = run(command, root, log)
-            while night.poll() is None and storm.kills.total() < kills:
-                storm.strike(night, root)
-            code = night.wait()
+            session = run(command, root, log)
+            while session.poll() is None and storm.kills.total() < kills:
+                storm.strike(session, root)
+            code = session.wait()
         faults += differences(outcome(root), expected)
-        storm.nights += 1
+        storm.studies += 1
         shutil.rmtree(root)
     return storm, faults
 
 
 def main() -> int:
-    """Rage, and print figures."""
+    """Run the storm and print its counts; return 1 if a result differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    storm, faults = rage(Path(mkdtemp(prefix="storm-")), options.kills, options.seed)
-    print(f"{storm.kills.total()} kills over {storm.nights} studies")  # noqa: T201
+    storm, faults = run_storm(Path(mkdtemp(prefix="storm-")), options.kills, options.seed)
+    print(f"{storm.kills.total()} kills over {storm.studies} studies")  # noqa: T201
     print("moments:", dict(storm.kills), "victims:", dict(storm.victims))  # noqa: T201
     print(f"orphaned workers lived {max(storm.orphans_s, default=0):.1f} s at most")  # noqa: T201
     print("\n".join(faults) or "every study equals the undisturbed one")  # noqa: T201

@@ -1,4 +1,4 @@
-"""Faults from outside, on a tiny study: kills, signals, a full disk, many workers at once."""
+"""A tiny study under kills, signals and a full disk, and with many workers at once."""
 
 import os
 import random
@@ -15,31 +15,31 @@ from bench.runs.rundir import all_run_dirs, pid_exists
 pytestmark = pytest.mark.long
 
 
-def test_a_storm_of_kills_leaves_no_trace_in_the_results(tmp_path):
-    """A short one; tests/faults/storm.py --kills 100 is the long one."""
+def test_random_kills_do_not_change_the_results(tmp_path):
+    """Three kills; tests/faults/storm.py --kills 100 is the long version."""
     seed = random.SystemRandom().randrange(10**6)
-    raged, faults = storm.rage(tmp_path, 3, seed)
+    done, faults = storm.run_storm(tmp_path, 3, seed)
     assert faults == [], f"--kills 3 --seed {seed}"
-    assert raged.kills.total() == 3
-    assert max(raged.orphans_s, default=0.0) < 30
+    assert done.kills.total() == 3
+    assert max(done.orphans_s, default=0.0) < 30
 
 
-def test_a_second_signal_ends_the_night_at_once(tmp_path):
-    """Workers too; and the same command goes on."""
+def test_a_second_signal_ends_the_session_at_once(tmp_path):
+    """Its workers end too, and the same command continues."""
     command = storm.write_study(tmp_path)
-    night = storm.run(command, tmp_path / "out", tmp_path / "log")
+    session = storm.run(command, tmp_path / "out", tmp_path / "log")
     assert storm.wait_for(lambda: any(d.metrics() for d in all_run_dirs(tmp_path / "out")), 90)
     leases = [s.lease for d in all_run_dirs(tmp_path / "out") if (s := d.state()).lease]
-    night.send_signal(signal.SIGINT)
-    night.send_signal(signal.SIGINT)
-    assert night.wait(60) == 130
+    session.send_signal(signal.SIGINT)
+    session.send_signal(signal.SIGINT)
+    assert session.wait(60) == 130
     assert storm.wait_for(lambda: not any(pid_exists(lease.pid) for lease in leases), 10)
     again = storm.run(command, tmp_path / "out", tmp_path / "log")
     assert again.wait(300) == 0
 
 
-def _full_disk_night(folder, mount):
-    """In a mount namespace of its own: a night on a small disk that fills up, then has room."""
+def _full_disk_session(folder, mount):
+    """Return a shell script: a session on a small disk that fills up, then one with free space."""
     command = " ".join(storm.write_study(folder))
     return f"""
         set -e
@@ -57,13 +57,13 @@ def _full_disk_night(folder, mount):
     """
 
 
-def test_a_full_disk_is_a_reason_and_with_room_the_night_completes(tmp_path):
-    """Nothing is lost, and the results are those of an undisturbed study."""
+def test_status_names_a_full_disk_and_the_next_session_completes(tmp_path):
+    """No run is lost, and the results are those of an undisturbed study."""
     mount = tmp_path / "disk"
     mount.mkdir()
     if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
         pytest.skip("mount namespaces are not permitted here")
-    script = _full_disk_night(tmp_path, mount)
+    script = _full_disk_session(tmp_path, mount)
     done = subprocess.run(
         ["unshare", "-rm", "bash", "-c", script],
         capture_output=True,
@@ -71,10 +71,10 @@ def test_a_full_disk_is_a_reason_and_with_room_the_night_completes(tmp_path):
         check=False,
         timeout=500,
     )
-    said = (tmp_path / "full.log").read_text() if (tmp_path / "full.log").exists() else ""
-    assert done.returncode == 0, done.stdout + done.stderr + said
-    assert "full: 3" in done.stdout, said
-    assert "Traceback" not in said
+    log = (tmp_path / "full.log").read_text() if (tmp_path / "full.log").exists() else ""
+    assert done.returncode == 0, done.stdout + done.stderr + log
+    assert "full: 3" in done.stdout, log
+    assert "Traceback" not in log
     status = (tmp_path / "status.txt").read_text()
     assert "No space left on device" in status or "disk full" in status
     calm = storm.run(storm.write_study(tmp_path), tmp_path / "calm", tmp_path / "calm.log")
@@ -84,17 +84,17 @@ def test_a_full_disk_is_a_reason_and_with_room_the_night_completes(tmp_path):
 
 
 def test_sixteen_workers_at_once_lose_no_line(tmp_path):
-    """Every curve is whole in its run directory and in the store."""
+    """Every curve is complete in its run directory and in the store."""
     command = storm.write_study(tmp_path, crowd=16)
-    night = storm.run([*command, "--workers", "16"], tmp_path / "out", tmp_path / "log")
+    session = storm.run([*command, "--workers", "16"], tmp_path / "out", tmp_path / "log")
     most, end = 0, time.monotonic() + 400
-    while night.poll() is None:
+    while session.poll() is None:
         assert time.monotonic() < end
         running = sum(d.state().status == "running" for d in all_run_dirs(tmp_path / "out"))
         most = max(most, running)
         time.sleep(0.1)
     log = (tmp_path / "log").read_text()
-    assert night.returncode == 0, log
+    assert session.returncode == 0, log
     assert "database is locked" not in log
     assert most > 8
     runs = storm.outcome(tmp_path / "out")
@@ -104,8 +104,8 @@ def test_sixteen_workers_at_once_lose_no_line(tmp_path):
     assert {run["store curve"] for run in runs.values()} == {storm.STEPS // 3}
 
 
-def test_the_worker_of_a_scheduler_that_is_gone_is_waited_for_and_taken_over(tmp_path):
-    """A killed scheduler's workers stop by themselves; the next goes on from their checkpoints."""
+def test_a_scheduler_takes_over_the_workers_of_a_killed_one(tmp_path):
+    """Workers of a killed scheduler stop; the next session resumes from their checkpoints."""
     command = storm.write_study(tmp_path)
     first = storm.run(command, tmp_path / "out", tmp_path / "log")
     assert storm.wait_for(lambda: any(d.metrics() for d in all_run_dirs(tmp_path / "out")), 90)

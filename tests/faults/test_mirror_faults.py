@@ -1,4 +1,4 @@
-"""The store under everything that a night can do to it, held against the run directories."""
+"""The store after kills, lost connections and full disks, compared with the run directories."""
 
 import random
 import shutil
@@ -27,7 +27,7 @@ AT_CREATION = ("segloss.role", "segloss.run_id", "segloss.study")
 
 @pytest.fixture
 def own(fresh, tmp_path):
-    """The fresh study in a database of its own."""
+    """Return the fresh study with a database of its own."""
     target = tmp_path / "store" / "mlflow.db"
     target.parent.mkdir()
     template = database(fresh.uri)
@@ -45,7 +45,7 @@ def whole(study) -> None:
 
 
 def grow(directory: RunDir, step: int) -> None:
-    """Ten steps on; the last two are written again, as by a worker that resumed."""
+    """Append ten steps to a curve and repeat the last two, as a worker that resumed does."""
     for again in range(max(step - 2, 0), step + 10):
         line = {"step": again, "time": time.time(), "train/loss": 1 / (1 + again), "train/lr": 0.1}
         directory.append_metrics(line)
@@ -53,7 +53,7 @@ def grow(directory: RunDir, step: int) -> None:
 
 
 def killed_after(study, seconds: float) -> float:
-    """How long a sync in a process of its own ran; -9 ends it after ``seconds``."""
+    """Sync in a separate process, kill it after ``seconds``, and return how long it ran."""
     process = SERVER.Process(target=study.mirror.sync, args=(study.root, study.manifest))
     started = time.monotonic()
     process.start()
@@ -63,8 +63,8 @@ def killed_after(study, seconds: float) -> float:
     return time.monotonic() - started
 
 
-def test_killed_at_any_moment_the_next_sync_makes_it_whole(own):
-    """A sync now and then gets through, so that kills also meet a store that is half up to date."""
+def test_a_sync_completes_the_store_of_a_killed_one(own):
+    """Some syncs complete, so that kills also hit a store that is partly up to date."""
     random_ = random.Random(7)
     grow(own.finish("CE", 0), 0)
     span = killed_after(own, 60)
@@ -80,7 +80,7 @@ def test_killed_at_any_moment_the_next_sync_makes_it_whole(own):
     whole(own)
 
 
-def test_killed_while_it_makes_the_database(fresh, tmp_path):
+def test_a_sync_that_is_killed_while_it_creates_the_database(fresh, tmp_path):
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     study = fresh._replace(uri=uri, mirror=Mirror(uri, tmp_path / "new" / "artifacts"))
     study.finish("CE", 0)
@@ -94,8 +94,8 @@ CALLS = ("log_batch", "log_artifact", "log_artifacts", "set_terminated", "set_ex
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_cut_off_before_any_write(own, monkeypatch, method):
-    """The same without chance: every call of a kind once fails, and once fails when it is done."""
+def test_a_sync_completes_the_store_after_any_lost_connection(own, monkeypatch, method):
+    """Without chance: each call of a kind fails once before and once after its write."""
     from mlflow import MlflowClient
 
     call = getattr(MlflowClient, method)
@@ -120,13 +120,13 @@ def test_cut_off_before_any_write(own, monkeypatch, method):
             continue
         break
     else:
-        pytest.fail("no sync ever got through")
+        pytest.fail("no sync completed")
     monkeypatch.undo()
     whole(own)
 
 
 @pytest.mark.parametrize("left", [(), ("-wal", "-shm")])
-def test_deleted_database_is_made_again_in_the_same_process(own, left):
+def test_a_deleted_database_is_recreated_in_the_same_process(own, left):
     file = database(own.uri)
     assert file is not None
     own.finish("CE", 0)
@@ -143,7 +143,7 @@ def test_deleted_database_is_made_again_in_the_same_process(own, left):
     whole(own)
 
 
-def test_database_that_is_deleted_under_a_sync(own, monkeypatch):
+def test_a_database_that_is_deleted_during_a_sync(own, monkeypatch):
     file = database(own.uri)
     assert file is not None
     mirror = RunWriter.mirror
@@ -160,7 +160,7 @@ def test_database_that_is_deleted_under_a_sync(own, monkeypatch):
     whole(own)
 
 
-def test_second_run_of_a_request_that_was_sent_twice_goes(own):
+def test_the_second_run_of_a_repeated_request_is_deleted(own):
     own.finish("CE", 0)
     whole(own)
     record = read_study(own.uri, own.manifest.study, own.manifest.profile)
@@ -174,8 +174,8 @@ def test_second_run_of_a_request_that_was_sent_twice_goes(own):
     whole(own)
 
 
-def test_numbers_that_the_directory_does_not_hold_are_no_part_of_the_store(own):
-    """Such as those of a run that another machine finished, merged into this root since."""
+def test_numbers_that_the_run_directory_lacks_leave_the_store(own):
+    """For example after a merge replaced the run by one that another machine finished."""
     directory = own.directory("CE", 0)
     grow(directory, 0)
     own.sync()
@@ -184,7 +184,7 @@ def test_numbers_that_the_directory_does_not_hold_are_no_part_of_the_store(own):
     whole(own)
 
 
-def test_result_that_is_none_stops_no_other_run(own, caplog):
+def test_an_invalid_result_does_not_stop_the_other_runs(own, caplog):
     broken = own.finish("CE", 0)
     write_json(broken.path / "result.json", {"metrics": 3})
     own.finish("RMI", 0)
@@ -223,7 +223,7 @@ def tried():
 
 tried()
 now = os.statvfs(disk)
-assert now.f_bfree > 0.9 * now.f_blocks, "what failed must not hold its space"
+assert now.f_bfree > 0.9 * now.f_blocks, "a failed sync must free its space"
 resize(64_000)
 prepare(mirror.uri)
 for more in range(60, 500, 15):

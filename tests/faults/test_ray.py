@@ -1,4 +1,4 @@
-"""Studies on a Ray cluster of two nodes, of which nodes, workers and drivers are killed."""
+"""Studies on a Ray cluster of two nodes, with killed nodes, workers and drivers."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
 
-# Long enough to be interrupted, with time for a heartbeat on either side.
+# Long enough for an interruption with a heartbeat before and after it.
 STEPS = 600
 PARTS = {
     "all": '["CE", "CE & CRF", "RMI"]',
@@ -47,7 +47,7 @@ def cluster():
 
 @dataclass
 class Folder:
-    """Study and profile in a folder, and the night's command on a root there."""
+    """A folder with a study and a profile, and the commands that run the study there."""
 
     path: Path
 
@@ -61,8 +61,8 @@ class Folder:
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory):
-    """The study as it ends on this machine, without Ray."""
+def session(tmp_path_factory):
+    """Return the folder of the study, which has run on this machine without Ray."""
     folder = Folder(tmp_path_factory.mktemp("ray"))
     profile = TINY_PROFILE.replace("steps = 7", f"steps = {STEPS}")
     (folder.path / "tiny.toml").write_text(profile)
@@ -86,19 +86,22 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.fixture
-def on_ray(night, cluster):
-    """The command on a new root of the cluster, its canaries known to be well."""
+def on_ray(session, cluster):
+    """Return a function that makes the command for a new root on the cluster.
+
+    The root gets the passed canaries of the local session, so that they do not run again.
+    """
 
     def command(root: str, study: str) -> list[str]:
-        shutil.copytree(night.path / "local/canaries", night.path / root / "canaries")
+        shutil.copytree(session.path / "local/canaries", session.path / root / "canaries")
         options = ("--executor", "ray", "--address", cluster.address)
-        return cluster.inside(*night.command(root, *options, study=study))
+        return cluster.inside(*session.command(root, *options, study=study))
 
     return command
 
 
 def assert_same(folder: Folder, root: str) -> None:
-    """Every run of ``root`` ended in the bits of the same run on this machine."""
+    """Assert that every run of ``root`` equals the same run on this machine, bit for bit."""
     found = all_run_dirs(folder.path / root)
     assert found
     for directory in found:
@@ -113,7 +116,7 @@ def assert_same(folder: Folder, root: str) -> None:
 
 
 def worker_at_work(folder: Folder, root: str, loss: str) -> int:
-    """The process of a training, once it has said that it has made some steps."""
+    """Wait until a training has reported a step, and return its process id."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         directory = folder.run_dirs(root).get(loss)
@@ -121,56 +124,56 @@ def worker_at_work(folder: Folder, root: str, loss: str) -> int:
         if state and state.step > 0 and state.lease:
             return state.lease.pid
         time.sleep(0.05)
-    raise AssertionError(f"{loss} makes no step: {state}")
+    raise AssertionError(f"{loss} has not reported a step: {state}")
 
 
-def test_a_study_on_ray_ends_in_the_bits_of_a_local_one(night, on_ray):
-    """A training and its CRF evaluations."""
+def test_a_study_on_ray_equals_a_local_one_bit_for_bit(session, on_ray):
+    """The study has a training and its CRF evaluations."""
     done = run(on_ray("clean", "crf"))
     assert done.returncode == 0, done.stderr + done.stdout
-    assert len(all_run_dirs(night.path / "clean")) == 3
-    assert_same(night, "clean")
+    assert len(all_run_dirs(session.path / "clean")) == 3
+    assert_same(session, "clean")
 
 
-def test_a_killed_worker_and_a_lost_node_cost_a_try(night, on_ray, cluster):
-    """One run begins again, the other goes on from its checkpoint; both end in the same bits."""
+def test_a_killed_worker_and_a_lost_node_cost_one_attempt_each(session, on_ray, cluster):
+    """One run starts again, the other resumes from its checkpoint; both results are unchanged."""
     command = on_ray("losses", "trainings")
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    os.kill(worker_at_work(night, "losses", "ce"), signal.SIGKILL)
-    cluster.lose_node_of(worker_at_work(night, "losses", "rmi"))
-    said, _ = driver.communicate(timeout=150)
-    assert driver.returncode == 0, said
-    assert "its worker was killed" in said, said
-    assert re.search("its node .* was lost", said), said
-    dirs = night.run_dirs("losses")
+    os.kill(worker_at_work(session, "losses", "ce"), signal.SIGKILL)
+    cluster.lose_node_of(worker_at_work(session, "losses", "rmi"))
+    output, _ = driver.communicate(timeout=150)
+    assert driver.returncode == 0, output
+    assert "its worker was killed" in output, output
+    assert re.search("its node .* was lost", output), output
+    dirs = session.run_dirs("losses")
     assert {name: d.state().attempts for name, d in dirs.items()} == {"ce": 1, "rmi": 1}
     assert "resuming from step" in dirs["rmi"].log.read_text()
-    assert_same(night, "losses")
+    assert_same(session, "losses")
 
 
-def test_a_killed_driver_leaves_checkpoints_from_which_the_next_goes_on(night, on_ray):
-    """The same command again."""
+def test_the_next_session_resumes_from_the_checkpoints_of_a_killed_driver(session, on_ray):
+    """The same command runs again."""
     command = on_ray("driver", "rmi")
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    worker_at_work(night, "driver", "rmi")
+    worker_at_work(session, "driver", "rmi")
     driver.kill()
     driver.wait()
     done = run(command)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "resuming from step" in night.run_dirs("driver")["rmi"].log.read_text()
-    assert_same(night, "driver")
+    assert "resuming from step" in session.run_dirs("driver")["rmi"].log.read_text()
+    assert_same(session, "driver")
 
 
 @pytest.mark.parametrize("hidden", ["root", "data"])
-def test_nodes_that_do_not_share_a_folder_are_refused(night, cluster, hidden):
-    """The driver sees a file system over the folder that the nodes do not see."""
-    data = night.path / "data"
+def test_nodes_that_do_not_share_a_folder_are_refused(session, cluster, hidden):
+    """A file system is mounted over the folder for the driver, but not for the nodes."""
+    data = session.path / "data"
     data.mkdir(exist_ok=True)
-    over = data if hidden == "data" else night.path / "apart"
+    over = data if hidden == "data" else session.path / "apart"
     over.mkdir(exist_ok=True)
     options = ("--executor", "ray", "--address", cluster.address, "--data-root", data)
     covered = f'mount -t tmpfs none "{over}" && touch "{over}/file" && exec "$@"'
-    command = ["unshare", "-m", "sh", "-c", covered, "sh", *night.command("apart", *options)]
+    command = ["unshare", "-m", "sh", "-c", covered, "sh", *session.command("apart", *options)]
     done = run(cluster.inside(*command))
     assert done.returncode == 2, done.stderr + done.stdout
     assert f"{over}" in done.stderr
@@ -178,20 +181,20 @@ def test_nodes_that_do_not_share_a_folder_are_refused(night, cluster, hidden):
     assert len(done.stderr.splitlines()) - done.stderr.count("network_util") == 1
 
 
-def test_an_address_without_a_cluster_is_refused_at_once(night, tmp_path):
-    """Where nothing listens, and where something else does; by the command in one line."""
+def test_an_address_without_a_cluster_is_refused_at_once(session, tmp_path):
+    """The port is closed or not Ray's, or the address has another form; one line either way."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         assert "no Ray cluster: timed out" in refusal(address, tmp_path)
     assert "no Ray cluster: Connection refused" in refusal(address, tmp_path)
     assert "give HOST:PORT" in refusal("auto", tmp_path)
     assert "give HOST:PORT" in refusal("ray://head:10001", tmp_path)
-    done = run(night.command("refused", "--executor", "ray", "--address", address))
+    done = run(session.command("refused", "--executor", "ray", "--address", address))
     assert done.returncode == 2
     assert done.stderr == f"segloss: {refusal(address, tmp_path)}\n"
 
 
 def refusal(address: str, root: Path) -> str:
     with pytest.raises(SpecError) as refused:
-        RayExecutor(RayOptions(address), root=root, snapshot=root, say=print)
+        RayExecutor(RayOptions(address), root=root, snapshot=root, log=print)
     return str(refused.value)

@@ -1,4 +1,4 @@
-"""A tracking server that is gone, hangs, is overloaded or is none: one line, and soon."""
+"""A tracking server that is down, hangs, is overloaded or is not MLflow: one line within 60 s."""
 
 import threading
 import time
@@ -12,12 +12,12 @@ from bench.store.reading import read_study
 
 pytestmark = pytest.mark.long
 
-# Two retries with their waits cost 6 to 9 s; what was asked to wait an hour would take longer.
+# Two retries with their waits take 6 to 9 s; obeying the server's Retry-After would take an hour.
 SOON = 60.0
 
 
 class Server(BaseHTTPRequestHandler):
-    """Answers every request in one wrong way."""
+    """Answers every request with the fault that the request's path names."""
 
     released = threading.Event()
 
@@ -36,7 +36,7 @@ class Server(BaseHTTPRequestHandler):
     do_GET = do_POST = answer  # noqa: N815 (the base class looks for these names)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def address():
     ("way", "cause"),
     [("hangs", "Read timed out"), ("overloaded", "503"), ("sign-in", "not in a valid JSON format")],
 )
-def test_answers_that_are_of_no_use(fresh, address, monkeypatch, way, cause):
+def test_a_faulty_server_is_one_line(fresh, address, monkeypatch, way, cause):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     fresh.finish("CE", 0)
     started = time.monotonic()
@@ -65,7 +65,7 @@ def test_answers_that_are_of_no_use(fresh, address, monkeypatch, way, cause):
     assert "secret" not in str(caught.value)
 
 
-def test_nobody_there(fresh):
+def test_a_server_that_is_down_is_refused(fresh):
     started = time.monotonic()
     with pytest.raises(StoreError, match="Connection refused"):
         read_study("http://127.0.0.1:9", fresh.manifest.study, fresh.manifest.profile)

@@ -1,9 +1,9 @@
-"""A tuning that is killed -9 on the way, scheduler and workers, ends as one that is not.
+"""Kill -9 at random moments of a tuning; its results must equal those of an undisturbed one.
 
     python tests/faults/tuning_storm.py --profile scenes-demo --trials 12 --kills 5
 
-The tuning of lambda is run undisturbed, then again on another root where everything is killed at
-drawn moments and the same command is run again. The finished studies must be equal: trials and
+The script runs the tuning of lambda undisturbed. On another root it kills scheduler and workers at
+random moments and runs the same command again. The finished tunings must be equal: trials and
 their order, runs, weights, scores, and Optuna's copy.
 """
 
@@ -28,27 +28,37 @@ PATIENCE = 900.0
 
 
 def command_of(profile: str, trials: int, *options: str) -> list[str]:
-    """The command that tunes lambda on two workers."""
+    """Return the command that tunes lambda on two workers."""
     tune = [sys.executable, "-m", "bench", "tune", "lambda", "--param", "loss.lambda_"]
     return [*tune, "--profile", profile, "--trials", str(trials), "--workers", "2", *options]
 
 
-def strike(night: Any, root: Path, chance: random.Random, seconds: float) -> bool:
-    """Kill all of a night once a run is under way and a drawn time has passed; whether it was."""
+def strike(session: Any, root: Path, chance: random.Random, seconds: float) -> bool:
+    """Kill a session at a random moment after its first worker has started.
+
+    Args:
+        session: the scheduler's process.
+        root: the root of the session.
+        chance: source of random numbers.
+        seconds: the longest wait after the start of a worker.
+
+    Returns:
+        Whether the session was killed; False if it ended before.
+    """
     storm.wait_for(
-        lambda: bool(storm.family(night)["worker"]) or night.poll() is not None, PATIENCE
+        lambda: bool(storm.family(session)["worker"]) or session.poll() is not None, PATIENCE
     )
     time.sleep(chance.random() * seconds)
-    if night.poll() is not None:
+    if session.poll() is not None:
         return False
-    for pid in [pid for pids in storm.family(night).values() for pid in pids]:
+    for pid in [pid for pids in storm.family(session).values() for pid in pids]:
         storm.kill(pid)
-    night.wait()
+    session.wait()
     return True
 
 
 def outcome(root: Path) -> dict[str, Any]:
-    """What must not depend on the kills."""
+    """Return everything that must not depend on the kills."""
     (manifest,) = manifests(root)
     rows = [row for table in manifest.tables for row in table.rows]
     results = {i: run_dir(root, i).result() for row in rows for i in row.run_ids}
@@ -62,26 +72,26 @@ def outcome(root: Path) -> dict[str, Any]:
     }
 
 
-def rage(
+def run_storm(
     folder: Path, command: list[str], kills: int, seed: int, seconds: float
 ) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """The outcome of the undisturbed tuning, that of the killed one, and the number of kills."""
+    """Return the outcomes of the undisturbed and of the killed tuning, and the number of kills."""
     chance, done = random.Random(seed), 0
     calm = storm.run(command, folder / "calm", folder / "calm.log")
     if calm.wait() != 0:
         raise RuntimeError((folder / "calm.log").read_text())
     while True:
-        night = storm.run(command, folder / "killed", folder / "killed.log")
+        session = storm.run(command, folder / "killed", folder / "killed.log")
         if done < kills:
-            done += strike(night, folder / "killed", chance, seconds)
-        elif night.wait() == 0:
+            done += strike(session, folder / "killed", chance, seconds)
+        elif session.wait() == 0:
             return outcome(folder / "calm"), outcome(folder / "killed"), done
         else:
             raise RuntimeError((folder / "killed.log").read_text())
 
 
 def main() -> int:
-    """Rage, and print figures."""
+    """Run the storm and print its counts; return 1 if the tunings differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="scenes-demo")
     parser.add_argument("--trials", type=int, default=12)
@@ -92,7 +102,7 @@ def main() -> int:
     options = parser.parse_args()
     folder = Path(mkdtemp(prefix="tuning-storm-"))
     command = command_of(options.profile, options.trials, "--seeds", options.seeds)
-    calm, killed, kills = rage(folder, command, options.kills, options.seed, options.seconds)
+    calm, killed, kills = run_storm(folder, command, options.kills, options.seed, options.seconds)
     states = [trial[0] for trial in killed["optuna"]]
     print(f"{kills} kills; {states.count('COMPLETE')} of {len(states)} trials finished,")  # noqa: T201
     print(f"{len(set(killed['trials']))} different, {len(killed['runs'])} runs")  # noqa: T201

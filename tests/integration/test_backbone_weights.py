@@ -1,4 +1,4 @@
-"""Backbone weights from a file or the hub's cache to the worker, and what is refused."""
+"""Backbone weights from a file or the hub's cache to the worker, and the refused ones."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ columns = ["miou"]
 
 @pytest.fixture
 def weights(tmp_path):
-    """A file of random weights of the tiny backbone, far from any that a seed would give."""
+    """Return a file of weights of the tiny backbone that no seed would produce."""
     state = timm.create_model(BACKBONE).state_dict()
     state["conv_stem.weight"] = torch.full_like(state["conv_stem.weight"], 0.25)
     path = tmp_path / "weights.safetensors"
@@ -49,7 +49,7 @@ def study(tmp_path):
 
 @pytest.fixture
 def pretrained(tiny_profile, edit):
-    """The tiny profile, which now wants ImageNet weights."""
+    """Return the tiny profile, changed to start from ImageNet weights."""
     return edit(tiny_profile, "pretrained = false\n", "")
 
 
@@ -62,7 +62,7 @@ def refused(done, *parts):
 
 @pytest.mark.long
 def test_a_study_begins_with_the_weights_of_a_file(segloss, study, pretrained, weights, tmp_path):
-    """They are in the run's identity, and in the root: the second night needs the file no more."""
+    """Their digest is part of the run id; a second session reads their copy in the root."""
     arguments = ("run", study, "--profile", pretrained, "--root", "out", "--workers", 1)
     done = segloss(*arguments, "--backbone-weights", weights)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -83,10 +83,10 @@ def test_a_study_begins_with_the_weights_of_a_file(segloss, study, pretrained, w
     assert repeated.path == run.path
 
 
-def test_weights_that_cannot_be_had_are_refused_before_anything_runs(
+def test_missing_and_foreign_weights_are_refused_before_anything_runs(
     segloss, study, pretrained, tmp_path, monkeypatch
 ):
-    """Neither the hub's, nor those of a file that holds another network."""
+    """The hub cannot be reached, or the file holds another architecture."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     run = ("run", study, "--profile", pretrained, "--root", "out")
@@ -100,8 +100,8 @@ def test_weights_that_cannot_be_had_are_refused_before_anything_runs(
     assert not all_run_dirs(tmp_path / "out")
 
 
-def test_a_profile_that_names_a_checksum(weights, tmp_path):
-    """Takes that file and no other; without the file it is refused with the option's name."""
+def test_a_profile_with_a_checksum_accepts_only_that_file(weights, tmp_path):
+    """Without the file, the message names the option --backbone-weights."""
     profile = load_profile("scenes-demo")
     model = profile.model.model_copy(update={"backbone": BACKBONE, "weights": digest_of(weights)})
     named = profile.model_copy(update={"model": model})
@@ -132,7 +132,7 @@ def test_contradictions_in_a_profile(model, message):
 
 
 def test_weights_in_the_root_that_vanish_or_change(weights, tmp_path):
-    """A worker says so in one line; the scheduler's next start puts them back."""
+    """The worker's error is one line; the next session restores the weights."""
     model = ModelSpec(backbone=BACKBONE, weights=digest_of(weights))
     run_dir = tmp_path / "root/runs/abc"
     with pytest.raises(SpecError, match=r"root/weights/\w+ is missing; run the same segloss comm"):
@@ -150,8 +150,8 @@ def test_weights_in_the_root_that_vanish_or_change(weights, tmp_path):
     assert find_weights(run_dir, model) == placed
 
 
-def test_the_hubs_weights_are_taken_once(tmp_path, monkeypatch):
-    """From a cache as the hub leaves it, without network; later runs read the copy in the root."""
+def test_the_hubs_weights_are_copied_once(tmp_path, monkeypatch):
+    """They come from the hub's cache, without network; later runs read the copy in the root."""
     state = timm.create_model(BACKBONE).state_dict()
     cache = tmp_path / "hub/models--timm--test_efficientnet.r160_in1k"
     (cache / "snapshots/5eed").mkdir(parents=True)
@@ -171,16 +171,16 @@ def test_the_hubs_weights_are_taken_once(tmp_path, monkeypatch):
         shutil.rmtree(tmp_path / "hub", ignore_errors=True)
 
 
-def test_a_hub_that_does_not_answer_is_said_at_once(tmp_path, monkeypatch):
-    """One refused connection, not a minute of retries; the address is that of HF_ENDPOINT."""
+def test_an_unreachable_hub_is_refused_at_once(tmp_path, monkeypatch):
+    """One refused connection suffices; the message has the address of HF_ENDPOINT."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(SpecError, match=r"http://127.0.0.1:9 could not be reached \(.*refused"):
         place_weights(tmp_path, ModelSpec(backbone=BACKBONE), None)
 
 
-def test_a_backbone_nobody_has_weights_for():
-    """Known without asking the hub."""
+def test_a_backbone_without_published_weights_is_refused():
+    """The check needs no network."""
     with pytest.raises(SpecError, match="timm has no ImageNet weights for 'resnet50t'; name a fil"):
         check_pretrained(ModelSpec(backbone="resnet50t"))
     check_pretrained(ModelSpec(backbone="resnet101s"))

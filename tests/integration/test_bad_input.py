@@ -20,7 +20,7 @@ from studies.schema import load_study
 
 @pytest.fixture
 def camvid(tmp_path):
-    """A tiny CamVid tree of 2 images a split."""
+    """Return a tiny CamVid tree with 2 images per split."""
     rng = np.random.default_rng(0)
     for split in ("train", "val", "test"):
         for folder in (split, f"{split}annot"):
@@ -35,7 +35,7 @@ def camvid(tmp_path):
 
 @pytest.fixture
 def camvid_profile(tiny_profile, edit):
-    """The tiny profile on CamVid."""
+    """Return the tiny profile, changed to CamVid."""
     edit(tiny_profile, 'name = "scenes"', 'name = "camvid"')
     edit(tiny_profile, 'metric = "miou"', 'metric = "miou_11"')
     return edit(tiny_profile, "train_images = 12\nevaluate_images = 5", "")
@@ -56,7 +56,7 @@ def test_unknown_key_in_a_study(segloss, tiny_study, tiny_profile, edit, tmp_pat
     refused(done, tmp_path, "tiny-study.toml", "unknown key 'colour'")
 
 
-def test_a_published_table_that_is_none(segloss, tiny_study, tiny_profile, edit, tmp_path):
+def test_an_unknown_published_table(segloss, tiny_study, tiny_profile, edit, tmp_path):
     edit(tiny_study, "[tables.1]", '[tables.1]\npaper = "9z"')
     done = segloss("plan", tiny_study, "--profile", tiny_profile, "--root", "out")
     refused(done, tmp_path, "tables.1.paper: unknown published table '9z'")
@@ -123,7 +123,7 @@ def test_a_colour_that_camvid_does_not_have(segloss, tiny_study, camvid_profile,
 
 @pytest.fixture
 def voc_profile(tiny_profile, edit):
-    """The tiny profile on VOC's trainaug."""
+    """Return the tiny profile, changed to VOC's trainaug."""
     edit(tiny_profile, 'train = ["train"]\nevaluate = "val"', 'train = ["aug"]\nevaluate = "train"')
     edit(tiny_profile, 'name = "scenes"', 'name = "voc"\ntrain = ["trainaug"]\nevaluate = "val"')
     edit(tiny_profile, "train_images = 12\nevaluate_images = 5", "")
@@ -175,7 +175,7 @@ def test_two_runs_on_one_root_at_once(segloss, tiny_study, tiny_profile, tmp_pat
         (("data", "check", "cityscapes"), "cityscapes"),
     ],
 )
-def test_verbs_refuse_what_is_not_there(segloss, tmp_path, arguments, part):
+def test_verbs_refuse_unknown_names_and_empty_roots(segloss, tmp_path, arguments, part):
     refused(segloss(*arguments), tmp_path, part)
 
 
@@ -185,14 +185,14 @@ def test_a_space_outside_its_options_range(segloss, tiny_study, tiny_profile, ed
     refused(done, tmp_path, "search.RMI", "lambda_ must be in [0, 1], got 1.5")
 
 
-def test_the_tables_split_named_for_tuning(segloss, tiny_study, tiny_profile, edit, tmp_path):
+def test_tuning_on_the_split_of_the_tables(segloss, tiny_study, tiny_profile, edit, tmp_path):
     edit(tiny_profile, 'evaluate = "val"', 'evaluate = "test"')
     done = segloss("tune", tiny_study, "--profile", tiny_profile, "--root", "out")
     refused(done, tmp_path, "'test', the split that the tables are scored on")
 
 
 def test_a_taken_port_is_named(segloss, tiny_study, tiny_profile, tmp_path):
-    """MLflow would end in silence."""
+    """MLflow itself would exit with code 0 and no message."""
     write_json(
         tmp_path / "out/studies/tiny-study-tiny.json",
         plan(

@@ -1,4 +1,4 @@
-"""torch.compile makes one graph of every loss; in a process of its own, without type checks."""
+"""torch.compile makes one graph of every loss; a separate process runs it without type checks."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A night without its terminal, as a person would handle it: watch, look, cancel, go on."""
+"""A session in the background as a user handles it: watch, cancel, continue, read the log."""
 
 import os
 import subprocess
@@ -12,8 +12,8 @@ from studies.ledger import holder
 
 
 @pytest.fixture
-def night(tmp_path, tiny_profile, tiny_study, edit):
-    """The words of a night that is long enough to be cancelled, and its root."""
+def session(tmp_path, tiny_profile, tiny_study, edit):
+    """Return the command of a session that is long enough to be cancelled, and its root."""
     edit(tiny_profile, "steps = 7", "steps = 200")
     root = tmp_path / "out"
     yield ("run", tiny_study, "--profile", tiny_profile, "--root", root), root
@@ -21,16 +21,16 @@ def night(tmp_path, tiny_profile, tiny_study, edit):
         os.kill(found.pid, 9)
 
 
-def until(true, seconds=120):
+def wait_until(condition, seconds=120):
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def test_a_detached_night_is_watched_cancelled_and_ended(night, segloss):
-    """Its process outlives the command; cancelled, it leaves runs that are interrupted."""
-    command, root = night
+def test_a_detached_session_is_watched_cancelled_and_continued(session, segloss):
+    """Its process outlives the command; cancel leaves its runs interrupted."""
+    command, root = session
     begun = segloss(*command, "--detach")
     assert begun.returncode == 0, begun.stderr
     found = holder(root)
@@ -52,7 +52,7 @@ def test_a_detached_night_is_watched_cancelled_and_ended(night, segloss):
         seen.append(line)
         if "  running     " in line and "canary" not in line:
             break
-    until(lambda: any(d.metrics() for d in all_run_dirs(root)))
+    wait_until(lambda: any(d.metrics() for d in all_run_dirs(root)))
     cancelled = segloss("cancel", "--root", root)
     assert cancelled.returncode == 0, cancelled.stderr
     assert f"{found} was asked to stop" in cancelled.stdout
@@ -75,9 +75,9 @@ def test_a_detached_night_is_watched_cancelled_and_ended(night, segloss):
     assert tail.stdout.startswith("step 200: loss ")
 
 
-def test_what_cannot_start_is_said_at_once(night, segloss, edit):
-    """In the terminal, not in a log that nobody reads."""
-    command, root = night
+def test_a_detached_session_that_cannot_start_is_refused_at_once(session, segloss, edit):
+    """The message is in the terminal, not in the session's log."""
+    command, root = session
     refused = segloss(*command, "--detach", "--executor", "ray")
     assert refused.returncode == 2
     assert "go together" in refused.stderr

@@ -1,4 +1,4 @@
-"""The store after syncing run directories in every order that a night can bring."""
+"""The store after each sequence of changes and syncs that a session can cause."""
 
 import shutil
 import sqlite3
@@ -13,11 +13,9 @@ from bench.store.mirror import log_report
 from bench.store.pages import VIEW_KEY, decode_view, view_tag, view_url
 from bench.store.reading import RunRecord, fetch_artifact, read_histories, read_runs, read_study
 
-# MLflow's own use of SQLAlchemy.
-
 
 def history(store, mlflow_run_id, key):
-    """(step, value) of one metric of one run, by step."""
+    """Return the (step, value) pairs of one metric of one run, in order of steps."""
     return read_histories(store.uri, [mlflow_run_id], [key]).get((mlflow_run_id, key), [])
 
 
@@ -52,7 +50,7 @@ def test_second_sync_adds_nothing(fresh):
     assert len(history(fresh, run.mlflow_run_id, "final/miou_11")) == 1
 
 
-def test_a_run_carries_all_that_a_reader_needs(fresh):
+def test_a_run_has_params_tags_metrics_and_files(fresh):
     directory = fresh.finish("RMI", 1)
     fresh.sync()
     run = runs_of(fresh)[directory.run_id]
@@ -83,7 +81,7 @@ def test_trials_of_a_tuning_are_a_study_too(fresh):
     assert runs_of(fresh)[directory.run_id].role == "tune"
 
 
-def test_growing_run_is_mirrored_bit_by_bit(fresh):
+def test_a_running_run_is_mirrored_as_it_grows(fresh):
     directory = fresh.directory("CE", 0)
     assert fresh.sync() == 0  # queued: nothing to show
     for step in (10, 20):
@@ -92,7 +90,7 @@ def test_growing_run_is_mirrored_bit_by_bit(fresh):
         assert fresh.sync() == 1
     run = runs_of(fresh)[directory.run_id]
     assert mlflow_status(fresh, run) == "RUNNING"
-    # A resumed run may write a step again; what stands in the store stays.
+    # A resumed run may write a step again; the store keeps its first value.
     directory.append_metrics({"step": 20, "time": 2e9, "train/loss": 1 / 20})
     directory.write_state(status="running", step=20)
     fresh.sync()
@@ -129,7 +127,7 @@ def test_failed_run_that_is_repeated_stays_one_run(fresh):
     assert mlflow_status(fresh, run) == "FINISHED"
 
 
-def test_run_made_anew_replaces_the_old_one(fresh):
+def test_a_recreated_run_replaces_the_old_one(fresh):
     directory = fresh.finish("CE", 0)
     fresh.sync()
     first = runs_of(fresh)[directory.run_id]
@@ -186,9 +184,9 @@ def test_damaged_run_directory_does_not_stop_the_others(fresh):
 def test_runs_of_several_tables_are_mirrored_once(store):
     record = read_study(store.uri, "losses", "tiny")
     runs = read_runs(store.uri, record)
-    wanted = {run_id for row in store.manifest.rows.values() for run_id in row.run_ids}
+    planned = {run_id for row in store.manifest.rows.values() for run_id in row.run_ids}
     waiting = store.manifest.rows["Affinity"].run_ids[2]
-    assert sorted(run.run_id for run in runs) == sorted(wanted - {waiting})
+    assert sorted(run.run_id for run in runs) == sorted(planned - {waiting})
 
 
 def test_forgotten_study_is_rebuilt(fresh):
@@ -202,7 +200,7 @@ def test_forgotten_study_is_rebuilt(fresh):
     assert (after.metrics, after.params) == (before.metrics, before.params)
 
 
-def test_saved_view_is_written_and_its_loss_is_no_loss(fresh, monkeypatch):
+def test_a_sync_writes_saved_views_and_survives_a_failure_to_do_so(fresh, monkeypatch):
     fresh.finish("CE", 0)
     fresh.sync()
     record = record_of(fresh)
@@ -243,7 +241,7 @@ def test_report_is_kept_with_the_study(fresh, tmp_path):
     assert len(note) <= 8000
 
 
-def test_database_lets_readers_in_while_it_is_written(store):
+def test_the_database_can_be_read_during_a_write(store):
     with closing(sqlite3.connect(store.root / "mlflow.db")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -265,7 +263,7 @@ def test_store_that_cannot_be_used_is_named_without_its_password():
     assert "secret" not in str(caught.value)
 
 
-def test_file_that_is_no_database_is_an_error_on_both_sides(fresh, tmp_path):
+def test_a_file_that_is_not_a_database_fails_writes_and_reads(fresh, tmp_path):
     file = tmp_path / "mlflow.db"
     file.write_text("something else " * 100)
     mirror = bench.store.mirror.Mirror(f"sqlite:///{file}", tmp_path)

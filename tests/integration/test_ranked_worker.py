@@ -1,4 +1,4 @@
-"""A worker of two ranks: it stops with a checkpoint, goes on from it, and has a result."""
+"""A worker of two ranks stops with a checkpoint, resumes from it, and finishes."""
 
 import os
 import signal
@@ -35,8 +35,8 @@ SPEC = RunSpec(
 )
 
 
-def test_a_worker_of_two_ranks_stops_goes_on_and_finishes(tmp_path):
-    """Its samples and augmentations are those of a worker alone."""
+def test_a_worker_of_two_ranks_stops_resumes_and_finishes(tmp_path):
+    """Its samples and augmentations are those of a worker with one rank."""
     directory = run_dir(tmp_path, SPEC.run_id)
     directory.create(SPEC)
     command = [sys.executable, cpu_worker.__file__, directory.path]

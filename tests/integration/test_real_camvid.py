@@ -1,4 +1,4 @@
-"""The published CamVid, where it is at hand: SEGLOSS_DATA_ROOT or ../shared/data."""
+"""The published CamVid, if it is in SEGLOSS_DATA_ROOT or in ../shared/data."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ ROOT = Path(
 pytestmark = pytest.mark.skipif(
     not (ROOT / "camvid").is_dir(), reason=f"no camvid in {ROOT}; set SEGLOSS_DATA_ROOT"
 )
-# Share of the test pixels in percent, counted apart from this code.
+# Share of each class in the test pixels in percent, counted with other code.
 SHARES = [17.1, 24.6, 1.2, 25.8, 9.3, 11.3, 1.0, 1.2, 4.0, 0.6, 0.2, 3.8]
 
 

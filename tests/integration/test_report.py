@@ -1,4 +1,4 @@
-"""A whole report from a store: complete, self-contained, and safe with names from outside."""
+"""A report from a store: complete, self-contained, and safe against hostile names."""
 
 import base64
 import hashlib
@@ -20,11 +20,9 @@ from bench.store.reading import fetch_artifact, read_study
 from reports.news import moment
 from reports.report import build_report
 
-# MLflow's own use of SQLAlchemy.
-
 
 class Page(HTMLParser):
-    """What a browser would see."""
+    """The tags and the text of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -114,7 +112,7 @@ def test_hostile_name_is_shown_as_text_everywhere(files, page, store):
     assert r"100\% \$x\_1\$ \{\#\}" in tex
 
 
-def test_nothing_that_is_missing_is_silent(page, files):
+def test_every_missing_run_is_named_with_its_reason(page, files):
     for text in (page.text, files.named("tables.md").read_text()):
         assert "diverged: loss is nan at step 10: Affinity (seed 0)" in text
         assert "failed: oom: 3 GB wanted: Affinity (seed 1)" in text
@@ -136,8 +134,8 @@ def test_paper_is_quoted_and_kept_apart(page, files):
 
 
 def test_predictions_show_image_truth_and_each_finished_method_with_its_difference(page, store):
-    pictures = [attributes["alt"] or "" for tag, attributes in page.tags if tag == "img"]
-    first = [alt for alt in pictures if alt.endswith("Seq05VD_f0")]
+    texts = [attributes["alt"] or "" for tag, attributes in page.tags if tag == "img"]
+    first = [alt for alt in texts if alt.endswith("Seq05VD_f0")]
     labels = [row.label for row in store.manifest.tables[0].rows if row.label != "Affinity"]
     assert first[:4] == [f"{what}, Seq05VD_f0" for what in ("Image", "Truth", "CE", "Errors of CE")]
     assert len(first) == 2 + 2 * len(labels)
@@ -169,7 +167,7 @@ def test_terminal_text_has_the_main_table(files):
     assert "gain over CE" in files.summary
 
 
-def test_footer_says_what_the_page_rests_on(page, store):
+def test_footer_has_the_digests_and_the_command(page, store):
     for value in (digest(store.manifest.model_dump(mode="json")), "code", "env"):
         assert value in page.text
     assert "segloss report losses --profile tiny" in page.text
@@ -250,25 +248,25 @@ def test_report_of_an_unknown_study_is_refused(tmp_path):
         build_report(default_uri(tmp_path), "losses", "tiny", tmp_path)
 
 
-def test_watch_builds_anew_until_all_have_ended(fresh, monkeypatch, capsys):
+def test_watch_rebuilds_until_all_runs_have_ended(fresh, monkeypatch, capsys):
     cells = [(label, seed) for label in fresh.manifest.rows for seed in fresh.manifest.seeds]
     fresh.sync()
 
-    def night(_seconds):
+    def finish_three_runs(_seconds):
         for _ in range(3):
             fresh.finish(*cells.pop())
         fresh.sync()
 
-    monkeypatch.setattr("bench.cli.report.time.sleep", night)
+    monkeypatch.setattr("bench.cli.report.time.sleep", finish_three_runs)
     builder = Builder(fresh.root, fresh.uri, fresh.manifest.study, "tiny", since=moment("8h"))
     builder.publish(builder.build_until_done())
-    said = capsys.readouterr().out
-    assert [line.split("  ")[1].split(":")[0] for line in said.splitlines()[:2]] == [
+    printed = capsys.readouterr().out
+    assert [line.split("  ")[1].split(":")[0] for line in printed.splitlines()[:2]] == [
         "6 runs not finished",
         "3 runs not finished",
     ]
-    assert "RMI has the highest mIoU" in said
-    assert "New since" in said
+    assert "RMI has the highest mIoU" in printed
+    assert "New since" in printed
     folder = fetch_artifact(fresh.uri, _study_run(fresh), "report")
     assert folder is not None
     assert {"index.html", "macros.tex", "cost.pdf"} <= {file.name for file in folder.iterdir()}

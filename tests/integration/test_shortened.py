@@ -1,4 +1,4 @@
-"""A shortened schedule: declared in every title, and never in one table with the full one."""
+"""A shortened schedule: named in every title, and never in one table with the full schedule."""
 
 import json
 
@@ -18,8 +18,8 @@ columns = ["miou"]
 """
 
 
-def test_a_shortened_study_is_one_of_its_own(segloss, tiny_profile, tmp_path):
-    """By its name, in the report's title and by its runs."""
+def test_a_shortened_study_is_a_separate_study(segloss, tiny_profile, tmp_path):
+    """Its name, the title of its report and its run ids differ from those of the full study."""
     study = tmp_path / "one.toml"
     study.write_text(STUDY)
     ran = segloss("run", study, "--profile", tiny_profile, "--steps", 3)

@@ -1,4 +1,4 @@
-"""VOC from the files to a score: tiny pictures always, five real pairs where they are at hand."""
+"""VOC from the files to a score: on tiny images, and on five real pairs if they are available."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ real = pytest.mark.skipif(not ROOT.is_dir(), reason=f"no {ROOT}; set SEGLOSS_DAT
 
 
 def trained(worker, root, data_root):
-    """The result and the log of two steps on trainaug and a look at val."""
+    """Train two steps on trainaug, evaluate on val, and return the result and the log."""
     spec = RunSpec(
         data=DataSpec(name="voc", train=("trainaug",), evaluate="val"),
         model=ModelSpec(
@@ -41,7 +41,7 @@ def trained(worker, root, data_root):
     return directory.result(), done.stdout
 
 
-def test_tiny_pictures_train_and_score(worker, tmp_path):
+def test_tiny_images_train_and_score(worker, tmp_path):
     own(tmp_path / "VOC2012")
     listed(tmp_path / "VOC2012")
     result, log = trained(worker, tmp_path, tmp_path)

@@ -1,8 +1,8 @@
-"""Seconds and memory to read a store of 10,000 runs, and to report a study of 60 cells out of it.
+"""Seconds and memory to read a store of 10,000 runs, and to report on a study of 60 of them.
 
 `python tests/perf/big_store.py [--runs 10000] [--folder FOLDER]`. Needs no test runner and asserts
-nothing. The store is made up in a temporary folder, in MLflow's own tables; nothing is trained.
-Each line is a process of its own on one core, its imports included.
+nothing. The script fabricates the store in a temporary folder, in MLflow's own tables; it trains
+nothing. A fresh process on one core measures each line, its imports included.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ STEPS = range(0, 800, 40)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--folder", type=Path, help="Where the temporary folder is made.")
+    parser.add_argument("--folder", type=Path, help="Parent of the temporary folder.")
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         began = time.perf_counter()
         what = CHILDREN[options.child](options.folder)
-        # Not ru_maxrss, which starts at what the parent had.
+        # Not ru_maxrss, which a process inherits from its parent.
         status = Path("/proc/self/status").read_text()
         peak = int(status.partition("VmHWM:")[2].split()[0]) / 2**10
         json.dump([time.perf_counter() - began, time.process_time(), peak, what], sys.stderr)
@@ -56,14 +56,14 @@ def show(root: Path, runs: int) -> None:
     small = made_up("small", rows=60 // SEEDS)
     large = made_up("large", rows=(runs - 60) // SEEDS)
     build(root, [large, small])
-    cells = sum(len(row.run_ids) for row in large.rows.values())
+    others = sum(len(row.run_ids) for row in large.rows.values())
     table = Printed("", "s", "CPU s", "MB", "", box=None, pad_edge=False)
     seconds = {}
     for name in CHILDREN:
         wall, seconds[name], peak, what = child(name, root)
         table.add_row(name, f"{wall:.2f}", f"{seconds[name]:.2f}", f"{peak:.0f}", what)
     console = Console(highlight=False)
-    console.print(f"{cells + 60} runs in one sqlite file, each process on one core:")
+    console.print(f"{others + 60} runs in one sqlite file, each process on one core:")
     console.print(table)
     ratio = seconds["mlflow.search_runs"] / seconds["frame"]
     console.print(f"The frame takes 1/{ratio:.0f} of the CPU time that mlflow.search_runs takes.")
@@ -84,7 +84,7 @@ def child(name: str, root: Path) -> tuple[float, float, float, str]:
 
 
 def made_up(study: str, rows: int) -> Manifest:
-    """A study of ``rows`` rows, CE among them."""
+    """Return the manifest of a fabricated study with ``rows`` rows, CE among them."""
     made = []
     for i in range(rows):
         settings: dict[str, Scalar] = {"loss.name": "ce"}
@@ -110,7 +110,7 @@ def made_up(study: str, rows: int) -> Manifest:
 
 
 def build(root: Path, manifests: list[Manifest]) -> None:
-    """Write the studies into MLflow's tables; the last of them with its files."""
+    """Write the studies into MLflow's tables; the last one also gets its files."""
     uri = default_uri(root)
     prepare(uri)
     with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection, connection:
@@ -135,7 +135,7 @@ def write_study(
     tags = [("segloss.role", "study", study), ("mlflow.runName", "study", study)]
     params, metrics, history = [], [], []
     random = np.random.default_rng(number)
-    for count, (row, seed, run_id) in enumerate(cells(manifest)):
+    for count, (row, seed, run_id) in enumerate(runs_of(manifest)):
         run = f"{number:02}{count:030}"
         insert_run(connection, run, number, folder)
         score = 0.0
@@ -182,7 +182,7 @@ def write_study(
     )
 
 
-def cells(manifest: Manifest) -> Iterator[tuple[Row, int, str]]:
+def runs_of(manifest: Manifest) -> Iterator[tuple[Row, int, str]]:
     for row in manifest.rows.values():
         for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True):
             yield row, seed, run_id
@@ -198,7 +198,7 @@ def insert_run(connection: sqlite3.Connection, run: str, experiment: int, folder
 
 
 def write_files(folder: Path, random: np.random.Generator) -> float:
-    """Per-image matrices as large as CamVid's; returns their mIoU."""
+    """Write per-image matrices as large as CamVid's and return their mIoU."""
     k = len(CLASSES)
     matrices = random.integers(0, 300, (IMAGES, k, k), dtype=np.int32)
     matrices += np.eye(k, dtype=np.int32) * random.integers(3_000, 9_000, (IMAGES, k, 1))
@@ -234,7 +234,7 @@ def report(root: Path) -> str:
 CHILDREN = {
     "frame": frame,
     "mlflow.search_runs": search_runs,
-    "report of 60 cells": report,
+    "report of 60 runs": report,
 }
 
 

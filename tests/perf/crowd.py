@@ -1,11 +1,11 @@
-"""What a night's own process costs while many workers are at work on one root.
+"""CPU time of a session's own process while many workers run on one root.
 
     python tests/perf/crowd.py [--workers 16] [--steps 600]
 
-Runs as many trainings as workers, all at once. Prints the CPU seconds of the scheduler from the
-first start to the last end, as a share of one core, and beside it those of the mirror, which is a
-thread of the same process (and imports MLflow and the report's libraries once); the lines lost from
-any curve; and what the store lacks.
+Runs as many trainings as workers, all at the same time. From the first start to the last end, the
+script prints the CPU seconds of the scheduler, as a share of one core, and those of the mirror, a
+thread of the same process that also imports MLflow and the report's libraries. Then it prints the
+number of points that are missing from the curves and from the store.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def main() -> None:
     folder = Path(mkdtemp(prefix="crowd-"))
     root, log = folder / "out", folder / "log"
     command = [*storm.write_study(folder, crowd=options.workers), "--workers", str(options.workers)]
-    night = storm.run(command, root, log)
-    scheduler = psutil.Process(night.pid)
+    session = storm.run(command, root, log)
+    scheduler = psutil.Process(session.pid)
     storm.wait_for(lambda: bool(_statuses(root)), 300)
     began, before = time.monotonic(), _spent(scheduler)
     most, ended, after = 0, began, before
-    while night.poll() is None:
+    while session.poll() is None:
         statuses = _statuses(root)
         most = max(most, statuses.count("running"))
         if "running" in statuses or "queued" in statuses:
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _spent(process: psutil.Process) -> tuple[float, float]:
-    """CPU seconds of the process's main thread, and of its other threads."""
+    """Return the CPU seconds of the process's main thread, and of its other threads."""
     threads = {thread.id: thread.user_time + thread.system_time for thread in process.threads()}
     main_thread = threads.pop(process.pid)
     return main_thread, sum(threads.values())

@@ -1,8 +1,8 @@
-"""One epoch of training samples from the decoded cache against decoding the files: a ratio.
+"""The speed of the decoded cache over decoding the files, for one epoch of training samples.
 
 `python tests/perf/decoding.py --data-root DATA [--crop 479] [--rounds 3]`. Needs no test runner and
-asserts nothing. The ways take turns in one process on one thread; CPU seconds, medians. WebP or
-whatever DATA holds, and the same images as PNGs, which are written to a temporary folder.
+asserts nothing. The methods take turns in one process on one thread; the script prints medians of
+CPU time. It compares the files in DATA, PNG copies of them in a temporary folder, and the cache.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bench.perf.job import processor
 from bench.seeding import epoch_order
 from bench.spec import DataSpec, RecipeSpec
 
-say = partial(Console(highlight=False).print, soft_wrap=True)
+log = partial(Console(highlight=False).print, soft_wrap=True)
 SPEC = DataSpec(name="camvid", train=("train", "val"))
 
 
@@ -48,21 +48,21 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         png = as_png(options.data_root, Path(folder) / "png")
         dataset = open_dataset(SPEC, options.data_root)
-        cache = Cache(Path(folder) / "cache", say)
+        cache = Cache(Path(folder) / "cache", log)
         began = time.process_time()
         split = training_split(dataset, SPEC, cache)
         built = time.process_time() - began
-        say(f"{len(split)} images of camvid train + val, crop {options.crop}, batch 16,")
-        say(f"{processor('cpu')}, 1 thread, torch {torch.__version__}, {options.rounds} rounds")
+        log(f"{len(split)} images of camvid train + val, crop {options.crop}, batch 16,")
+        log(f"{processor('cpu')}, 1 thread, torch {torch.__version__}, {options.rounds} rounds")
         show("start of a run, ms", starts(options.data_root, png, cache), options.rounds, 1e3)
-        say(f"building the cache: {1e3 * built:.0f} ms, once")
+        log(f"building the cache: {1e3 * built:.0f} ms, once")
         entries = {"files": dataset, "PNG": open_dataset(SPEC, png)}
         show_rates(epochs(entries, split, dataset, recipe), options.rounds, len(split))
         show("stage, ms a sample", stages(split, dataset, recipe), options.rounds, 1e3 / len(split))
 
 
 def as_png(data_root: Path, folder: Path) -> Path:
-    """A copy of CamVid whose images are PNGs."""
+    """Write a copy of CamVid whose images are PNGs, and return its folder."""
     list(convert("camvid", data_root, folder))
     for path in [*folder.rglob("*.webp"), *folder.rglob("*.jpg")]:
         with Image.open(path) as image:
@@ -72,12 +72,12 @@ def as_png(data_root: Path, folder: Path) -> Path:
 
 
 def starts(data_root: Path, png: Path, cache: Cache) -> dict[str, Callable[[], object]]:
-    """How a run gets its training split."""
-    ways = {"files": (data_root, None), "PNG": (png, None), "cache": (data_root, cache)}
-    ways["cache, verified"] = (data_root, Cache(cache.folder, say, verify=True))
+    """Return a function for each source that opens the training split from it."""
+    sources = {"files": (data_root, None), "PNG": (png, None), "cache": (data_root, cache)}
+    sources["cache, verified"] = (data_root, Cache(cache.folder, log, verify=True))
     return {
         name: lambda place=place, kept=kept: training_split(open_dataset(SPEC, place), SPEC, kept)
-        for name, (place, kept) in ways.items()
+        for name, (place, kept) in sources.items()
     }
 
 
@@ -87,7 +87,7 @@ def epochs(
     dataset: SegmentationDataset,
     recipe: RecipeSpec,
 ) -> dict[str, Callable[[], object]]:
-    """One epoch in its own order: pixels alone, then as augmented and normalised batches."""
+    """Return functions that read one epoch: pixels alone, or augmented, normalised batches."""
     order = epoch_order(0, 0, len(split)).tolist()
     batches = [order[i : i + recipe.batch_size] for i in range(0, len(order), recipe.batch_size)]
 
@@ -129,7 +129,7 @@ def decoded(entries: Sequence[Entry], batch: Sequence[int]) -> Split:
 def stages(
     split: Split, dataset: SegmentationDataset, recipe: RecipeSpec
 ) -> dict[str, Callable[[], object]]:
-    """Where the time of a batch from the cache goes."""
+    """Return a function for each stage of making batches from the cache."""
     order = epoch_order(0, 0, len(split)).tolist()
 
     def crops() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -151,7 +151,7 @@ def stages(
 
 
 def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each, after one untimed call, in turns."""
+    """Return the median CPU seconds of each function; they take turns after one untimed call."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name, way in ways.items():
@@ -163,17 +163,17 @@ def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
 
 
 def show(title: str, ways: dict[str, Callable[[], object]], rounds: int, unit: float) -> None:
-    say(f"\n{title}")
+    log(f"\n{title}")
     for name, seconds in measure(ways, rounds).items():
-        say(f"  {name:26} {unit * seconds:10.2f}")
+        log(f"  {name:26} {unit * seconds:10.2f}")
 
 
 def show_rates(ways: dict[str, Callable[[], object]], rounds: int, count: int) -> None:
     found = measure(ways, rounds)
-    say("\none epoch                    samples/s   files / this")
+    log("\none epoch                    samples/s   files / this")
     for name, seconds in found.items():
         ratio = found[f"files, {name.split(', ')[1]}"] / seconds
-        say(f"  {name:26} {count / seconds:8.0f} {ratio:10.2f}")
+        log(f"  {name:26} {count / seconds:8.0f} {ratio:10.2f}")
 
 
 if __name__ == "__main__":

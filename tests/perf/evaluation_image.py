@@ -1,4 +1,4 @@
-"""What scoring costs beside predicting: seconds per image of CamVid's size, on one CPU thread.
+"""The time of scoring beside that of predicting one CamVid image, on one CPU thread.
 
 python tests/perf/evaluation_image.py
 """
@@ -25,7 +25,7 @@ CLASSES = 11
 
 
 def main() -> None:
-    """Print medians of calls taken in turn, and their ratio to the prediction."""
+    """Print the median time of each call and its ratio to the prediction; calls take turns."""
     torch.set_num_threads(1)
     profile = load_profile("camvid-cpu")
     assert profile.data.image_size is not None

@@ -1,8 +1,8 @@
-"""How much memory the tensors of a training step need on a GPU, computed without one.
+"""The GPU memory that the tensors of a training step need, computed without a GPU.
 
 `PYTHONPATH=tests/fixtures python tests/perf/fake_gpu_memory.py [--profile NAME …] [--loss NAME …]`
-adds up the storages of fake tensors that live at a time. Not counted: CUDA's context, workspaces
-inside a kernel (cuDNN, cuBLAS, sorting), and what torch's allocator keeps.
+adds up the storages of fake tensors that exist at the same time. It does not count CUDA's context,
+workspaces inside a kernel (cuDNN, cuBLAS, sorting), or memory that torch's allocator caches.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOSSES = ("ce", "bce", "affinity", "rmi")
 
 
 class Held(TorchDispatchMode):
-    """The bytes of the GPU's storages that live, and the most there were."""
+    """Counts the bytes of the GPU storages that exist, and their maximum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Held(TorchDispatchMode):
 
 
 def step_bytes(profile_name: str, loss: str, *, deterministic: bool) -> int:
-    """Return the most bytes held in the second step, which has the optimiser's momenta too."""
+    """Return the peak bytes of the second step, which also has the optimiser's momenta."""
     profile = load_profile(profile_name)
     recipe, dataset = profile.recipe, open_dataset(profile.data, None)
     spec = profile.model.model_copy(update={"pretrained": False})

@@ -1,8 +1,8 @@
 """Count the product files that one `segloss run losses` executes, in all of its processes.
 
 `python tests/perf/files_executed.py [CHECKOUT]`. Trains the shipped study at one seed on the tests'
-tiny profile and prints every file of which a function was called, grouped by room. What runs while
-a module is imported (class bodies, decorators) does not count. Needs no test runner.
+tiny profile and prints every file with a called function, grouped by room. Code that runs during an
+import (class bodies, decorators) does not count. Needs no test runner.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[2]
 PACKAGES = ("bench", "losses", "postproc", "studies", "reports")
 
-# Each Python process imports this at its start, and a fork inherits it. A worker runs the code in a
-# snapshot, so that a file is known by its path from the package on.
+# Every Python process imports this module when it starts, and a fork inherits it. A worker runs the
+# code of a snapshot, so files are identified by their path from the package's folder on.
 SITE = """
 import os, re, sys, threading
 
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def measure(checkout: Path, folder: Path) -> set[str]:
-    """Return every "file function" that was called."""
+    """Return a line "FILE FUNCTION" for each function that was called."""
     sys.path.insert(0, str(SOURCE / "tests" / "fixtures"))
     from tiny import TINY_PROFILE
 

@@ -1,7 +1,7 @@
-"""Seconds to plan a study of 10,000 cells, and to show the status of 10,000 run directories.
+"""Seconds to plan a study of 10,000 runs, and to show the status of 10,000 run directories.
 
 `python tests/perf/many_runs.py [--rows 10000 --seeds 1] [--folder FOLDER]`. Needs no test runner
-and asserts nothing. Everything is made up in a temporary folder; nothing is trained.
+and asserts nothing. The script fabricates all files in a temporary folder; it trains nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--folder", type=Path, help="Where the temporary folder is made.")
+    parser.add_argument("--folder", type=Path, help="Parent of the temporary folder.")
     parser.add_argument("--child", choices=VERBS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rows < 4 or options.rows % 4:
@@ -67,17 +67,17 @@ def main() -> None:
 def show(folder: Path, rows: int, seeds: int) -> None:
     values = [round((i + 1) / (rows // len(FACTORS)), 6) for i in range(rows // len(FACTORS))]
     (folder / "many.toml").write_text(STUDY.format(values=values, factors=list(FACTORS)))
-    planned = made(folder, seeds)
+    planned = planned_study(folder, seeds)
     remember(folder, planned.manifest)
     console = Console(highlight=False)
     console.print(
-        f"{rows} rows x {seeds} seeds = {len(planned.specs)} cells, best of {ROUNDS} processes. "
-        "The verb alone is timed in its process once the imports are done; the command is timed "
-        "from outside, its start and its imports included.",
+        f"{rows} rows x {seeds} seeds = {len(planned.specs)} runs, best of {ROUNDS} processes. "
+        "The time of the verb excludes the start of its process and its imports; the time of the "
+        "command includes them.",
         soft_wrap=True,
     )
     table = Table("", box=None, pad_edge=False)
-    for title in ("verb, s", "of it CPU", "command, s", "lines"):
+    for title in ("verb, s", "verb, CPU s", "command, s", "lines"):
         table.add_column(title, justify="right")
     arguments = ["many.toml", "--profile", PROFILE, "--seeds", str(seeds)]
     table.add_row("plan, nothing run yet", *measured("plan", folder, seeds, arguments))
@@ -88,7 +88,7 @@ def show(folder: Path, rows: int, seeds: int) -> None:
     console.print(table)
 
 
-def made(folder: Path, seeds: int) -> Plan:
+def planned_study(folder: Path, seeds: int) -> Plan:
     return plan(
         load_study(str(folder / "many.toml")),
         load_profile(PROFILE),
@@ -103,7 +103,7 @@ def all_finished(number: int) -> State:
 
 
 def one_of_each(number: int) -> State:
-    """Return an end in turn: half finished, else diverged, failed in two ways, stopped, queued."""
+    """Return a state by number: every other run has finished, the rest ended in other ways."""
     kinds = (
         State(status="diverged", reason="loss is NaN", step=20, steps=200),
         State(status="failed", failure="oom", reason="out of memory", step=3, steps=200),
@@ -118,7 +118,7 @@ ENDS: dict[str, Ends] = {"all finished": all_finished, "all kinds of ends": one_
 
 
 def fabricate(folder: Path, planned: Plan, end: Ends) -> None:
-    """Leave behind what status and plan read of a run, as if every run had come to its end."""
+    """Write the files that status and plan read, as if every run had ended."""
     for number, (run_id, spec) in enumerate(planned.specs.items()):
         directory, state = run_dir(folder, run_id), end(number)
         directory.path.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def spec_json(spec: RunSpec) -> object:
     return spec.model_dump(mode="json", exclude_defaults=True)
 
 
-# As large as a real one, which holds every class of the data set.
+# As large as a real result, which has the IoU of every class.
 RESULT = {
     "metrics": {"miou": 0.5, **{f"iou/class {i}": i / 40 for i in range(20)}},
     "cost": {"train_s": 60.0, "infer_ms": 12.0, "peak_mem_mb": 900.0},
@@ -142,7 +142,7 @@ RESULT = {
 
 
 def measured(verb: str, folder: Path, seeds: int, arguments: list[str]) -> tuple[str, ...]:
-    """Return the least seconds of the verb alone, its CPU time, those of the command; its lines."""
+    """Return the smallest wall and CPU seconds of the verb, those of the command, and its lines."""
     inside, outside, lines = [], [], 0
     alone = [__file__, "--child", verb, "--folder", str(folder), "--seeds", str(seeds)]
     command = ["-m", "bench", verb, *arguments, "--root", str(folder)]
@@ -157,7 +157,7 @@ def measured(verb: str, folder: Path, seeds: int, arguments: list[str]) -> tuple
 
 def output(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
-    # The folder is none of the project's, from where the packages are imported.
+    # The current folder is not the checkout, so the packages need a path.
     paths = {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(
         command, cwd=folder, env=os.environ | paths, capture_output=True, text=True, check=True
@@ -166,7 +166,7 @@ def output(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[st
 
 def time_plan(folder: Path, seeds: int) -> tuple[float, float]:
     import bench.cli.views.plan
-    import bench.runs.environment  # noqa: F401 (the verb imports both, and is timed without)
+    import bench.runs.environment  # noqa: F401 (imported before the verb is timed)
 
     study = str(folder / "many.toml")
     options = PlanOptions(profile=PROFILE, seeds=seeds)

@@ -1,9 +1,9 @@
-"""Overhead of a night: its wall time over what its workers' own work would take on its slots.
+"""Overhead of a session: its wall time over the training and evaluation time per slot.
 
     python tests/perf/overhead.py [--runs 12] [--seconds 60] [--slots 2]
 
-Runs a study of equal trainings, each about so many seconds long, and divides the wall time by the
-sum of the workers' own training and evaluation seconds per slot. Then says where the rest went.
+Runs a study of equal trainings of about ``--seconds`` each, and divides the wall time by the
+workers' training and evaluation seconds per slot. Then it prints the parts of the difference.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 from tiny import TINY_PROFILE, many_trainings  # pyright: ignore[reportMissingImports]
 
 
-def night(folder: Path, name: str, runs: int, steps: int, slots: int) -> tuple[float, str]:
-    """Wall seconds of a night of so many trainings, and what it printed."""
+def session(folder: Path, name: str, runs: int, steps: int, slots: int) -> tuple[float, str]:
+    """Run a session of ``runs`` trainings and return its wall seconds and its output."""
     profile, study = folder / f"{name}.toml", folder / f"{name}-study.toml"
-    # Twelve steps make an epoch, which ends in a line of the curves; CamVid's have 117.
+    # An epoch has 12 steps and ends with a line of the curves; an epoch of CamVid has 117.
     text = TINY_PROFILE.replace("train_images = 12", "train_images = 48")
     profile.write_text(text.replace("steps = 7", f"steps = {steps}"))
     study.write_text(many_trainings(runs))
@@ -41,7 +41,7 @@ def night(folder: Path, name: str, runs: int, steps: int, slots: int) -> tuple[f
 
 
 def own_seconds(directory: RunDir) -> float:
-    """A run's training and evaluation."""
+    """Return the seconds of a run's training and evaluation."""
     result = directory.result()
     assert result is not None
     return result["cost"]["train_s"] + result["cost"]["evaluate_s"]
@@ -55,20 +55,20 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=2)
     options = parser.parse_args()
     folder = Path(mkdtemp(prefix="overhead-"))
-    night(folder, "probe", options.slots, 200, options.slots)
+    session(folder, "probe", options.slots, 200, options.slots)
     probe = max(map(own_seconds, all_run_dirs(folder / "probe")))
     steps = max(10, round(200 * options.seconds / probe))
-    wall, said = night(folder, "night", options.runs, steps, options.slots)
-    directories = all_run_dirs(folder / "night")
+    wall, output = session(folder, "session", options.runs, steps, options.slots)
+    directories = all_run_dirs(folder / "session")
     own = sum(map(own_seconds, directories))
-    stamps = [_seconds(line) for line in said.splitlines() if re.match(r"\d\d:", line)]
-    at_work = max(stamps) - min(stamps)
+    stamps = [_seconds(line) for line in output.splitlines() if re.match(r"\d\d:", line)]
+    busy = max(stamps) - min(stamps)
     share = own / options.slots
     print(f"{options.runs} runs of {steps} steps, {own / options.runs:.1f} s each")  # noqa: T201
     print(f"wall {wall:.1f} s / (own {own:.1f} s / {options.slots}) = {wall / share:.3f}")  # noqa: T201
-    print(f"from first start to last end {at_work:.0f} s: {at_work / share:.3f}")  # noqa: T201
-    print(f"before and after {wall - at_work:.1f} s (imports, canaries, mirror, report)")  # noqa: T201
-    print(f"in workers, beside training and evaluation: {at_work - share:.1f} s a slot")  # noqa: T201
+    print(f"from first start to last end {busy:.0f} s: {busy / share:.3f}")  # noqa: T201
+    print(f"before and after {wall - busy:.1f} s (imports, canaries, mirror, report)")  # noqa: T201
+    print(f"in workers, besides training and evaluation: {busy - share:.1f} s per slot")  # noqa: T201
 
 
 def _seconds(line: str) -> int:

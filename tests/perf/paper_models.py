@@ -1,4 +1,4 @@
-"""Each of the paper's models at full size on a CPU: one step of batch 2 and one evaluation image.
+"""The paper's models at full size on a CPU: one step of batch 2 and one evaluation image each.
 
     python tests/perf/paper_models.py
 
@@ -25,7 +25,7 @@ DATA = {513: (21, (375, 500)), 479: (12, (360, 480))}
 
 
 def main() -> None:
-    """Run all eight and print a line for each."""
+    """Run each combination of backbone, head and data set, and print a line for it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbones", nargs="+", default=["resnet101s", "resnet101c"])
     for backbone in parser.parse_args().backbones:

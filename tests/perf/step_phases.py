@@ -1,9 +1,9 @@
-"""Where a training step's time goes with each loss, and what each choice for speed is worth.
+"""The time of each phase of a training step with each loss, and the gain of each optimisation.
 
 `python tests/perf/step_phases.py [--profile camvid-cpu] [--data-root DATA] [--rounds 9]`. Needs no
 test runner and asserts nothing. On a GPU (used if there is one) times are between synchronisations;
-on a CPU they are this process's CPU time, on one thread, so that neighbours count little.
-Weights are random; `--scenes` does without a data set.
+on a CPU they are this process's CPU time on one thread, which other processes hardly affect.
+Weights are random; `--scenes` needs no data set.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--scenes", action="store_true", help="drawn scenes instead of the data")
-    parser.add_argument("--choices", action="store_true", help="only the choices for speed")
+    parser.add_argument("--choices", action="store_true", help="measure only the optimisations")
     parser.add_argument("--compile", action="store_true", help="also torch.compile (minutes)")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def training_data(profile: Profile, data_root: Path | None) -> TrainingData:
-    """Return the images of the profile, read once."""
+    """Return the training data of the profile, decoded."""
     dataset = open_dataset(profile.data, data_root)
     return TrainingData(training_split(dataset, profile.data), dataset, profile.recipe, 0)
 
@@ -73,8 +73,8 @@ def training_data(profile: Profile, data_root: Path | None) -> TrainingData:
 def new_training(
     profile: Profile, data: TrainingData, device: torch.device, loss: str, **changes: Any
 ) -> Training:
-    """Return a training from the profile's first weights, its recipe changed."""
-    # A rate too small to spoil the weights in any number of rounds.
+    """Return a training with the profile's initial weights and a changed recipe."""
+    # The learning rate is too small to change the weights noticeably in any number of rounds.
     recipe = profile.recipe.model_copy(update={"lr": 1e-6, "warmup_steps": 0, **changes})
     network = build_model(profile.model, len(data.dataset.class_names), seed=0)
     training = Training(network, build_loss(loss), replace(data, recipe=recipe), device=device)
@@ -83,7 +83,7 @@ def new_training(
 
 
 def phases(training: Training, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each phase of so many steps, after one that is not counted."""
+    """Return the seconds of each phase in ``rounds`` steps, after one warm-up step."""
     data, recipe = training.data, training.data.recipe
     found: dict[str, list[float]] = {phase: [] for phase in PHASES}
     for step in range(rounds + 1):
@@ -108,7 +108,7 @@ def phases(training: Training, rounds: int) -> dict[str, list[float]]:
 
 
 def now(device: torch.device) -> float:
-    """Return the time at which a GPU is done; on a CPU that of this process alone."""
+    """Return the time in seconds: after a GPU's work is done, or this process's CPU time."""
     if device.type == "cpu":
         return time.process_time()
     torch.cuda.synchronize(device)
@@ -119,7 +119,7 @@ class Contiguous(TrainingData):
     """Images in the order channels, rows, columns."""
 
     def on_device(self, batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-        """As ever, but for the order."""
+        """Return the batch in contiguous order instead of channels last."""
         images, labels = super().on_device(batch, device)
         return images.contiguous(), labels
 
@@ -127,7 +127,7 @@ class Contiguous(TrainingData):
 def choices(
     make: Callable[..., Training], rounds: int, device: torch.device, *, compiled: bool
 ) -> dict[str, tuple[list[float], int | None]]:
-    """Return seconds and bytes of whole CE steps as trained here and with one thing changed."""
+    """Return seconds and peak bytes of CE steps, unchanged and with one choice changed each."""
     usual = make("ce")
     trainings = {"as trained": usual, "contiguous, not channels last": make("ce")}
     other = trainings["contiguous, not channels last"]
@@ -153,7 +153,7 @@ def choices(
             done = time.perf_counter() if "ahead" in name else done
             if number:
                 seconds[name].append(done - started)
-    # On a CPU memory that other steps have left behind would count.
+    # Not on a CPU, where memory that other steps left behind would count.
     return {
         name: (own, peak_bytes(steps[name], "cuda") if device.type == "cuda" else None)
         for name, own in seconds.items()
@@ -161,7 +161,7 @@ def choices(
 
 
 def one_step(training: Training, fed: Any = None) -> Callable[[], None]:
-    """Return a function that takes the next step, its batch made there or taken from ``fed``."""
+    """Return a function that takes the next step, with a batch from ``fed`` if it is given."""
 
     def step() -> None:
         batch = training.data.batch(training.progress.step) if fed is None else next(fed)
@@ -172,7 +172,7 @@ def one_step(training: Training, fed: Any = None) -> Callable[[], None]:
 
 
 def flip_fused(training: Training) -> None:
-    """Give it the optimiser that its device does not have."""
+    """Replace a fused optimiser by one that is not fused, or the reverse."""
     optimizer = build_optimizer(training.model, training.data.recipe)
     fused = not optimizer.defaults["fused"]
     for group in optimizer.param_groups:
@@ -197,7 +197,7 @@ def show_choices(found: dict[str, tuple[list[float], int | None]]) -> None:
     for title in ("ms", "x as trained", "quartiles", "peak MiB"):
         table.add_column(title, justify="right")
     for name, (own, held) in found.items():
-        # By wall clock against its like: what is made ahead costs no less CPU time.
+        # Batches made ahead save wall time but no CPU time, so they have their own baseline.
         base = found["batches made ahead: 0" if "ahead" in name else "as trained"][0]
         low, median, high = np.quantile(np.divide(own, base), [0.25, 0.5, 0.75])
         memory = f"{held / 2**20:.0f}" if held else "–"

@@ -1,7 +1,7 @@
 """Whole training steps with each loss, as ratios to the step with CE: time and peak memory.
 
 `python tests/perf/training_step.py --rounds 9 [--data-root DATA]`. Needs no test runner and asserts
-nothing. Times come from one process in which the losses take turns, peaks from one for each.
+nothing. In one process the losses take turns for their times; each peak has its own process.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def training_step(data_root: Path | None) -> Callable[[str], None]:
     network = deeplabv3_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=SHAPE.classes, aux_loss=False
     )
-    # Too small a rate to spoil the weights, which all losses share, in any number of rounds.
+    # All losses share the weights; the learning rate is too small to change them noticeably.
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-6, momentum=0.9)
     images = torch.randn(SHAPE.batch, 3, SHAPE.height, SHAPE.width)
     labels, _ = make_labels(SHAPE, data_root)
@@ -80,7 +80,7 @@ def times(step: Callable[[str], None], names: list[str], rounds: int) -> dict[st
     """Return CPU seconds by loss, each after an untimed step with the same loss."""
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
-        # Back and forth, so that no loss profits from a machine that warms up or slows down.
+        # In alternating order, so that a machine that warms up or slows down favours no loss.
         for name in names[:: -1 if number % 2 else 1]:
             step(name)
             seconds[name].append(seconds_of(lambda name=name: step(name), "cpu"))
@@ -88,7 +88,7 @@ def times(step: Callable[[str], None], names: list[str], rounds: int) -> dict[st
 
 
 def peak(step: Callable[[str], None], name: str) -> int | None:
-    """Return the bytes that a second step holds beyond network, optimizer, gradients and batch."""
+    """Return the peak bytes of a second step, without network, optimizer, gradients and batch."""
     step(name)
     return peak_bytes(lambda: step(name), "cpu")
 

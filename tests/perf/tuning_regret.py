@@ -1,11 +1,12 @@
-"""Regret of what a tuning reports on a curve that is known: of the smoothed top, of the best trial.
+"""Regret of a tuning on a known curve: of the smoothed curve's optimum and of the best trial.
 
     python tests/perf/tuning_regret.py --repetitions 200
 
-The curve has a broad top, 3.6 points high, at a place drawn anew each time. Each training adds
-noise with a standard deviation of 1 point, about what seeds differ by on CamVid; half of it again
-is the seed's, the same for every trial. Trials are proposed as `segloss tune` does. Regret is what
-the reported value loses against the true top, in points.
+The curve has a broad maximum, 3.6 points high, at a random place in each repetition. Each training
+adds noise with a standard deviation of 1 point, about the spread over seeds on CamVid. Each seed
+adds an offset with a standard deviation of 0.5 points, the same for every trial. Trials are
+proposed as in `segloss tune`. Regret is the score that the reported value loses against the true
+maximum, in points.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ HEIGHT, WIDTH = 3.6, 0.35
 
 
 def repetition(number: int, *, trials: int, noise: float, seeds: int) -> tuple[float, float, bool]:
-    """Regret of the smoothed top, of the best trial, and whether the top is in its range."""
+    """Return the regret of both values, and whether the true optimum is in the 95 % range."""
     random = np.random.default_rng(number)
     top = random.uniform(0.15, 0.85)
     of_seed = random.normal(0, noise / 2, seeds)

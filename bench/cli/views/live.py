@@ -1,6 +1,6 @@
-"""The live view of an output folder: a picture on a terminal, else one line per event.
+"""The live view of a root: a page that updates on a terminal, one line per event in a pipe.
 
-`segloss run`, `segloss tune` and `segloss status --watch` show the same.
+`segloss run`, `segloss tune` and `segloss status --watch` show the same view.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from studies.ledger import DONE, Holder, failure, summary, unfinished
 from studies.runs import Change, RootMonitor
 
 REFRESH_SECONDS = 1.0
-# Shape, letter and style of each status: a shape for readers who see no colours, and a letter for
-# consoles that have no shapes.
+# Shape, letter and style of each status. Shapes tell them apart without colours; consoles without
+# shapes get the letters.
 SYMBOLS = {
     "finished": ("●", "#", "green"),
     "running": ("▶", ">", "bold cyan"),
@@ -34,7 +34,7 @@ SYMBOLS = {
     "diverged": ("∞", "~", "magenta"),
     "failed": ("✗", "X", "bold red"),
 }
-# Where not all rows fit, those with a run of an earlier status here come first.
+# If not all rows fit, rows with a run of an earlier status in this tuple come first.
 URGENT = ("running", "failed", "diverged", "interrupted")
 RUNNING_LINES, FAILURE_LINES, FEWEST_ROWS = 16, 8, 3
 
@@ -49,7 +49,7 @@ def watch(root: Path) -> None:
 
 
 class LiveView:
-    """Shows the runs of some studies, or of all, while they change."""
+    """Shows the changing states of the runs of some studies, or of all."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class LiveView:
             self._print(counts(self._overview()))
 
     def update(self, *, force: bool = False) -> None:
-        """Show what has changed; at most once a second unless ``force`` is set."""
+        """Show the changes; at most once a second unless ``force`` is set."""
         if not force and time.monotonic() - self.updated < REFRESH_SECONDS:
             return
         self.updated = time.monotonic()
@@ -121,7 +121,7 @@ class LiveView:
 
     def _draw(self) -> None:
         height, plain = self.console.height, self.console.options.ascii_only
-        self.live.update(picture(self._overview(), height=height, plain=plain), refresh=True)
+        self.live.update(render(self._overview(), height=height, plain=plain), refresh=True)
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -151,7 +151,7 @@ class Overview:
 
     @property
     def running(self) -> dict[str, State]:
-        """Return the states of the running runs, those of no row included."""
+        """Return the states of the running runs, including those that belong to no row."""
         return {i: state for i, state in self.states.items() if state.status == "running"}
 
 
@@ -164,7 +164,7 @@ def counts(overview: Overview) -> list[str]:
 
 
 def is_event(change: Change) -> bool:
-    """Return whether a change is worth a line; a run that was merely queued is not."""
+    """Return whether a change gets a line; a new run that is queued does not."""
     return change.before is not None or change.state.status == "running"
 
 
@@ -180,7 +180,7 @@ def event(overview: Overview, change: Change) -> str:
     return f"{line}  ({done}/{len(rows)}{left})"
 
 
-def picture(overview: Overview, *, height: int, plain: bool = False) -> RenderableType:
+def render(overview: Overview, *, height: int, plain: bool = False) -> RenderableType:
     """Return the whole view: session, a grid per study, running runs, and failures.
 
     Args:
@@ -219,7 +219,7 @@ def _head(overview: Overview) -> str:
 
 
 def _grid(overview: Overview, manifest: Manifest, room: int, plain: bool) -> RenderableType:
-    """Return rows by seeds with a symbol for each run; rows that do not fit are counted."""
+    """Return rows by seeds with a symbol for each run, and counts of the rows that do not fit."""
     rows = list(manifest.rows.values())
     shown = rows
     if len(rows) > room:

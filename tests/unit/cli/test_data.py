@@ -1,4 +1,4 @@
-"""`segloss data`: what it lists, checks and converts, and how it names what is wrong."""
+"""`segloss data`: list, check and convert, and their messages for faulty data."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def segloss():
     return run
 
 
-def test_list_names_all_and_why_one_is_not_here(segloss, camvid):
+def test_list_names_every_data_set_and_the_reason_for_a_missing_one(segloss, camvid):
     done = segloss("list", "--data-root", camvid)
     assert "camvid: 11 classes (sky, building," in done.stdout
     assert "  train: 2 images\n  val: 2 images\n  test: 2 images\n" in done.stdout
@@ -51,7 +51,7 @@ def test_list_names_all_and_why_one_is_not_here(segloss, camvid):
     assert f"train, val, test: not here (camvid: {camvid / 'nowhere'} is not" in done.stdout
 
 
-def test_check_says_what_is_there(segloss, camvid):
+def test_check_prints_counts_sizes_and_class_shares(segloss, camvid):
     digest = load(open_camvid(DataSpec(name="camvid"), camvid), "val").digest
     done = segloss("check", "camvid", "--data-root", camvid, "--split", "val")
     assert done.exit_code == 0
@@ -79,7 +79,7 @@ def test_check_names_every_fault_up_to_a_limit(segloss, camvid, monkeypatch):
     assert str(done.exception) == "camvid: 4 faults, listed above"
 
 
-def test_check_finds_labels_that_are_no_class(segloss, monkeypatch):
+def test_check_finds_labels_of_no_class(segloss, monkeypatch):
     def open_strange(spec, data_root):
         scenes = scenes_of(spec, data_root)
         strange = Sample("a", np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 9, np.uint8))
@@ -137,7 +137,7 @@ def test_convert_keeps_pixels_and_labels(segloss, camvid, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["val/a.png", "valannot/a.png"])
-def test_convert_changes_no_other_content(segloss, camvid, tmp_path, place):
+def test_convert_overwrites_no_file_with_different_content(segloss, camvid, tmp_path, place):
     out = tmp_path / "out"
     save(out / place, np.zeros((6, 8), np.uint8))
     before = (out / place).read_bytes()
@@ -148,7 +148,7 @@ def test_convert_changes_no_other_content(segloss, camvid, tmp_path, place):
 
 
 def test_convert_to_the_devkits_form(camvid, tmp_path, monkeypatch):
-    """The real masks of SBD are read by VOC's own code; here CamVid stands in for it."""
+    """CamVid stands in for VOC, whose own code reads the masks of SBD."""
     layout = OutputLayout(
         "JPEGImages", "SegmentationClassAug", ("train",), lists="Lists/{split}.txt", palette=True
     )

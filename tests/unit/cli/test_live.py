@@ -8,7 +8,7 @@ import pytest
 from made_up import MadeUp
 from rich.console import Console
 
-from bench.cli.views.live import SYMBOLS, LiveView, Overview, picture
+from bench.cli.views.live import SYMBOLS, LiveView, Overview, render
 from bench.errors import RootError
 from bench.runs.rundir import own_lease
 from studies import runs
@@ -37,12 +37,12 @@ def overview_of(made_up):
 def drawn(made_up, *, height=40, plain=False):
     console = Console(width=160, file=io.StringIO(), color_system=None)
     with console.capture() as captured:
-        console.print(picture(overview_of(made_up), height=height, plain=plain))
+        console.print(render(overview_of(made_up), height=height, plain=plain))
     return captured.get()
 
 
-def test_the_picture_has_grid_places_progress_and_reasons(made_up):
-    """Readable without colours."""
+def test_the_live_view_shows_grid_places_progress_and_reasons(made_up):
+    """The view is readable without colours."""
     lease = own_lease().model_copy(update={"gpu": "3"})
     made_up.set("CE", status="finished")
     made_up.set("RMI", status="running", step=50, steps=200, lease=lease)
@@ -61,7 +61,7 @@ def test_the_picture_has_grid_places_progress_and_reasons(made_up):
 
 
 def test_a_console_without_shapes_gets_letters(made_up):
-    """Every status has one of its own."""
+    """Every status has its own letter."""
     made_up.set("RMI", status="failed", reason="why")
     text = drawn(made_up, plain=True)
     assert re.search(r"^  RMI +X\.", text, re.MULTILINE)
@@ -69,8 +69,8 @@ def test_a_console_without_shapes_gets_letters(made_up):
     assert len({letter for _, letter, _ in SYMBOLS.values()}) == 6
 
 
-def test_rows_that_do_not_fit_are_counted_and_those_at_work_stay(made_up):
-    """In the study's order."""
+def test_rows_that_do_not_fit_are_counted_and_running_rows_stay(made_up):
+    """The shown rows keep the study's order."""
     made_up.set("RMI", status="running", lease=own_lease())
     text = drawn(made_up, height=14)
     assert "no session is running here; workers of an earlier one are still running" in text
@@ -79,7 +79,7 @@ def test_rows_that_do_not_fit_are_counted_and_those_at_work_stay(made_up):
 
 
 def test_only_what_may_have_changed_is_read_again(made_up, monkeypatch):
-    """A finished run never, a queued one when it was written, a running one always."""
+    """A refresh reads running runs always, queued runs if their file changed, finished never."""
     made_up.set("CE", status="finished")
     made_up.set("RMI", status="running", lease=own_lease())
     seen = RootMonitor(made_up.root)
@@ -98,7 +98,7 @@ def test_only_what_may_have_changed_is_read_again(made_up, monkeypatch):
 
 
 def test_in_a_pipe_each_event_is_a_line(made_up):
-    """With its place or its reason, and the counts before and after."""
+    """A line has the run's place or reason; counts come before the first and after the last."""
     made_up.set("RMI", status="running", lease=own_lease())
     console = Console(width=160, file=io.StringIO())
     with LiveView(RootMonitor(made_up.root), console=console) as view:
@@ -121,8 +121,8 @@ def test_in_a_pipe_each_event_is_a_line(made_up):
     assert len(lines) == 6
 
 
-def test_a_root_without_study_or_night_is_refused_and_a_beginning_one_is_not(tmp_path):
-    """The canaries come before the manifests."""
+def test_a_root_without_study_or_session_is_refused(tmp_path):
+    """A locked root is accepted: a session runs its canaries before it writes its manifests."""
     with pytest.raises(RootError, match="no study was run here"):
         RootMonitor(tmp_path)
     with lock_root(tmp_path):

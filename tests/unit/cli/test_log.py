@@ -1,4 +1,4 @@
-"""Runs by name, and the ends of their logs."""
+"""Finding runs by name, and printing the last lines of their logs."""
 
 import pytest
 from made_up import MadeUp
@@ -15,8 +15,8 @@ def made_up(tmp_path):
     return MadeUp(tmp_path / "root")
 
 
-def test_a_run_is_found_by_id_start_of_it_or_row(made_up):
-    """Case does not count; one of several seeds has to be named."""
+def test_a_run_is_found_by_id_start_of_the_id_or_row(made_up):
+    """Case is ignored; a row with several seeds needs a seed."""
     runs = run_names(made_up.root)
     rmi = made_up.id_of("RMI", 1)
     assert find_run(runs, rmi).run_id == rmi
@@ -26,7 +26,7 @@ def test_a_run_is_found_by_id_start_of_it_or_row(made_up):
 
 
 def test_a_run_that_rows_share_is_found_by_each_of_them(made_up):
-    """Whichever study comes first."""
+    """The order of the studies does not matter."""
     again = made_up.plan.manifest.model_copy(
         update={"study": "another", "tables": (relabelled(made_up.plan.manifest.tables[0]),)}
     )
@@ -52,15 +52,15 @@ def relabelled(table):
         ("\x00[red]{}%s", 3, "unknown run"),
     ],
 )
-def test_what_names_no_run_or_several_is_refused_in_a_line(made_up, text, seed, words):
-    """With the way out."""
+def test_a_name_of_no_run_or_of_several_is_refused_in_one_line(made_up, text, seed, words):
+    """The message says how to name one run."""
     with pytest.raises(SpecError, match=words) as error:
         find_run(run_names(made_up.root), text, seed)
     assert "\n" not in str(error.value)
 
 
 def test_a_training_of_no_row_has_a_name_too(made_up):
-    """That of its loss."""
+    """Its name is that of its loss."""
     named = run_names(made_up.root)
     (made_up.root / "studies" / "losses-scenes-demo.json").rename(made_up.root / "kept")
     rows = made_up.plan.manifest.tables[0].rows
@@ -75,7 +75,7 @@ def test_a_training_of_no_row_has_a_name_too(made_up):
 @pytest.mark.parametrize("size", [0, 1, 3, 10, 200_000])
 @pytest.mark.parametrize("lines", [0, 1, 5, 10**6])
 def test_the_tail_is_the_last_lines(tmp_path, size, lines):
-    """However long the file is."""
+    """This holds for every length of the file."""
     path = tmp_path / "log.txt"
     text = [f"line {i} é\n".encode() for i in range(size)] + [b"\xff torn"]
     path.write_bytes(b"".join(text))
@@ -84,7 +84,7 @@ def test_the_tail_is_the_last_lines(tmp_path, size, lines):
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_log_of_a_pass_is_in_its_first_run(tmp_path, flip):
-    """All step counts of a CRF share it; other seeds do not, nor does a row without a CRF."""
+    """All step counts of a CRF share the log; other seeds and rows without a CRF do not."""
     made_up = MadeUp(tmp_path / "root", flip=flip)
     log = made_up.dir_of("CE & CRF-1").log
     log.write_text("pass\n")
@@ -93,8 +93,8 @@ def test_the_log_of_a_pass_is_in_its_first_run(tmp_path, flip):
     assert log_of(made_up.root, made_up.id_of("CE")) is None
 
 
-def test_a_run_that_was_not_started_says_so(made_up, capfd):
-    """Also where one would follow it and nobody is there to start it."""
+def test_a_run_that_was_not_started_has_no_log_yet(made_up, capfd):
+    """Without a session, --follow does not wait for it."""
     run = find_run(run_names(made_up.root), "RMI", 0)
     print_log(made_up.root, run, lines=5, follow=True)
     out, err = capfd.readouterr()
@@ -103,7 +103,7 @@ def test_a_run_that_was_not_started_says_so(made_up, capfd):
 
 
 def test_following_ends_with_the_run_and_misses_nothing(made_up, capfd, monkeypatch):
-    """Its last words came after it was last seen running."""
+    """The last line is written after the run was last seen running, and is still printed."""
     log = made_up.dir_of("RMI").log
     log.write_text("one\ntwo\n")
     made_up.set("RMI", status="running", lease=own_lease())

@@ -1,4 +1,4 @@
-"""A machine without pydensecrf."""
+"""Studies with a CRF on a machine without pydensecrf."""
 
 import pytest
 
@@ -28,14 +28,15 @@ def test_a_plan_without_crf_keeps_every_row_and_every_training(capsys):
     assert rest.manifest == full.manifest
     assert rest.specs == {run_id: spec for run_id, spec in full.specs.items() if spec.trains}
     assert len(rest.specs) == 8
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        said == "losses: rows left empty for lack of a CRF: CE & CRF-1, CE & CRF-5, CE & CRF-10\n"
+        printed
+        == "losses: rows left empty for lack of a CRF: CE & CRF-1, CE & CRF-5, CE & CRF-10\n"
     )
     assert run.leave_out_crf(rest) == rest
 
 
-def test_a_study_without_a_crf_is_left_as_it_is(capsys):
+def test_a_study_without_a_crf_is_unchanged(capsys):
     names = ("lambda", "scenes-demo")
     profile = load_profile("scenes-demo")
     full = plan(load_study("lambda"), profile, names=names, seeds=1, resolve=resolve_loss)

@@ -1,4 +1,4 @@
-"""The sigmoid terms: gradients told ahead, and those that arrive otherwise."""
+"""The sigmoid terms: gradients known in advance, and those that come from outside."""
 
 import pytest
 import torch

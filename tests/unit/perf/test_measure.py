@@ -1,4 +1,4 @@
-"""`segloss perf losses`: inputs, ratios, table and refusals. No time is asserted."""
+"""`segloss perf losses`: inputs, ratios, table and refusals. No test asserts a time."""
 
 import json
 import math
@@ -76,7 +76,7 @@ def test_occurring_counts_classes_of_each_image_but_not_ignored_pixels():
 
 @pytest.fixture
 def camvid(tmp_path) -> Path:
-    """CamVid with two training images of 6 x 8, of which the first is void on its left."""
+    """Return CamVid with two training images of 6 x 8; the left half of the first is void."""
     for folder in ("train", "trainannot"):
         (tmp_path / "camvid" / folder).mkdir(parents=True)
     for index, name in enumerate("ab"):
@@ -88,8 +88,8 @@ def camvid(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(("classes", "void"), [(12, 11), (11, 255)])
-def test_streets_are_camvid_where_it_is(camvid, classes, void):
-    """Stretched to the shape, used again if they are too few; void is the twelfth class if any."""
+def test_streets_are_camvid_if_the_data_root_holds_it(camvid, classes, void):
+    """Images are resized and repeated to fill the batch; with 12 classes, void is the last."""
     shape = Shape(name="s", batch=3, classes=classes, height=12, width=16, scene="street")
     labels, source = make_labels(shape, camvid)
     assert source == "CamVid train"
@@ -99,7 +99,7 @@ def test_streets_are_camvid_where_it_is(camvid, classes, void):
     assert torch.equal(labels[2], labels[0])
 
 
-def test_streets_are_drawn_where_camvid_is_not(tmp_path):
+def test_streets_are_drawn_without_camvid(tmp_path):
     labels, source = make_labels(SHAPES["camvid"], tmp_path)
     assert source.startswith("drawn streets (camvid: no folder of masks")
     assert torch.equal(labels, make_labels(SHAPES["camvid"], None)[0])
@@ -153,7 +153,7 @@ def test_ratios_are_those_of_the_medians():
     assert (rmi.own.gradient_error, rmi.plain.gradient_error) == (2e-6, None)
 
 
-def test_what_did_not_fit_into_memory_is_none():
+def test_measurements_that_ran_out_of_memory_are_none():
     rows = compare([RMI], {"ce": [1.0], str(RMI): None}, {str(RMI): None}, {str(RMI): None})
     assert rows[0].own.model_dump() == dict.fromkeys(rows[0].own.model_dump())
     assert rows[0].speedup_over_plain is None
@@ -168,10 +168,12 @@ def shown(result) -> str:
 
 @pytest.fixture(scope="module")
 def tiny():
-    """All losses on a tiny shape, measured in this process."""
-    said = []
-    result = measure_shape(TINY, device="cpu", rounds=1, run=perf_job.measure, say=said.append)
-    assert len(said) == 3
+    """Return the costs of all losses on a tiny shape, measured in this process."""
+    lines = []
+    result = measure_shape(
+        TINY, device="cpu", rounds=1, run=perf_job.measure, on_progress=lines.append
+    )
+    assert len(lines) == 3
     return result
 
 
@@ -206,7 +208,7 @@ def test_the_table_has_a_row_for_each_loss_and_each_plain_twin(tiny):
 
 
 def test_a_gpu_that_is_too_small_is_named(monkeypatch):
-    """A loss that does not fit is left out with a note; the others are measured."""
+    """A loss that runs out of memory gets a note; the others are measured."""
 
     class TooLarge(torch.nn.Module):
         def forward(self, logits, target):
@@ -219,8 +221,8 @@ def test_a_gpu_that_is_too_small_is_named(monkeypatch):
     assert any(note.startswith("Not enough memory on the device: rmi") for note in result.notes)
 
 
-def test_a_job_is_done_by_a_process_of_its_own(monkeypatch):
-    """It gets the allocator's settings of the task and none of ours, and one thread."""
+def test_a_job_runs_in_a_fresh_process(monkeypatch):
+    """It gets the task's settings of the allocator instead of this process's, and one thread."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("MALLOC_ARENA_MAX", "7")
     environment = child_environment(TIMING)
@@ -252,7 +254,7 @@ def test_bad_input_is_refused(arguments, parts):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="refuses where there is no GPU")
-def test_a_gpu_that_is_not_there_is_refused():
+def test_cuda_without_a_gpu_is_refused():
     with pytest.raises(SpecError, match="no GPU"):
         check([], 9, "cuda", None)
 

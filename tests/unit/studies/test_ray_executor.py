@@ -11,7 +11,7 @@ from bench.runs.rundir import Lease, RunDir, own_lease
 from studies.executors import ray_handle
 from studies.executors.ray import RayExecutor, RayOptions, _share, ray_options
 from studies.executors.ray_handle import KILLED, Handle
-from studies.executors.ray_place import TOKEN, inspect, share
+from studies.executors.ray_place import TOKEN, inspect, share_folders
 
 GPUS = {"GPU": 4.0, "CPU": 32.0}
 
@@ -43,7 +43,7 @@ def test_without_ray_the_way_to_install_it_is_said(tmp_path, monkeypatch):
     """Before anything is written."""
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InstallError, match=r"pip install .*\[ray\]"):
-        RayExecutor(RayOptions("head:1"), root=tmp_path, snapshot=tmp_path, say=print)
+        RayExecutor(RayOptions("head:1"), root=tmp_path, snapshot=tmp_path, log=print)
     assert not list(tmp_path.iterdir())
 
 
@@ -61,11 +61,11 @@ def test_a_node_is_told_from_one_that_does_not_share_the_folders(tmp_path):
     root, data = tmp_path / "root", tmp_path / "data"
     root.mkdir()
     data.mkdir()
-    shared = share(root, data)
+    shared = share_folders(root, data)
     assert inspect(shared)[1] is None
     (data / "camvid").mkdir()
     assert "holds other files" in str(inspect(shared)[1])
-    (root / TOKEN).write_text("of another night")
+    (root / TOKEN).write_text("of another session")
     assert "another folder" in str(inspect(shared)[1])
     (root / TOKEN).unlink()
     assert "No such file" in str(inspect(shared)[1])

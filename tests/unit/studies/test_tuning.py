@@ -54,7 +54,7 @@ def score_of(spec):
     return 0.5 - 0.1 * (value - 0.7) ** 2 + 0.01 * (int(spec.run_id, 16) % 100 / 100 - 0.5)
 
 
-def night(tuner_on, root, *, workers, seed, killed=0.0, **options):
+def session(tuner_on, root, *, workers, seed, killed=0.0, **options):
     """Finish runs in a drawn order, so many at once; now and then everything is made anew."""
     chance = random.Random(seed)
     tuner = tuner_on(root, **options)
@@ -87,7 +87,7 @@ def tried(made):
 
 def test_own_value_ends_and_quarters_come_first_then_what_optuna_proposes(tuner_on):
     """Twelve different values, and 1 is the run of BCE."""
-    made = night(tuner_on, "calm", workers=2, seed=0)
+    made = session(tuner_on, "calm", workers=2, seed=0)
     (values,) = tried(made)
     assert values[:5] == [0.5, 0.0, 1.0, 0.25, 0.75]
     assert len(values) == len(set(values)) == 12
@@ -99,25 +99,25 @@ def test_own_value_ends_and_quarters_come_first_then_what_optuna_proposes(tuner_
 
 @pytest.mark.parametrize("seed", range(3))
 def test_neither_workers_nor_order_nor_kills_change_what_is_tried(tuner_on, seed):
-    """The trials, and their runs, are those of a calm night on one worker."""
-    calm = night(tuner_on, "calm", workers=1, seed=seed)
-    wild = night(tuner_on, "wild", workers=1 + 2 * seed, seed=seed + 10, killed=0.3)
+    """The trials, and their runs, are those of a calm session on one worker."""
+    calm = session(tuner_on, "calm", workers=1, seed=seed)
+    wild = session(tuner_on, "wild", workers=1 + 2 * seed, seed=seed + 10, killed=0.3)
     assert tried(wild) == tried(calm)
     assert wild.specs.keys() == calm.specs.keys()
 
 
 def test_more_trials_go_on_from_those_there_are(tuner_on):
     """As one search of all."""
-    first = night(tuner_on, "out", workers=2, seed=0, trials=7)
-    longer = night(tuner_on, "out", workers=2, seed=1, trials=11)
+    first = session(tuner_on, "out", workers=2, seed=0, trials=7)
+    longer = session(tuner_on, "out", workers=2, seed=1, trials=11)
     assert tried(longer)[0][:7] == tried(first)[0]
-    assert tried(longer) == tried(night(tuner_on, "once", workers=3, seed=2, trials=11))
+    assert tried(longer) == tried(session(tuner_on, "once", workers=3, seed=2, trials=11))
 
 
 def test_a_space_of_few_values_ends_the_search(tuner_on):
     """Each once, whatever the budget."""
     search = "[search.RMI]\nloss.downsample_factor = { low = 2, high = 5 }"
-    made = night(tuner_on, "out", workers=2, seed=0, search=search)
+    made = session(tuner_on, "out", workers=2, seed=0, search=search)
     rows = made.manifest.tables[0].rows
     assert sorted(row.settings["loss.downsample_factor"] for row in rows) == [2, 3, 4, 5]
 
@@ -132,7 +132,7 @@ loss.pooling = ["avg", "max"]
 crf.theta_alpha = { low = 3.0, high = 80.0, scale = "log10" }
 crf.steps = [1, 5, 10]
 """
-    made = night(tuner_on, "out", workers=2, seed=0, search=search, trials=6)
+    made = session(tuner_on, "out", workers=2, seed=0, search=search, trials=6)
     assert [len(table.rows) for table in made.manifest.tables] == [6, 6]
     assert made.manifest.tables[0].rows[0].settings["loss.lambda_"] == 0.5
     for table in made.manifest.tables:
@@ -150,7 +150,7 @@ def copy_of(tuner, storage, made, **options):
 
 def test_optunas_copy_is_the_ledgers(tuner_on, tmp_path):
     """Written as it grew, made anew, or mended after a kill: the same trials."""
-    made = night(tuner_on, "out", workers=2, seed=0)
+    made = session(tuner_on, "out", workers=2, seed=0)
     tuner, storage = tuner_on("out"), f"sqlite:///{tmp_path}/optuna.db"
     known = copy_of(tuner, storage, made)
     assert [state for state, _, _ in known] == ["COMPLETE"] * 12
@@ -206,7 +206,7 @@ def test_the_study_of_another_root_is_refused(tmp_path):
     """Two ledgers cannot decide what one trial was."""
     storage = f"sqlite:///{tmp_path}/optuna.db"
     OptunaCopy(storage, "s", "/here").write(LINE, [Trial({"loss.lambda_": 0.5}, True, 0.4)])
-    with pytest.raises(RootError, match="is of /here; choose another --storage, or"):
+    with pytest.raises(RootError, match="is a copy of /here; choose another --storage, or"):
         OptunaCopy(storage, "s", "/there")
     assert OptunaCopy(storage, "s", "/there", rebuild=True).study.trials == []
 
@@ -215,7 +215,7 @@ def test_a_damaged_storage_is_one_line(tmp_path):
     """Which names it and the way out."""
     (tmp_path / "optuna.db").write_text("no database")
     with pytest.raises(
-        RootError, match=r"optuna.db cannot be used: .*delete it: the runs are safe"
+        RootError, match=r"optuna.db cannot be used: .*delete this one: the runs are safe"
     ):
         OptunaCopy(f"sqlite:///{tmp_path}/optuna.db", "s", "here")
 
@@ -250,7 +250,7 @@ def test_what_is_proposed_depends_on_the_arguments_alone():
         ),
         (
             "[search.RMI]\nloss.pooling = { low = 0.0, high = 1.0 }",
-            "loss.pooling is no number .'avg'.: search it as a list of choices",
+            "loss.pooling is not a number .'avg'.: search it as a list of choices",
         ),
         ('[search.RMI]\nloss.pooling = ["avg", "mean"]', "pooling .*'interp', got 'mean'"),
         (
@@ -271,7 +271,7 @@ def test_what_is_proposed_depends_on_the_arguments_alone():
         ),
         (
             "[search.RMI]\nloss.lambda_ = { low = 0.6, high = 1.0 }",
-            "loss.lambda_ = 0.5, the study's own value, is not among what is searched",
+            "loss.lambda_ = 0.5, the study's own value, is outside the search space: ext",
         ),
         ("", r"no \[search\] section"),
     ],
@@ -350,8 +350,8 @@ def test_found_values_go_into_the_study_with_their_origin(tmp_path):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("found.txt", "found.txt: a study file ends in .toml"),
-        ("no/found.toml", "found.toml: cannot be written there"),
+        ("found.txt", "found.txt: the name of a study file ends in .toml"),
+        ("no/found.toml", "found.toml: cannot be written; name a file in"),
         ("found.toml", r"no section \[methods.RMI\] to write into"),
     ],
 )
