@@ -101,7 +101,7 @@ class LocalExecutor:
 
     @property
     def has_room(self) -> bool:
-        """Whether a job can be started."""
+        """Return whether a job can be started."""
         return bool(self.free)
 
     def start(self, run_dirs: list[Path]) -> Handle:

@@ -101,7 +101,7 @@ class RayExecutor:
 
     @property
     def has_room(self) -> bool:
-        """Whether a place is ready for a job."""
+        """Return whether a place is ready for a job."""
         if self.options.workers is not None and len(self.busy) >= self.options.workers:
             return False
         if self.spare is None:
