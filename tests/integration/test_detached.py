@@ -28,6 +28,7 @@ def wait_until(condition, seconds=120):
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_a_detached_session_is_watched_cancelled_and_continued(session, segloss):
     """Its process outlives the command; cancel leaves its runs interrupted."""
     command, root = session

@@ -190,6 +190,7 @@ def test_tuning_finds_its_trials_again(session, tmp_path, segloss):
     assert "Budget in trials (RMI): 6 each" in report
 
 
+@pytest.mark.long
 def test_a_search_scores_a_crf_as_a_worker_does(
     tmp_path, tiny_study, tiny_profile, segloss, worker, edit
 ):
