@@ -24,7 +24,7 @@ NUMBERS = $(PYTEST) --dist=worksteal --quiet tests/golden tests/properties tests
 
 # What `make test` leaves out: storms of kills, fuzz, Ray, the browser, compilers, benchmarks.
 test-all: setup $(VENV)/.dev
-	$(PYTEST) --dist=loadgroup -m long
+	$(PYTEST) --dist=loadfile -m long
 	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(NUMBERS)
 	ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41 $(NUMBERS)
 

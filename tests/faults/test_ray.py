@@ -24,7 +24,6 @@ from studies.executors.ray import RayExecutor, RayOptions
 REASON = why_not()
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.xdist_group("ray"),  # one cluster serves all of them
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
 
