@@ -108,7 +108,7 @@ def test_torch_and_torchvision_that_do_not_fit_are_recognised(monkeypatch):
         ("return {'own': logits.men()}", r"AttributeError: .*has no attribute 'men'"),
     ],
 )
-def test_a_loss_of_ones_own_is_tried_before_the_night(monkeypatch, terms, message):
+def test_a_loss_of_ones_own_is_tried_before_the_session(monkeypatch, terms, message):
     """On one blank crop; its mistake is one line and no traceback."""
     names = {"SegmentationLoss": SegmentationLoss}
     body = f"def terms(self, logits, target, *, progress=0.0):\n        {terms}"

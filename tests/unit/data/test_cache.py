@@ -182,7 +182,7 @@ def test_a_torn_cache_is_built_again(data, cache, decoded, suffix, harm):
     assert decoded == []
 
 
-def test_the_nights_start_finds_a_flipped_byte(data, cache, said):
+def test_the_start_of_a_session_finds_a_flipped_byte(data, cache, said):
     verifying = Cache(cache.folder, said.append, verify=True)
     assert check_data(RUN, data, verifying).startswith("camvid: train + val 4, test 2\n")
     for path in files_of(cache, ".images"):

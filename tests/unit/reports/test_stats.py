@@ -15,6 +15,7 @@ from reports.statistics.stats import (
     Estimate,
     adjusted,
     compare,
+    difference,
     estimate,
     holm,
     sign_flip,
@@ -187,3 +188,25 @@ def test_influence_is_what_leaving_an_image_out_does():
         left = image_counts(ids[1:], np.delete(found, i, 0), "miou")
         assert 400 * (counts.score - left.score) == pytest.approx(counts.influence[i], rel=0.02)
     assert counts.influence.mean() == pytest.approx(0, abs=1e-9)
+
+
+def test_interval_is_students():
+    # By hand: mean 2, standard deviation 1, t(0.975, 2) = 4.30265.
+    found = estimate([1, 2, 3])
+    assert found is not None
+    assert found.mean == 2
+    assert found.half_width == pytest.approx(4.30265 / math.sqrt(3), rel=1e-5)
+
+
+def test_one_seed_has_no_interval_and_none_no_estimate():
+    one = estimate([0.5])
+    assert one is not None
+    assert (one.half_width, one.above_zero) == (None, None)
+    assert estimate([]) is None
+
+
+def test_difference_pairs_seeds_and_ignores_the_rest():
+    found = difference({0: 3.0, 1: 5.0, 7: 100.0}, {0: 1.0, 1: 3.0, 2: 9.0})
+    assert found is not None
+    assert (found.mean, found.half_width, found.n) == (2.0, 0.0, 2)
+    assert found.above_zero is True

@@ -1,4 +1,4 @@
-"""Means, intervals and cells of the tables, on frames written by hand."""
+"""Cells, marks and sentences of the tables, on frames written by hand."""
 
 import math
 
@@ -10,7 +10,6 @@ from bench.search_space import SearchSpec, Space
 from reports.figures.study import curve_data, gain_data
 from reports.runs import checks
 from reports.statistics.scores import Scores
-from reports.statistics.stats import difference, estimate
 from reports.tables.build import build_tables
 from reports.tables.further import class_tables
 from reports.tables.sentences import summary
@@ -72,28 +71,6 @@ def frame(**changes: object) -> pd.DataFrame:
 def cell(table, label, key):
     row = next(row for row in table.rows if row.label == label)
     return row.cells[[column.key for column in table.columns].index(key)]
-
-
-def test_interval_is_students():
-    # By hand: mean 2, standard deviation 1, t(0.975, 2) = 4.30265.
-    found = estimate([1, 2, 3])
-    assert found is not None
-    assert found.mean == 2
-    assert found.half_width == pytest.approx(4.30265 / math.sqrt(3), rel=1e-5)
-
-
-def test_one_seed_has_no_interval_and_none_no_estimate():
-    one = estimate([0.5])
-    assert one is not None
-    assert (one.half_width, one.above_zero) == (None, None)
-    assert estimate([]) is None
-
-
-def test_difference_pairs_seeds_and_ignores_the_rest():
-    found = difference({0: 3.0, 1: 5.0, 7: 100.0}, {0: 1.0, 1: 3.0, 2: 9.0})
-    assert found is not None
-    assert (found.mean, found.half_width, found.n) == (2.0, 0.0, 2)
-    assert found.above_zero is True
 
 
 def test_cells_are_means_in_percent_with_paired_gains():

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from tiny import TINY_PROFILE, TINY_STUDY
 
-from bench.errors import RootError, SpecError
+from bench.errors import SpecError
 from bench.files import write_json
 from bench.manifest import remember
 from bench.preflight import resolve_loss
@@ -15,10 +15,9 @@ from bench.runs.rundir import run_dir
 from bench.search_space import Space
 from studies.plan import plan
 from studies.schema import load_study
-from studies.tuning.sampler import OptunaCopy, Trial, propose
+from studies.tuning.sampler import Trial, propose
 from studies.tuning.search import searches
 from studies.tuning.tuner import Tuner
-from studies.tuning.write import TunedValues, check_target, write_study
 
 LINE = {"loss.lambda_": Space(low=0.0, high=1.0)}
 
@@ -162,64 +161,6 @@ def test_optunas_copy_is_the_ledgers(tuner_on, tmp_path):
     assert copy_of(tuner, f"sqlite:///{tmp_path}/other.db", made, rebuild=True) == known
 
 
-def test_a_trial_that_runs_is_told_when_it_is_over(tmp_path):
-    """And one without a score is a failure of Optuna's."""
-    storage = f"sqlite:///{tmp_path}/optuna.db"
-    values = [{"loss.lambda_": v} for v in (0.5, 0.0, 1.0)]
-    for trials in (
-        [Trial(values[0]), Trial(values[1])],
-        [Trial(values[0], True, 0.4), Trial(values[1], True), Trial(values[2])],
-    ):
-        OptunaCopy(storage, "s", "here").write(LINE, trials)
-    study = optuna.load_study(study_name="s", storage=storage)
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "RUNNING"]
-    assert study.best_value == 0.4
-
-
-def test_a_copy_that_agrees_is_left_alone(tmp_path):
-    """Scales, whole numbers, choices, and an own value finer than any that is proposed."""
-    storage = f"sqlite:///{tmp_path}/optuna.db"
-    spaces = {
-        "loss.lambda_": Space(low=0.0, high=0.999, scale="log10(1 - x)"),
-        "loss.decay": Space(low=0.1, high=10.0, scale="log10"),
-        "loss.region_size": Space(low=1, high=9, whole=True),
-        "loss.pooling": Space(choices=("avg", "max")),
-    }
-    own = {
-        "loss.lambda_": 0.12345,
-        "loss.decay": 3.14159,
-        "loss.region_size": 3,
-        "loss.pooling": "max",
-    }
-    trials = [Trial(own, True, 0.5)]
-    for number in range(3):
-        found = propose(spaces, trials, seed=number)
-        assert found is not None
-        trials.append(Trial(found, True, 0.4))
-    OptunaCopy(storage, "s", "here").write(spaces, trials)
-    made = optuna.load_study(study_name="s", storage=storage).trials[0].datetime_start
-    OptunaCopy(storage, "s", "here").write(spaces, trials)
-    assert optuna.load_study(study_name="s", storage=storage).trials[0].datetime_start == made
-
-
-def test_the_study_of_another_root_is_refused(tmp_path):
-    """Two ledgers cannot decide what one trial was."""
-    storage = f"sqlite:///{tmp_path}/optuna.db"
-    OptunaCopy(storage, "s", "/here").write(LINE, [Trial({"loss.lambda_": 0.5}, True, 0.4)])
-    with pytest.raises(RootError, match="is a copy of /here; choose another --storage, or"):
-        OptunaCopy(storage, "s", "/there")
-    assert OptunaCopy(storage, "s", "/there", rebuild=True).study.trials == []
-
-
-def test_a_damaged_storage_is_one_line(tmp_path):
-    """Which names it and the way out."""
-    (tmp_path / "optuna.db").write_text("no database")
-    with pytest.raises(
-        RootError, match=r"optuna.db cannot be used: .*delete this one: the runs are safe"
-    ):
-        OptunaCopy(f"sqlite:///{tmp_path}/optuna.db", "s", "here")
-
-
 def test_what_is_proposed_depends_on_the_arguments_alone():
     """And is no trial that there is."""
     trials = [Trial({"loss.lambda_": v}, True, v) for v in (0.0, 0.25, 0.5, 0.75, 1.0)]
@@ -325,39 +266,3 @@ def test_lambda_1_is_bce_in_any_study():
     assert row.settings["loss.lambda_"] == 1.0
     # With another pixel term it is another loss.
     assert resolve_loss("rmi", {"lambda_": 1.0, "pixel_term": "ce"})[0].name == "rmi"
-
-
-def test_found_values_go_into_the_study_with_their_origin(tmp_path):
-    """In place of the old value or as a line of their own; comments stay."""
-    path = tmp_path / "mine.toml"
-    path.write_text("# Mine.\n" + TINY_STUDY)
-    values = {"loss.downsample_factor": 3, "loss.lambda_": 0.62, "loss.pooling": "max"}
-    found = [
-        TunedValues("RMI", values, "tuned"),
-        TunedValues("CE & CRF", {"crf.theta_alpha": 41.5}, "tuned"),
-    ]
-    write_study(str(path), path, found)
-    methods = load_study(str(path)).methods
-    loss = {"name": "rmi", "downsample_factor": 3, "lambda_": 0.62, "pooling": "max"}
-    assert methods["RMI"].loss == loss
-    assert methods["CE & CRF"].crf == {"steps": (1, 5), "theta_alpha": 41.5}
-    text = path.read_text()
-    assert text.startswith("# Mine.\n")
-    assert "loss.lambda_ = 0.62  # tuned\n" in text
-    assert text.count("downsample_factor") == 1
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ("found.txt", "found.txt: the name of a study file ends in .toml"),
-        ("no/found.toml", "found.toml: cannot be written; name a file in"),
-        ("found.toml", r"no section \[methods.RMI\] to write into"),
-    ],
-)
-def test_where_values_cannot_be_written_is_known_beforehand(tmp_path, target, message):
-    """Not after the search."""
-    path = tmp_path / "dotted.toml"
-    path.write_text('title = "t"\nmethods.RMI.loss.name = "rmi"\n')
-    with pytest.raises(SpecError, match=message):
-        check_target(str(path), tmp_path / target, ["RMI"])
