@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter
@@ -27,7 +28,9 @@ LINES = 20
 ORDER = ("failed", "diverged", "interrupted", "running", "queued")
 """Unfinished statuses, the most urgent one first."""
 RESERVE_BYTES = 2**18
-"""Size of a root's reserve file: room for many states of less than 1 kB each."""
+"""Size of a root's reserve file."""
+STATE_BYTES = 2**15
+"""Room in the reserve file that one state takes: less than 1 kB in blocks of up to 32 kB."""
 
 
 @contextmanager
@@ -79,27 +82,27 @@ def holder(root: Path) -> Holder | None:
 
 
 def write_state(directory: RunDir, **changes: Any) -> State:
-    """Change fields of a run's state; on a full disk, delete the root's reserve file first.
+    """Change fields of a run's state; on a full disk, take the room from the root's reserve file.
 
     Returns:
         The new state, even if it could not be written: the scheduler has to continue.
     """
+    with suppress(OSError):
+        return directory.write_state(**changes)
     try:
+        reserve = directory.root / "reserve"
+        os.truncate(reserve, max(0, reserve.stat().st_size - STATE_BYTES))
         return directory.write_state(**changes)
     except OSError:
-        reserve = directory.root / "reserve"
-        with suppress(OSError):
-            reserve.unlink()
-            return directory.write_state(**changes)
-    return directory.state().model_copy(update=changes)
+        return directory.state().model_copy(update=changes)
+    finally:
+        keep_reserve(directory.root)
 
 
 def keep_reserve(root: Path) -> None:
-    """Create the reserve file, whose deletion makes room for states when the disk is full."""
-    reserve = root / "reserve"
-    with suppress(OSError):
-        if not reserve.exists() or reserve.stat().st_size < RESERVE_BYTES:
-            reserve.write_bytes(bytes(RESERVE_BYTES))
+    """Fill up the reserve file, which keeps room for states when the disk is full."""
+    with suppress(OSError), (root / "reserve").open("ab", buffering=0) as reserve:
+        reserve.write(bytes(max(0, RESERVE_BYTES - reserve.tell())))
 
 
 def make_root(root: Path) -> None:

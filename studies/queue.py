@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Attempts:
         self.retries = retries
         self.wait = wait
         self.not_before: dict[Job, float] = {}
+        self.retried: Counter[Job] = Counter()
         self.start_times: dict[Job, float] = {}
         self.timed_out: set[Job] = set()
         self.has_progress = False
@@ -85,9 +87,11 @@ class Attempts:
         if not self.has_progress and job.after is None and self._fails_every_run(job, failed):
             self.fatal_reason = failed.reason
             return None
-        retry = failed.attempts + 1
+        # On a full disk, the count in the state may not have been written.
+        retry = max(failed.attempts, self.retried[job]) + 1
         if failed.failure == "refused" or retry > self.retries:
             return None
+        self.retried[job] = retry
         self.not_before[job] = time.monotonic() + self.wait * 4 ** (retry - 1)
         return retry
 
@@ -195,6 +199,7 @@ class JobQueue:
         for job in list(self.given_up):
             if any(s.status == "queued" for s in states(self.root, job.run_ids).values()):
                 self.given_up.remove(job)
+                self.attempts.retried.pop(job, None)
                 self.pending.append(job)
 
     def is_done(self, job: Job) -> bool:

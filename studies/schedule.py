@@ -123,6 +123,7 @@ class Schedule:
         self.queue = JobQueue(root, self.attempts, end=end, estimates=estimates)
         self.queue.add(jobs)
         self.running: dict[Job, Handle] = {}
+        self.unwritten: dict[str, State] = {}
         self.last_check = 0.0
         self.ending: Ending | None = None
         self.interrupts = Interrupts()
@@ -132,6 +133,10 @@ class Schedule:
     def pending(self) -> list[Job]:
         """Return the jobs that have not been started."""
         return self.queue.pending
+
+    def states(self, run_ids: Iterable[str]) -> dict[str, State]:
+        """Return the state of each run by its id, also where a full disk kept it unwritten."""
+        return {i: self.unwritten.get(i, state) for i, state in states(self.root, run_ids).items()}
 
     def run(self) -> Ending:
         """Run all jobs; return how it ended. For "stopped", ``attempts.fatal_reason`` says why."""
@@ -167,14 +172,14 @@ class Schedule:
             self.ending = "deadline"
 
     def _start(self, job: Job) -> None:
-        source = run_dir(self.root, job.after).state() if job.after else None
+        source = self.states([job.after])[job.after] if job.after else None
         if source is not None and source.status != "finished":
             reason = f"its training {source.status}: {source.reason}"
             self._write(job.run_ids, status=source.status, failure=source.failure, reason=reason)
             self._report(job)
             self.queue.given_up.append(job)
             return
-        queued = [i for i, s in states(self.root, job.run_ids).items() if s.status == "queued"]
+        queued = [i for i, state in self.states(job.run_ids).items() if state.status == "queued"]
         if not queued:  # a user has cancelled its runs
             self.queue.given_up.append(job)
             return
@@ -188,6 +193,7 @@ class Schedule:
             return
         self.attempts.record_start(job)
         for run_id in queued:
+            self.unwritten.pop(run_id, None)
             self.observer.on_run_change(run_id, None)
 
     def _collect_ended(self) -> None:
@@ -219,7 +225,7 @@ class Schedule:
 
     def _retry_or_give_up(self, job: Job) -> None:
         """Retry a failed job, give it up, or stop the session."""
-        job_states = states(self.root, job.run_ids)
+        job_states = self.states(job.run_ids)
         retry = self.attempts.next_retry(job, list(job_states.values()))
         if retry is not None:
             for run_id, state in job_states.items():
@@ -264,8 +270,12 @@ class Schedule:
 
     def _write(self, run_ids: Iterable[str], **changes: object) -> None:
         for run_id in run_ids:
-            write_state(run_dir(self.root, run_id), **{"failure": None, "lease": None, **changes})
+            directory = run_dir(self.root, run_id)
+            state = write_state(directory, **{"failure": None, "lease": None, **changes})
+            self.unwritten.pop(run_id, None)
+            if directory.state().status != state.status:
+                self.unwritten[run_id] = state
 
     def _report(self, job: Job) -> None:
-        for run_id, state in states(self.root, job.run_ids).items():
+        for run_id, state in self.states(job.run_ids).items():
             self.observer.on_run_change(run_id, state)

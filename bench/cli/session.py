@@ -21,7 +21,6 @@ from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
-from studies.ledger import states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
 from studies.runs import RootMonitor
 from studies.schedule import Ending, Executor, Observer, Schedule
@@ -110,7 +109,7 @@ class Session(Observer):
 
     def _execute(self, executor: Executor, snapshot: Path, source: PlanSource | None) -> Ending:
         self.estimates = Estimates(self.root, self._manifests())
-        schedule = Schedule(
+        schedule = self.schedule = Schedule(
             jobs(self.plans),
             self.root,
             executor,
@@ -165,8 +164,8 @@ class Session(Observer):
 
     def _exit_code(self, ending: Ending) -> int:
         ids = [run_id for plan in self.plans for run_id in plan.specs]
-        every = states(self.root, ids).values()
-        missing = sum(state.status in ("queued", "interrupted") for state in every)
+        every = self.schedule.states(ids).values()
+        missing = sum(state.status in ("queued", "running", "interrupted") for state in every)
         if ending == "deadline":
             runs = "1 run is" if missing == 1 else f"{missing} runs are"
             typer.echo(f"time is up: {runs} missing; the same command continues")

@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SeglossError as error:
         return _end(directories, "failed", "refused", str(error), REFUSED)
     except Exception as error:
-        traceback.print_exc()
+        log_line(traceback.format_exc())
         return _end(directories, "failed", failure_of(error), format_error(error), FAILED)
     finally:
         heartbeat.timing.close()

@@ -19,7 +19,9 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.pool import NullPool
 
 from bench.errors import RootError
 from bench.search_space import Space
@@ -82,6 +84,11 @@ def propose(spaces: Mapping[str, Space], trials: Sequence[Trial], *, seed: int) 
     return None
 
 
+def open_storage(url: str) -> RDBStorage:
+    """Open Optuna's storage; every access opens a connection and closes it."""
+    return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+
+
 class OptunaCopy:
     """Optuna's study of one search: a copy for dashboards and other tools."""
 
@@ -99,6 +106,7 @@ class OptunaCopy:
         """
         self.storage, self.name, self.owner = storage, name, owner
         with _storage_errors(storage):
+            self.opened = open_storage(storage)
             self.study = self._open()
             known = self.study.user_attrs.get("owner", owner)
             if rebuild or self.study.user_attrs.get("owner") is None:
@@ -141,14 +149,14 @@ class OptunaCopy:
     def _open(self) -> optuna.Study:
         return optuna.create_study(
             study_name=self.name,
-            storage=self.storage,
+            storage=self.opened,
             direction="maximize",
             sampler=optuna.samplers.RandomSampler(seed=0),  # never used: all values are given
             load_if_exists=True,
         )
 
     def _remake(self) -> None:
-        optuna.delete_study(study_name=self.name, storage=self.storage)
+        optuna.delete_study(study_name=self.name, storage=self.opened)
         self.study = self._open()
         self.study.set_user_attr("owner", self.owner)
 

@@ -47,8 +47,12 @@ def _full_disk_session(folder, mount):
         export SEGLOSS_CHECKPOINT_SECONDS=0.2
         {command} --root {mount}/out > {folder}/full.log 2>&1 &
         until ls {mount}/out/runs/*/metrics.jsonl 2> /dev/null; do sleep 0.05; done
-        dd if=/dev/zero of={mount}/ballast bs=4096 2> /dev/null || true
-        code=0; wait $! || code=$?
+        session=$!
+        while kill -0 $session 2> /dev/null; do
+            dd if=/dev/zero bs=4096 2> /dev/null >> {mount}/ballast || true
+            sleep 0.2
+        done
+        code=0; wait $session || code=$?
         echo "full: $code"
         {sys.executable} -m bench status --root {mount}/out > {folder}/status.txt
         rm {mount}/ballast

@@ -23,6 +23,7 @@ import storm
 
 from bench.manifest import manifests
 from bench.runs.rundir import run_dir
+from studies.tuning.sampler import open_storage
 
 PATIENCE = 900.0
 
@@ -63,7 +64,9 @@ def outcome(root: Path) -> dict[str, Any]:
     rows = [row for table in manifest.tables for row in table.rows]
     results = {i: run_dir(root, i).result() for row in rows for i in row.run_ids}
     study = f"{manifest.study}/{manifest.profile}/RMI"
-    stored = optuna.load_study(study_name=study, storage=f"sqlite:///{root}/optuna.db").trials
+    stored = optuna.load_study(
+        study_name=study, storage=open_storage(f"sqlite:///{root}/optuna.db")
+    ).trials
     return {
         "trials": [row.label for row in rows],
         "runs": sorted(path.name for path in (root / "runs").iterdir()),

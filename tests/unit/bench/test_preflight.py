@@ -75,6 +75,7 @@ def test_what_cannot_run_is_refused(spec, message):
 def test_a_crf_without_pydensecrf_is_refused_with_the_install_line(monkeypatch):
     """At plan time, not after the training it needs."""
     spec = SPEC.model_copy(update={"crf": CRFSpec(steps=5)})
+    monkeypatch.setattr(preflight, "crf_available", lambda: True)
     check_crf([spec])
     monkeypatch.setattr(preflight, "crf_available", lambda: False)
     with pytest.raises(InstallError, match=r"C\+\+ compiler.*pip install .* pydensecrf2"):

@@ -13,6 +13,7 @@ from studies.schema import load_study
 
 def test_a_study_with_a_crf_is_refused_with_both_ways_out(monkeypatch):
     studies = {name: load_study(name) for name in ("lambda", "losses")}
+    monkeypatch.setattr(dense_crf, "available", lambda: True)
     run.require_crf(studies)
     monkeypatch.setattr(dense_crf, "available", lambda: False)
     with pytest.raises(InstallError, match=r"losses: .* --without-crf, or install .* pydensecrf2"):

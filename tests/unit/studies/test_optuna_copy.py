@@ -5,7 +5,7 @@ import pytest
 
 from bench.errors import RootError
 from bench.search_space import Space
-from studies.tuning.sampler import OptunaCopy, Trial, propose
+from studies.tuning.sampler import OptunaCopy, Trial, open_storage, propose
 
 LINE = {"loss.lambda_": Space(low=0.0, high=1.0)}
 
@@ -19,7 +19,7 @@ def test_a_trial_that_runs_is_told_when_it_is_over(tmp_path):
         [Trial(values[0], True, 0.4), Trial(values[1], True), Trial(values[2])],
     ):
         OptunaCopy(storage, "s", "here").write(LINE, trials)
-    study = optuna.load_study(study_name="s", storage=storage)
+    study = optuna.load_study(study_name="s", storage=open_storage(storage))
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "RUNNING"]
     assert study.best_value == 0.4
 
@@ -45,9 +45,12 @@ def test_a_copy_that_agrees_is_left_alone(tmp_path):
         assert found is not None
         trials.append(Trial(found, True, 0.4))
     OptunaCopy(storage, "s", "here").write(spaces, trials)
-    made = optuna.load_study(study_name="s", storage=storage).trials[0].datetime_start
+    made = optuna.load_study(study_name="s", storage=open_storage(storage)).trials[0].datetime_start
     OptunaCopy(storage, "s", "here").write(spaces, trials)
-    assert optuna.load_study(study_name="s", storage=storage).trials[0].datetime_start == made
+    assert (
+        optuna.load_study(study_name="s", storage=open_storage(storage)).trials[0].datetime_start
+        == made
+    )
 
 
 def test_the_study_of_another_root_is_refused(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from made_up import planned
 
+from bench.errors import UNWRITTEN
 from bench.files import write_json
 from bench.runs.rundir import RunDir, State, run_dir
 from studies.estimates import Estimates
@@ -49,6 +50,16 @@ class Worker:
     kill = stop
 
 
+class DiskIsFull(Worker):
+    """A worker that cannot write how it ended."""
+
+    def poll(self):
+        self.over = True
+        for directory in self.directories:
+            directory.write_state(status="running")
+        return UNWRITTEN
+
+
 @dataclass
 class Failing:
     """An executor: every run of ``loss`` (None: of any loss) fails ``times`` times like this."""
@@ -58,6 +69,7 @@ class Failing:
     times: int = 100
     step: int = 0
     seconds: float = 1.0
+    worker: type[Worker] = Worker
     started: list[str] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
 
@@ -72,7 +84,7 @@ class Failing:
         hit = self.loss in (None, spec.loss.name) and spec.crf is None
         failing = hit and self.started.count(directories[0].run_id) <= self.times
         failure = self.failure if failing else None
-        self.workers.append(Worker(directories, failure, self.step, self.seconds))
+        self.workers.append(self.worker(directories, failure, self.step, self.seconds))
         return self.workers[-1]
 
 
@@ -215,15 +227,16 @@ def test_a_job_that_would_not_end_in_time_is_not_started(plan, tmp_path):
 
 
 def test_a_full_disk_leaves_room_for_the_reason(plan, tmp_path, monkeypatch):
-    """The root's reserve file is deleted to make room for it."""
+    """A part of the root's reserve file is freed for it, and filled again afterwards."""
     spec = next(iter(plan.specs.values()))
     directory = run_dir(tmp_path, spec.run_id)
     directory.create(spec)
     keep_reserve(tmp_path)
-    write = RunDir.write_state
+    write, reserve = RunDir.write_state, tmp_path / "reserve"
+    size = reserve.stat().st_size
 
     def full(self, **changes):
-        if (tmp_path / "reserve").exists():
+        if reserve.stat().st_size == size:
             raise OSError(28, "No space left on device")
         return write(self, **changes)
 
@@ -231,3 +244,18 @@ def test_a_full_disk_leaves_room_for_the_reason(plan, tmp_path, monkeypatch):
     state = write_state(directory, status="failed", failure="disk", reason="no space")
     assert state.reason == "no space"
     assert directory.state().failure == "disk"
+    assert reserve.stat().st_size == size
+
+
+def test_a_state_that_a_full_disk_keeps_unwritten_still_counts(plan, tmp_path, monkeypatch):
+    """A failed job is retried, and at the end it is a failure."""
+
+    def full(directory, **changes):
+        return directory.state().model_copy(update=changes)
+
+    monkeypatch.setattr("studies.schedule.write_state", full)
+    executor = Failing(worker=DiskIsFull)
+    ending, schedule = run_session(plan, tmp_path, executor)
+    assert ending == "done"
+    assert executor.started.count(jobs([plan])[0].run_ids[0]) == 3
+    assert summary(schedule.states(plan.specs).values()) == "14 failed"

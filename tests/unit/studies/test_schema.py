@@ -41,9 +41,9 @@ def test_columns_by_class_can_be_asked_for(tiny_study, edit):
 
 def test_a_study_uses_a_crf_where_a_row_does(tiny_study, edit):
     """A CRF method that no table uses does not need the CRF to be installed."""
-    assert load_study(str(tiny_study)).uses_crf
-    edit(tiny_study, 'rows = ["CE", "CE & CRF", "RMI"]', 'rows = ["CE", "RMI"]')
     assert not load_study(str(tiny_study)).uses_crf
+    edit(tiny_study, 'rows = ["CE", "RMI"]', 'rows = ["CE", "CE & CRF", "RMI"]')
+    assert load_study(str(tiny_study)).uses_crf
 
 
 def test_an_unknown_study_names_the_nearest():

@@ -15,7 +15,7 @@ from bench.runs.rundir import run_dir
 from bench.search_space import Space
 from studies.plan import plan
 from studies.schema import load_study
-from studies.tuning.sampler import Trial, propose
+from studies.tuning.sampler import Trial, open_storage, propose
 from studies.tuning.search import searches
 from studies.tuning.tuner import Tuner
 
@@ -143,7 +143,7 @@ def copy_of(tuner, storage, made, **options):
     record.write(tuner.searches[0].spaces, tuner.trials(tuner.searches[0], made.manifest))
     return [
         (trial.state.name, trial.params, trial.value)
-        for trial in optuna.load_study(study_name=record.name, storage=storage).trials
+        for trial in optuna.load_study(study_name=record.name, storage=open_storage(storage)).trials
     ]
 
 
@@ -154,7 +154,7 @@ def test_optunas_copy_is_the_ledgers(tuner_on, tmp_path):
     known = copy_of(tuner, storage, made)
     assert [state for state, _, _ in known] == ["COMPLETE"] * 12
     assert [params["loss.lambda_"] for _, params, _ in known] == tried(made)[0]
-    study = optuna.load_study(study_name="study-tune/tiny/RMI", storage=storage)
+    study = optuna.load_study(study_name="study-tune/tiny/RMI", storage=open_storage(storage))
     study.enqueue_trial({"loss.lambda_": 0.123})
     study.ask()
     assert copy_of(tuner, storage, made) == known
