@@ -12,7 +12,14 @@ import torch
 
 from bench.data.augmentation import scale_count
 from bench.data.cache import Cache
-from bench.data.registry import check_splits, evaluation_split, open_dataset, training_split
+from bench.data.reading import label_pixels
+from bench.data.registry import (
+    check_disjoint,
+    check_splits,
+    evaluation_split,
+    open_dataset,
+    training_split,
+)
 from bench.errors import DataError, InstallError, SpecError, format_error, hint, unknown
 from bench.iou import BORDER_METRICS
 from bench.models.deeplab import check_model
@@ -206,15 +213,23 @@ def _checked(data_json: str, data_root: Path | None, cache: Cache | None) -> str
     data = DataSpec.model_validate_json(data_json)
     dataset = open_dataset(data, data_root)
     if cache is None:
-        counts = {name: split.count for name, split in check_splits(dataset, data).items()}
+        summaries = check_splits(dataset, data)
+        counts = {name: split.count for name, split in summaries.items()}
+        pixels = [*next(iter(summaries.values())).pixels]
     else:
         try:
             splits = (training_split(dataset, data, cache), evaluation_split(dataset, data, cache))
         except DataError:
             check_splits(dataset, data)  # raises the first fault and counts the others
             raise
+        check_disjoint(dataset, data)
         names = (" + ".join(data.train), data.evaluate)
         counts = {name: len(split) for name, split in zip(names, splits, strict=True)}
+        pixels = label_pixels(splits[0], len(dataset.class_names)) if data.is_own else []
+    if data.is_own:
+        from bench.data.folder.traps import refuse_unlearnable
+
+        refuse_unlearnable(data, pixels)
     images = ", ".join(f"{name} {count}" for name, count in counts.items())
     return "\n  ".join((f"{data.name}: {images}", *dataset.notes()))
 

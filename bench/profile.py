@@ -10,9 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from bench.data_spec import HELD_OUT, OWN_FIELDS, DataSpec
 from bench.errors import SpecError, unknown
 from bench.files import Strict, parse
-from bench.spec import HELD_OUT, DataSpec, EvaluationSpec, ModelSpec, RecipeSpec
+from bench.spec import EvaluationSpec, ModelSpec, RecipeSpec
+
+PROFILES = Path(str(files("bench"))) / "profiles"
+SHORT_FORMS = {"splits", "classes", "colours", "ignored_colours", "folds"}
+"""Keys of [data] that have a short form, which ``bench.class_list`` writes out."""
 
 
 class TuningSplit(Strict):
@@ -51,6 +56,8 @@ class Profile(Strict):
     recipe: RecipeSpec
     evaluation: EvaluationSpec = EvaluationSpec()
     tuning: TuningSplit | None = None
+    data_root: str | None = None
+    """Folder that holds the data, relative to the profile's file; --data-root goes before it."""
 
     @property
     def scale(self) -> str:
@@ -90,6 +97,11 @@ class Profile(Strict):
             raise SpecError(
                 "this profile has no [tuning] section; add sequences, share or evaluate"
             )
+        if self.data.folds is not None and not self.tuning.evaluate:
+            raise SpecError(
+                "[tuning]: with data.folds the tables score every training image in some fold; "
+                "name another split in tuning.evaluate"
+            )
         train = self.tuning.train or self.data.train
         if self.data.evaluate in (*train, self.tuning.evaluate):
             raise SpecError(
@@ -102,6 +114,7 @@ class Profile(Strict):
             update={
                 "train": train,
                 "evaluate": self.tuning.evaluate or HELD_OUT,
+                "folds": None,
                 "held_out": self.tuning.sequences,
                 "held_out_share": self.tuning.share or 0.0,
             }
@@ -119,10 +132,12 @@ class Profile(Strict):
             "recipe": self.recipe,
             "evaluation": self.evaluation,
         }
+        unused = {key for key in OWN_FIELDS if getattr(self.data, key) == DataSpec.default(key)}
         return {
             f"{group}.{key}": _format_value(value)
             for group, record in records.items()
             for key, value in record.model_dump(mode="json").items()
+            if key not in unused
         }
 
 
@@ -130,7 +145,7 @@ def _format_value(value: Any) -> Any:
     """Return a list as text: sizes and ranges as "96 x 128", names as "train, val"."""
     if not isinstance(value, list):
         return value
-    between = ", " if not value or isinstance(value[0], str) else " x "
+    between = " x " if value and isinstance(value[0], int | float) else ", "
     return between.join(map(str, value))
 
 
@@ -150,8 +165,21 @@ def load_profile(name: str) -> Profile:
         SpecError: There is no such profile, or the file has a fault.
     """
     base, steps = split_name(name)
-    profile = parse(Profile, read_toml(base, files("bench") / "profiles", "profile"), where=base)
+    raw = read_toml(base, PROFILES, "profile")
+    folder = Path(base).parent if base.endswith(".toml") else PROFILES
+    if isinstance(raw.get("data"), dict) and not SHORT_FORMS.isdisjoint(raw["data"]):
+        from bench.class_list import expand
+
+        raw["data"] = expand(raw["data"], folder)
+    if isinstance(raw.get("data_root"), str):
+        raw["data_root"] = str((folder / raw["data_root"]).resolve())
+    profile = parse(Profile, raw, where=base)
     return profile if steps is None else profile.shortened(steps)
+
+
+def shipped_profiles() -> list[str]:
+    """Return the names of the shipped profiles, sorted."""
+    return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
 def split_name(name: str) -> tuple[str, int | None]:

@@ -16,44 +16,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from bench.data_spec import HELD_OUT, DataSpec, Positive, Size
 from bench.files import Strict
+
+__all__ = [
+    "HELD_OUT",
+    "CRFSpec",
+    "DataSpec",
+    "EvaluationSpec",
+    "LossSpec",
+    "ModelSpec",
+    "RecipeSpec",
+    "RunSpec",
+    "Scalar",
+    "Size",
+    "digest",
+]
 
 SCHEMA_VERSION = 1
 Scalar = bool | int | float | str
-Positive = Annotated[int, Field(ge=1)]
-HELD_OUT = "held-out"
-"""Name of the tuning split: training images that are scored instead."""
-Size = tuple[Positive, Positive]  # (height, width) in pixels
-
-
-class DataSpec(Strict):
-    """The images to train on and the images to score."""
-
-    name: str
-    train: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
-    evaluate: str = "test"
-    void: Literal["ignore", "class"] = "ignore"
-    class_map: Literal["usual", "strict"] = "usual"
-    """Map of CamVid's 32 classes to 11, for a copy that has 32: docs/data.md."""
-    image_size: Size | None = None
-    """Size of an image in the network; labels are scored at their stored size."""
-    train_images: Positive | None = None
-    """Highest number of images, evenly spaced; None uses all. ``evaluate_images`` likewise."""
-    evaluate_images: Positive | None = None
-    held_out: tuple[str, ...] = ()
-    """Sequences of the training images that form the tuning split, called "held-out"."""
-    held_out_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the training images that forms it if they stand alone, evenly spaced."""
-
-    @model_validator(mode="after")
-    def _scored_on_unseen_images(self) -> DataSpec:
-        if self.evaluate in self.train:
-            raise ValueError(f"evaluate = {self.evaluate!r} is a split that is trained on")
-        if self.held_out and self.held_out_share:
-            raise ValueError("give held_out or held_out_share, not both")
-        if bool(self.held_out or self.held_out_share) != (self.evaluate == HELD_OUT):
-            raise ValueError(f"evaluate = {HELD_OUT!r} needs held_out or held_out_share")
-        return self
 
 
 class ModelSpec(Strict):
@@ -234,10 +215,11 @@ class RunSpec(Strict):
 
     @property
     def comparison_key(self) -> str:
-        """Digest of what runs of one table share: everything but loss, CRF and seed."""
+        """Digest of what runs of one table share: everything but loss, CRF, seed and fold."""
         shared = self.model_dump(
             mode="json", exclude_defaults=True, include={"data", "model", "recipe", "evaluation"}
         )
+        shared["data"].pop("fold", None)
         return digest({"schema": SCHEMA_VERSION, **shared})
 
 

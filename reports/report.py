@@ -26,7 +26,7 @@ from reports.render.text import (
     tables_json,
     text,
 )
-from reports.runs import checks
+from reports.runs import Check
 from reports.statistics.scores import Scores, distinct_rows
 from reports.stored import class_colours, read_predictions, read_scores, read_training
 from reports.tables.build import build_tables
@@ -148,7 +148,7 @@ def _report(uri: str, scores: Scores, origin: Origin, since: datetime | None) ->
         figures=tuple(figures),
         gallery=shown,
         news=news(scores, since) if since else None,
-        digests=_digests(frame),
+        digests=_digests(scores.checks),
         runs=_runs(scores),
         origin=origin,
     )
@@ -163,8 +163,7 @@ def _gallery(uri: str, scores: Scores) -> Gallery | None:
     return None
 
 
-def _digests(frame: pd.DataFrame) -> tuple[DigestLine, ...]:
-    found = checks(frame)
+def _digests(found: Sequence[Check]) -> tuple[DigestLine, ...]:
     lines = []
     for name in dict.fromkeys(check.name for check in found):
         mine = [check for check in found if check.name == name]

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # Digests in which the runs of one seed, of the study, and of one loss must agree.
 PER_SEED = ("init", "order", "augment")
 PER_STUDY = ("train_data", "data", "code", "env")
+PER_FOLD = ("train_data", "data")
+"""Those of PER_STUDY that the seeds of a study with folds differ in: each holds out another."""
 PER_LOSS = ("plugin",)
 
 
@@ -68,13 +70,18 @@ def class_names(frame: pd.DataFrame) -> list[str]:
     return [column.removeprefix("iou/") for column in frame if column.startswith("iou/")]
 
 
-def checks(frame: pd.DataFrame) -> list[Check]:
-    """Return a check for each digest of a seed, of the study and of a loss."""
+def checks(frame: pd.DataFrame, *, folds: bool = False) -> list[Check]:
+    """Return a check for each digest of a seed, of the study and of a loss.
+
+    Args:
+        frame: The runs frame.
+        folds: Whether each seed holds out another fold.
+    """
     found = []
-    for name in PER_SEED:
+    for name in (*PER_SEED, *(PER_FOLD if folds else ())):
         for seed in sorted(frame["seed"].unique()):
             found.append(_check(frame.loc[frame["seed"] == seed, :], name, int(seed)))
-    found += [_check(frame, name, None) for name in PER_STUDY]
+    found += [_check(frame, name, None) for name in PER_STUDY if not (folds and name in PER_FOLD)]
     losses = [rows for _, rows in frame.groupby("loss.name")] if "loss.name" in frame else []
     found += [_check(rows, name, None) for rows in losses for name in PER_LOSS]
     return [check for check in found if check.name not in PER_LOSS or check.value]
@@ -133,6 +140,23 @@ class ImageCounts:
     """Pixels of the class that were predicted as the class."""
     unions: Int64[np.ndarray, "images k"]
     """Pixels that are of the class or were predicted as it."""
+    groups: tuple[str, ...] | None = None
+    """The group of each image, such as a film or a patient; None if images stand alone."""
+
+    def of_groups(
+        self, influence: Float64[np.ndarray, "n images"]
+    ) -> Float64[np.ndarray, "n groups"]:
+        """Return how much each group moves a score, times the number of groups.
+
+        Args:
+            influence: How much each image does, times the number of images.
+        """
+        if self.groups is None:
+            return influence
+        names, group = np.unique(self.groups, return_inverse=True)
+        total = np.zeros((len(names), len(influence)))
+        np.add.at(total, group, influence.T)
+        return total.T * (len(names) / len(self.ids))
 
     @cached_property
     def score(self) -> float:
@@ -186,9 +210,18 @@ class StudyCounts:
         ids = {self.runs[run].ids if run in self.runs else None for run in run_ids}
         return ids.pop() if len(ids) == 1 else None
 
+    @property
+    def groups(self) -> int | None:
+        """Number of groups of the images of a run; None if images stand alone."""
+        known = (counts.groups for counts in self.runs.values())
+        return next((len(set(groups)) for groups in known if groups is not None), None)
+
 
 def image_counts(
-    ids: tuple[str, ...], matrices: Int64[np.ndarray, "images k k"], metric: str
+    ids: tuple[str, ...],
+    matrices: Int64[np.ndarray, "images k k"],
+    metric: str,
+    groups: tuple[str, ...] | None = None,
 ) -> ImageCounts:
     """Return the counts of one run from its confusion matrices.
 
@@ -197,13 +230,14 @@ def image_counts(
         matrices: Pixel counts [truth, prediction] of each image.
         metric: The metric of the data set. "miou_<n>" scores the pixels of the first n classes
             alone, any other name those of all classes.
+        groups: The group of each image; None if images stand alone.
     """
     given = re.search(r"_(\d+)$", metric)
     kept = min(int(given[1]), matrices.shape[-1]) if given else matrices.shape[-1]
     labelled = matrices[:, :kept, :].astype(np.int64)
     hits = np.diagonal(labelled, axis1=1, axis2=2)
     unions = labelled.sum(2) + labelled[:, :, :kept].sum(1) - hits
-    return ImageCounts(ids, hits, unions)
+    return ImageCounts(ids, hits, unions, groups)
 
 
 def compare_images(
@@ -236,7 +270,8 @@ def compare_images(
 
     ours, theirs = ({seed: mean(score, side, seed) for seed in seeds} for side in (0, 1))
     moved = [mean(influence, 0, seed) - mean(influence, 1, seed) for seed in seeds]
-    return compare(ours, theirs, np.stack(moved))
+    counts = pairs[0][0][seeds[0]]
+    return compare(ours, theirs, counts.of_groups(np.stack(moved)))
 
 
 def gain_by_image(ours: ImageCounts | None, base: ImageCounts | None) -> dict[str, float]:

@@ -205,10 +205,11 @@ def _counts(uri: str, run: Mapping[str, Any], metric: str, cache: Path | None) -
     if file is None:
         raise DataError(f"the store has no {MATRICES}")
     with np.load(file) as stored:
-        ids, matrices = stored["ids"], stored["matrices"]
+        ids, matrices = tuple(map(str, stored["ids"])), stored["matrices"]
+        groups = tuple(map(str, stored["groups"])) if "groups" in stored else None
     if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or len(ids) != len(matrices):
         raise DataError(f"{MATRICES} holds no matrix for each image")
-    return image_counts(tuple(map(str, ids)), matrices, metric)
+    return image_counts(ids, matrices, metric, groups)
 
 
 def _matrices(uri: str, run: Mapping[str, Any], cache: Path | None) -> Path | None:

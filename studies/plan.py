@@ -100,7 +100,7 @@ def plan(
         for key, table in study.tables.items()
     )
     row_specs = (specs[run_id] for table in tables for row in table.rows for run_id in row.run_ids)
-    fixed = {(spec.data, spec.model, spec.recipe, spec.evaluation): spec for spec in row_specs}
+    fixed = {spec.comparison_key: spec for spec in row_specs}
     if len(fixed) > 1:
         raise SpecError("runs of one study must share everything but loss, CRF and seed")
     (example,) = fixed.values()
@@ -188,7 +188,7 @@ def _settings(loss: str, full: Settings, crf: CRFSpec | None) -> Settings:
 
 def _run_spec(profile: Profile, cell: Cell, seed: int) -> RunSpec:
     return RunSpec(
-        data=profile.data,
+        data=profile.data.for_seed(seed),
         model=profile.model,
         recipe=profile.recipe,
         evaluation=profile.evaluation,

@@ -17,9 +17,9 @@ Name = Annotated[str, typer.Argument(help="Name of a data set; see segloss data 
 def list_all(data_root: DataRootOption = None) -> None:
     """List every data set and its number of images, without reading them."""
     from bench.cli.views.data import print_dataset
-    from bench.data.registry import DATASETS
+    from bench.data.registry import dataset_names
 
-    for name in DATASETS:
+    for name in dataset_names():
         print_dataset(name, data_root)
 
 

@@ -32,7 +32,6 @@ def check_start(
     from bench.models.pretrained import place_weights
     from bench.preflight import check_data
 
-    data_root = data_root.resolve() if data_root else None
     with lock_root(root):
         done = {d.run_id for d in all_run_dirs(root) if current_state(d).status in DONE}
         for plan in plans:

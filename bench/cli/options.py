@@ -7,9 +7,13 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
+import click
 import typer
+
+if TYPE_CHECKING:
+    from bench.profile import Profile
 
 DEFAULT_PROFILE = "scenes-demo"
 DEFAULT_ROOT = Path("segloss-out")
@@ -71,6 +75,17 @@ StoreOption = Annotated[
         help="MLflow tracking URI. Default: a sqlite file in the output folder.",
     ),
 ]
+
+
+def data_folder(given: Path | None, profile: Profile) -> Path | None:
+    """Return the folder of the data: --data-root, else the profile's, else SEGLOSS_DATA_ROOT."""
+    context = click.get_current_context(silent=True)
+    source = context.get_parameter_source("data_root") if context else None
+    if profile.data_root is None or (
+        given and source is not click.core.ParameterSource.ENVIRONMENT
+    ):
+        return given.resolve() if given else None
+    return Path(profile.data_root)
 
 
 @dataclass(frozen=True, kw_only=True)

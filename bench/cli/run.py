@@ -16,6 +16,7 @@ from bench.cli.options import (
     RootOption,
     SessionOptions,
     Studies,
+    data_folder,
     takes,
 )
 
@@ -34,7 +35,7 @@ def validate(studies: Studies, options: PlanOptions, data_root: DataRootOption =
     from bench.preflight import check_data
 
     spec = next(iter(plans[0].specs.values()))
-    typer.echo(f"data ok: {check_data(spec, data_root)}")
+    typer.echo(f"data ok: {check_data(spec, data_folder(data_root, inputs[1]))}")
     for plan in plans:
         typer.echo(f"{plan.manifest.study} on {options.shortened} ok: {len(plan.specs)} runs")
 
@@ -67,7 +68,7 @@ def run(
     from bench.preflight import resolve_loss
     from studies.ledger import lock_root
 
-    resources = resources_of(options)
+    resources = resources_of(options, inputs[1])
     plans = make_plans(*inputs, options)
     if without_crf:
         plans = [leave_out_crf(plan) for plan in plans]
@@ -75,7 +76,7 @@ def run(
     if detach:
         from bench.cli.detach import check_start, start_detached
 
-        check_start(root, plans, options.data_root, options.weights)
+        check_start(root, plans, resources.data_root, options.weights)
         sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
         code = Session(root, resources, resolve_loss).run(plans)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.options import SessionOptions
+from bench.cli.options import SessionOptions, data_folder
 from bench.cli.views.live import LiveView
 from bench.data.cache import Cache
 from bench.manifest import Manifest, remember
+from bench.profile import Profile
 from bench.runs.environment import visible_gpus
 from bench.runs.rundir import State
 from bench.runs.source_code import take_snapshot
@@ -45,14 +46,14 @@ class Resources:
     ray: RayOptions | None = None
 
 
-def resources_of(options: SessionOptions) -> Resources:
-    """Return the resources that the options name; raises SpecError where they contradict."""
+def resources_of(options: SessionOptions, profile: Profile) -> Resources:
+    """Return the resources of a session on a profile; raises SpecError where options contradict."""
     places = options.workers, options.per_gpu, options.gpus_per_run
     on_cluster = options.executor == "ray" or options.address is not None
     ray = ray_options(options.executor, options.address, *places) if on_cluster else None
     return Resources(
         [] if ray else slots(visible_gpus(), *places),
-        data_root=options.data_root.resolve() if options.data_root else None,
+        data_root=data_folder(options.data_root, profile),
         store=options.store,
         end=deadline(options.until, options.budget),
         weights=options.weights,

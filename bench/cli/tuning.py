@@ -50,7 +50,7 @@ def run_tuning(name: str, study: Study, profile: Profile, options: TuneOptions) 
     Returns:
         The exit code of the session.
     """
-    root, resources = options.root.resolve(), resources_of(options)
+    root, resources = options.root.resolve(), resources_of(options, profile)
     tuner = _tuner(name, study, with_weights(profile, options.weights), options)
     if options.write is not None:
         check_target(name, options.write, [search.method for search in tuner.searches])

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench.data.dataset import Entry, SegmentationDataset
 from bench.data.reading import as_stored, read_entries
-from bench.data.registry import DATASETS
+from bench.data.registry import open_dataset
 from bench.errors import DataError, SpecError, unknown
 from bench.files import write_whole
 from bench.iou import IGNORED
@@ -81,11 +81,11 @@ def convert(name: str, data_root: Path | None, folder: Path) -> Iterator[Convers
         SpecError: The data set is unknown.
         DataError: A file exists with different content, or the data set has a fault.
     """
-    known = {key: layout for key, layout in LAYOUTS.items() if key in DATASETS}
-    if name not in known:
-        raise SpecError(unknown("data set to convert", name, known))
-    layout = known[name]
-    dataset = DATASETS[name](DataSpec(name=name, void=layout.void), data_root)
+    if name not in LAYOUTS:
+        raise SpecError(unknown("data set to convert", name, LAYOUTS))
+    layout = LAYOUTS[name]
+    spec = DataSpec(name=name, void=layout.void, train=layout.splits[:1], evaluate="val")
+    dataset = open_dataset(spec, data_root)
     try:
         for split in layout.splits:
             yield _convert_split(dataset, layout, split, folder)

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from bench.errors import SpecError, unknown
-from bench.spec import DataSpec
+from bench.errors import unknown
 
 
 @dataclass(frozen=True)
@@ -120,17 +119,6 @@ class SegmentationDataset(ABC):
     def scores(self, matrix: Int64[np.ndarray, "k k"]) -> dict[str, float]:
         """Return ``metric_names`` and values in [0, 1] from pixel counts [truth, prediction]."""
 
-    def sequence(self, id: str) -> str:
+    def group(self, id: str) -> str:
         """Return the film that an image is a frame of; its own id if images stand alone."""
         return id
-
-
-def camvid_only(spec: DataSpec) -> None:
-    """Raise SpecError if ``spec`` has an option that only CamVid has."""
-    usual = DataSpec(name=spec.name)
-    for key, value, default in (
-        ("void", spec.void, usual.void),
-        ("class_map", spec.class_map, usual.class_map),
-    ):
-        if value != default:
-            raise SpecError(f"data.{key} = {value!r} is for camvid, not {spec.name}; leave it out")

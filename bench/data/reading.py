@@ -174,6 +174,16 @@ def inspect(entries: Sequence[Entry]) -> tuple[SplitSummary, list[DataError]]:
     return summary, [outcome for outcome in outcomes if isinstance(outcome, DataError)]
 
 
+def label_pixels(split: Split, classes: int) -> list[int]:
+    """Return pixels by label, 0 to 255; counting stops once two classes have been seen."""
+    pixels = np.zeros(IGNORED + 1, np.int64)
+    for label in split.labels:
+        pixels += np.bincount(label.ravel(), minlength=IGNORED + 1)
+        if np.count_nonzero(pixels[:classes]) > 1:
+            break
+    return pixels.tolist()
+
+
 def _in_threads(function: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:
     """Yield ``function`` of every item in order; threads help, as PIL releases Python's lock."""
     threads = min(8, os.cpu_count() or 1)

@@ -1,18 +1,20 @@
 """The data sets by name, and the splits that a DataSpec asks for. No torch here.
 
-A new data set is one file with one SegmentationDataset and one line in DATASETS.
+A new data set is one file with one SegmentationDataset and one line in DATASETS, or an installed
+package with an entry point in the group "segloss.datasets".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
+from pkgutil import resolve_name
 
 from PIL import Image
 
 from bench.data.cache import Cache
-from bench.data.camvid.dataset import open_camvid
 from bench.data.dataset import (
     Entry,
     Sample,
@@ -21,13 +23,11 @@ from bench.data.dataset import (
     SplitSummary,
     evenly_spaced,
 )
-from bench.data.reading import check_entries, load_entries, resized
-from bench.data.scenes.dataset import open_scenes
-from bench.data.tuning_split import tuning_ids
-from bench.data.voc.dataset import open_voc
-from bench.errors import SpecError, unknown
+from bench.data.grouping import groups_of, held_out_ids
+from bench.data.reading import check_entries, load_entries, resized, some
+from bench.data_spec import FOLD, HELD_OUT, OWN, OWN_FIELDS, DataSpec
+from bench.errors import DataError, SpecError, format_error, unknown
 from bench.iou import IGNORED
-from bench.spec import HELD_OUT, DataSpec
 
 __all__ = [
     "DATASETS",
@@ -36,20 +36,34 @@ __all__ = [
     "SegmentationDataset",
     "Split",
     "SplitSummary",
+    "check_disjoint",
     "check_splits",
+    "dataset_names",
     "evaluation_entries",
     "evaluation_split",
     "open_by_name",
     "open_dataset",
+    "shared_groups",
     "training_entries",
     "training_split",
 ]
 
-DATASETS: Mapping[str, Callable[[DataSpec, Path | None], SegmentationDataset]] = {
-    "camvid": open_camvid,
-    "scenes": open_scenes,
-    "voc": open_voc,
+Open = Callable[[DataSpec, Path | None], SegmentationDataset]
+"""Returns the data set of a specification; reads no file."""
+# By import path, so that a run imports the code of its own data set alone.
+DATASETS: Mapping[str, str] = {
+    "camvid": "bench.data.camvid.dataset:open_camvid",
+    "folder": "bench.data.folder.dataset:open_folder",
+    "huggingface": "bench.data.folder.huggingface:open_huggingface",
+    "scenes": "bench.data.scenes.dataset:open_scenes",
+    "voc": "bench.data.voc.dataset:open_voc",
 }
+ENTRY_POINT_GROUP = "segloss.datasets"
+FIELDS_OF = {
+    **dict.fromkeys(("void", "class_map"), ("camvid",)),
+    **dict.fromkeys(OWN_FIELDS - {"groups", "folds", "fold"}, OWN),
+}
+"""Fields of a DataSpec that only these of DATASETS have."""
 CHOOSE_IMAGES = {
     "train",
     "evaluate",
@@ -57,6 +71,11 @@ CHOOSE_IMAGES = {
     "evaluate_images",
     "held_out",
     "held_out_share",
+    "lists",
+    "splits",
+    "groups",
+    "folds",
+    "fold",
 }
 """Fields of a DataSpec that choose images; the others decide their pixels."""
 
@@ -71,8 +90,8 @@ def open_dataset(spec: DataSpec, data_root: Path | None) -> SegmentationDataset:
     Raises:
         SpecError: The name, a split or an option is unknown, or two splits share images.
     """
-    dataset = _find(spec.name)(spec, data_root)
-    scored = () if spec.evaluate == HELD_OUT else (spec.evaluate,)
+    dataset = _opened(spec, data_root)
+    scored = () if spec.evaluate in (HELD_OUT, FOLD) else (spec.evaluate,)
     for key, splits in (("data.train", spec.train), ("data.evaluate", scored)):
         for split in splits:
             if split not in dataset.splits():
@@ -91,13 +110,43 @@ def open_dataset(spec: DataSpec, data_root: Path | None) -> SegmentationDataset:
 
 def open_by_name(name: str, data_root: Path | None) -> SegmentationDataset:
     """Return the data set of that name, no splits chosen; raises SpecError if it is unknown."""
-    return _find(name)(DataSpec(name=name), data_root)
+    return _opened(DataSpec(name=name), data_root)
 
 
-def _find(name: str) -> Callable[[DataSpec, Path | None], SegmentationDataset]:
-    if name not in DATASETS:
-        raise SpecError(f"data.name: {unknown('data set', name, DATASETS)}")
-    return DATASETS[name]
+def dataset_names() -> list[str]:
+    """Return the names of all data sets: those of DATASETS, then those of installed packages."""
+    return [*DATASETS, *(name for name in sorted(_plugins().names) if name not in DATASETS)]
+
+
+def _opened(spec: DataSpec, data_root: Path | None) -> SegmentationDataset:
+    open_it = _opener(spec.name)
+    for field, owners in FIELDS_OF.items():
+        value = getattr(spec, field)
+        if spec.name in DATASETS and spec.name not in owners and value != DataSpec.default(field):
+            shown = list(value) if isinstance(value, tuple) else value
+            raise SpecError(
+                f"data.{field} = {shown!r} is for {' and '.join(owners)}, not {spec.name}; "
+                "leave it out"
+            )
+    return open_it(spec, data_root)
+
+
+def _opener(name: str) -> Open:
+    if name in DATASETS:
+        return resolve_name(DATASETS[name])
+    if name not in _plugins().names:
+        raise SpecError(f"data.name: {unknown('data set', name, dataset_names())}")
+    try:
+        return _plugins()[name].load()
+    except Exception as error:  # a plug-in may raise anything
+        raise SpecError(
+            f"data.name: the plug-in {name!r} cannot be loaded: {format_error(error)}"
+        ) from None
+
+
+@cache
+def _plugins() -> EntryPoints:
+    return entry_points(group=ENTRY_POINT_GROUP)
 
 
 def training_split(
@@ -118,25 +167,25 @@ def evaluation_split(
 
 
 def training_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
-    """Return the images to train on: the splits in order, without the tuning split, thinned out.
+    """Return the images to train on: the splits in order, without what is held out, thinned out.
 
     Raises:
         DataError: A folder or a list of the data set is missing.
-        SpecError: The tuning split cannot be made as ``spec`` says.
+        SpecError: The tuning split or a fold cannot be made as ``spec`` says.
     """
     entries = _entries_to_train(dataset, spec)
-    if spec.evaluate == HELD_OUT:
-        held_out = tuning_ids(dataset, spec, [entry.id for entry in entries])
+    if spec.evaluate in (HELD_OUT, FOLD):
+        held_out = held_out_ids(dataset, spec, [entry.id for entry in entries])
         entries = [entry for entry in entries if entry.id not in held_out]
     return _thinned_out(entries, spec.train_images)
 
 
 def evaluation_entries(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
     """Return the images to score, thinned out; raises as ``training_entries``."""
-    if spec.evaluate != HELD_OUT:
+    if spec.evaluate not in (HELD_OUT, FOLD):
         return _thinned_out(dataset.entries(spec.evaluate), spec.evaluate_images)
     entries = _entries_to_train(dataset, spec)
-    held_out = tuning_ids(dataset, spec, [entry.id for entry in entries])
+    held_out = held_out_ids(dataset, spec, [entry.id for entry in entries])
     entries = [entry for entry in entries if entry.id in held_out]
     return _thinned_out(entries, spec.evaluate_images)
 
@@ -146,11 +195,31 @@ def check_splits(dataset: SegmentationDataset, spec: DataSpec) -> dict[str, Spli
 
     The names of training splits are joined by " + ". Raises DataError with the first fault.
     """
+    check_disjoint(dataset, spec)
     entries_of = {
         " + ".join(spec.train): training_entries(dataset, spec),
         spec.evaluate: evaluation_entries(dataset, spec),
     }
     return {name: check_entries(name, entries) for name, entries in entries_of.items()}
+
+
+def check_disjoint(dataset: SegmentationDataset, spec: DataSpec) -> None:
+    """Raise DataError if an image is both trained on and scored, as two lists may name it."""
+    trained = {entry.id for entry in training_entries(dataset, spec)}
+    if both := [e.id for e in evaluation_entries(dataset, spec) if e.id in trained]:
+        raise DataError(
+            f"{spec.name}: {len(both)} images of {spec.evaluate!r} are trained on too: "
+            f"{some(both)}; name each image in one split"
+        )
+
+
+def shared_groups(dataset: SegmentationDataset, spec: DataSpec) -> list[str]:
+    """Return the groups that have images both in training and among the scored images."""
+    trained, scored = (
+        set(groups_of(dataset, spec, [entry.id for entry in entries]).values())
+        for entries in (training_entries(dataset, spec), evaluation_entries(dataset, spec))
+    )
+    return sorted(trained & scored)
 
 
 def _entries_to_train(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:

@@ -11,8 +11,10 @@ order potentials" (2009), which scores in trimaps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import eq
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,16 +77,24 @@ class PixelCounts:
             scores["thin_miou"] = self._object_miou(confusion, thin)
         return scores
 
-    def write(self, directory: RunDir, ids: Sequence[str]) -> None:
-        """Write the counts of every image, called ``ids``, to the run directory."""
-        names = np.array(ids)
+    def write(self, directory: RunDir, groups: Mapping[str, str]) -> None:
+        """Write the counts of every image to the run directory.
+
+        Args:
+            directory: Where the run leaves its files.
+            groups: The group of each image by its id, in the order of the counts.
+        """
+        names = np.array(list(groups))
+        # Images that stand alone need no groups.
+        alone = all(map(eq, groups, groups.values()))
+        grouped: dict[str, Any] = {} if alone else {"groups": np.array([*groups.values()])}
         matrices = self._stacked(lambda image: image.confusion).astype(np.int32)
         trimap = self._stacked(lambda image: image.trimap).astype(np.int32)
         intersection = self._stacked(lambda image: image.intersection).astype(np.int32)
         union = self._stacked(lambda image: image.union).astype(np.int32)
         write_whole(
             directory.confusion,
-            lambda path: np.savez_compressed(path, ids=names, matrices=matrices),
+            lambda path: np.savez_compressed(path, ids=names, matrices=matrices, **grouped),
         )
         write_whole(
             directory.boundaries,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.data.cache import Cache
 from bench.data.dataset import SegmentationDataset, Split, evenly_spaced
+from bench.data.grouping import groups_of
 from bench.data.registry import evaluation_entries, evaluation_split
 from bench.evaluation.metrics import PixelCounts
 from bench.evaluation.predictor import Prediction, Predictor, best
@@ -88,7 +89,7 @@ class Scoring:
                 run.directory,
                 run.spec,
                 run.counts,
-                split.ids,
+                groups_of(self.dataset, spec.data, split.ids),
                 data=split.digest,
                 digests=digests,
                 cost={"train_s": train_s, **self._cost(run.seconds)},
@@ -159,7 +160,7 @@ def write_result(
     directory: RunDir,
     spec: RunSpec,
     counts: PixelCounts,
-    ids: Sequence[str],
+    groups: Mapping[str, str],
     *,
     data: str,
     digests: dict[str, str],
@@ -172,14 +173,14 @@ def write_result(
         directory: Where the run leaves its files.
         spec: The run.
         counts: Pixel counts of every image of the scored split, in its order.
-        ids: The images of the split.
+        groups: The group of each image of the split by its id.
         data: Digest of the split.
         digests: Digests of the training. An "env" among them replaces that of ``environment``: a
             training that was resumed elsewhere has several.
         cost: Seconds, milliseconds and megabytes by name, such as "train_s".
         environment: Facts about code, packages and machine, as in env.json.
     """
-    counts.write(directory, ids)
+    counts.write(directory, groups)
     result = {
         "run_id": spec.run_id,
         **_scores(counts),

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from bench.data.cache import Cache
 from bench.data.dataset import SegmentationDataset, Split
+from bench.data.grouping import groups_of
 from bench.data.registry import evaluation_entries, evaluation_split, open_dataset
 from bench.evaluation.metrics import BoundaryCounts, PixelCounts, count_pixels
 from bench.evaluation.predictor import Predictor
@@ -107,7 +108,7 @@ class CrfScorer:
             directory,
             spec,
             self._together(counts),
-            self._split.ids,
+            self._groups(self._split.ids),
             data=self._split.digest,
             digests=training_digests(source),
             cost={"train_s": source["cost"]["train_s"], "evaluate_s": seconds},
@@ -120,7 +121,8 @@ class CrfScorer:
         """Write the counts of the images scored so far; the run stays without a result."""
         directory.create(spec)
         if counts:
-            self._together(counts).write(directory, [self._split.ids[i] for i in images])
+            ids = [self._split.ids[i] for i in images]
+            self._together(counts).write(directory, self._groups(ids))
 
     def kept(self, directory: RunDir) -> dict[int, Arrays]:
         """Return the pixel counts of a finished run by index of the image."""
@@ -139,6 +141,9 @@ class CrfScorer:
         counted = PixelCounts(self._dataset)
         counted.per_image = [BoundaryCounts(*map(torch.from_numpy, image)) for image in counts]
         return counted
+
+    def _groups(self, ids: Sequence[str]) -> dict[str, str]:
+        return groups_of(self._dataset, self.specs[0].data, ids)
 
     @cached_property
     def _dataset(self) -> SegmentationDataset:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BY_IMAGE = "miou_image"
 """Mean over images of each image's own mIoU: from the matrices, not among a run's metrics."""
 
+MIN_GROUPS = 5
+"""Fewest groups of images that stand for others; with two, Student's factor would be 12.7."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scores:
@@ -42,13 +45,32 @@ class Scores:
 
     @property
     def covers_images(self) -> bool:
-        """Whether intervals of gains cover other images: every finished run has its counts."""
-        return self.image_ids is not None
+        """Whether intervals of gains cover other images: every finished run has its counts.
+
+        Images of few groups, such as two films, say nothing about other groups.
+        """
+        groups = self.images.groups
+        return self.image_ids is not None and (groups is None or groups >= MIN_GROUPS)
+
+    @property
+    def population(self) -> str:
+        """The sentence that says which other experiments the intervals of gains cover."""
+        return population(self.covers_images, self.images.groups, folds=self.folds)
+
+    @property
+    def folds(self) -> bool:
+        """Whether each seed holds out another fold of the images."""
+        return bool(self.manifest.settings.get("data.folds"))
 
     @cached_property
+    def checks(self) -> list[Check]:
+        """A check for each digest in which runs must agree."""
+        return checks(self.frame, folds=self.folds)
+
+    @property
     def odd_checks(self) -> tuple[Check, ...]:
         """The digest checks in which some run differs."""
-        return tuple(check for check in checks(self.frame) if check.odd)
+        return tuple(check for check in self.checks if check.odd)
 
     def metric(self, key: str) -> str:
         """Return the name of a column's metric: the profile's own for ``HEADLINE``."""
@@ -100,6 +122,27 @@ class Scores:
 
 StudyRow = tuple[Scores, str]
 """A study's scores, and the label of one of its rows."""
+
+
+def population(covers_images: bool, groups: int | None = None, *, folds: bool = False) -> str:
+    """Return the sentence that says which other experiments the intervals of gains cover.
+
+    Args:
+        covers_images: Whether they cover other images.
+        groups: Number of groups of the images; None if images stand alone.
+        folds: Whether each seed holds out another fold.
+    """
+    if folds:
+        return "95 % intervals of gains cover other seeds and folds: each seed scores its own fold."
+    if not covers_images and groups is not None:
+        return (
+            f"95 % intervals of gains cover other seeds on these images, which come from {groups} "
+            "groups, such as films: too few to stand for others."
+        )
+    if not covers_images:
+        return "95 % intervals of gains cover other seeds on these images."
+    others = "images" if groups is None else f"groups of images (these come from {groups})"
+    return f"95 % intervals of gains in mIoU cover other seeds and other {others} of this kind."
 
 
 def base_row(rows: Sequence[Row]) -> Row:

@@ -11,9 +11,9 @@ from bench.manifest import Manifest, Row
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
 from reports.runs import PER_STUDY, environment_difference
-from reports.statistics.scores import Scores, compare_rows, share_images, with_holm
+from reports.statistics.scores import Scores, compare_rows, population, share_images, with_holm
 from reports.statistics.stats import estimate
-from reports.tables.sentences import exact_test, population
+from reports.tables.sentences import exact_test
 from reports.wording import header, seeds
 
 MEASURED = ("data.name", "data.evaluate", "data.evaluate_images", "data.void")
@@ -74,7 +74,11 @@ def compare_studies(ours: Side, theirs: Side) -> Table:
     found += _same_runs(pairs)
     found.append(
         "Gain: percentage points, paired by seed. "
-        + population(share_images([ours.scores, theirs.scores]))
+        + population(
+            share_images([ours.scores, theirs.scores]),
+            ours.scores.images.groups,
+            folds=ours.scores.folds,
+        )
     )
     found += exact_test(table)
     found += _alone(ours, theirs, [row.label for row, _ in pairs], [row.label for _, row in pairs])

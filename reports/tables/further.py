@@ -21,7 +21,7 @@ from reports.statistics.scores import (
     with_holm,
 )
 from reports.tables.build import tables_of
-from reports.tables.sentences import exact_test, population, titled
+from reports.tables.sentences import exact_test, titled
 from reports.wording import header, seeds
 
 MEASURES = (HEADLINE, BY_IMAGE, *BORDER_METRICS, "thin_miou")
@@ -74,7 +74,7 @@ def effect_table(scores: Scores) -> Table | None:
     table = _table(scores, "effects", "Effect of each setting", columns, with_holm(lines))
     meaning = (
         "Mean over all pairs of rows that differ in this setting alone, paired by seed; "
-        f"percentage points. {population(scores.covers_images)}"
+        f"percentage points. {scores.population}"
     )
     return replace(table, notes=(meaning, *exact_test(table)))
 
@@ -143,7 +143,7 @@ def measure_table(scores: Scores) -> Table | None:
 
 
 def _measure_notes(scores: Scores, known: Sequence[str]) -> list[str]:
-    notes = [f"Percentage points, paired by seed. {population(scores.covers_images)}"]
+    notes = [f"Percentage points, paired by seed. {scores.population}"]
     if scores.covers_images and known[2:]:
         notes.append(
             "Intervals near borders and of thin classes cover other seeds on these images alone."

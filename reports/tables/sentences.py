@@ -66,7 +66,7 @@ def _gains(subject: Subject) -> list[str]:
         return []
     pairing = (
         f"Gain over {subject.base}: percentage points, paired by seed (a seed fixes initial "
-        f"weights, sample order and augmentation). {population(subject.scores.covers_images)}"
+        f"weights, sample order and augmentation). {subject.scores.population}"
     )
     return [pairing, *exact_test(subject.table)]
 
@@ -177,13 +177,6 @@ def titled(title: str, manifest: Manifest) -> str:
 def paper_source(paper: PublishedTable) -> str:
     """Return where the published numbers stand and what a reader must know about them."""
     return f"Paper: {paper.source}. {paper.note}".strip()
-
-
-def population(covers_images: bool) -> str:
-    """Return the sentence that says which other experiments the intervals of gains cover."""
-    if covers_images:
-        return "95 % intervals of gains in mIoU cover other seeds and other images of this kind."
-    return "95 % intervals of gains cover other seeds on these images."
 
 
 def exact_test(table: Table) -> list[str]:

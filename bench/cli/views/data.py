@@ -9,19 +9,27 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+from bench.cli.options import data_folder
 from bench.data.dataset import SegmentationDataset, SplitSummary
 from bench.data.download import download, find_source
-from bench.data.reading import inspect
-from bench.data.registry import open_by_name
+from bench.data.folder.traps import traps
+from bench.data.reading import inspect, some
+from bench.data.registry import dataset_names, open_by_name, open_dataset, shared_groups
+from bench.data_spec import OWN, DataSpec
 from bench.errors import DataError, SpecError, unknown
 from bench.iou import IGNORED
+from bench.profile import load_profile, shipped_profiles
 
 FAULT_LINES = 20
 
 
 def print_dataset(name: str, data_root: Path | None) -> None:
     """Print the classes of a data set, and the number of images or the fault of each split."""
-    dataset = open_by_name(name, data_root)
+    try:
+        dataset = open_by_name(name, data_root)
+    except SpecError as error:  # files of the user's own, which a profile describes
+        typer.echo(f"{name}: described by a profile ({error})")
+        return
     typer.echo(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
     absent: dict[str, list[str]] = {}
     for split in dataset.splits():
@@ -35,15 +43,45 @@ def print_dataset(name: str, data_root: Path | None) -> None:
 
 
 def check_dataset(name: str, data_root: Path | None, splits: list[str] | None) -> None:
-    """Read every file and print counts, sizes and labels; at the end raise DataError for faults."""
-    dataset = open_by_name(name, data_root)
+    """Read every file and print counts, sizes and labels; at the end raise DataError for faults.
+
+    Args:
+        name: A data set, or the name or path of a profile that describes one.
+        data_root: Folder that holds the files; None for the profile's own.
+        splits: The splits to check; None for all.
+    """
+    dataset, spec = _dataset_or_profile(name, data_root)
     for split in splits or ():
         if split not in dataset.splits():
             raise SpecError(f"{name}: {unknown('split', split, dataset.splits())}")
-    count = sum([_check_split(dataset, split) for split in splits or dataset.splits()])
-    if count:
+    checked = [_check_split(dataset, split) for split in splits or dataset.splits()]
+    if count := sum(faults for faults, _ in checked):
         raise DataError(f"{name}: {count} fault{'s' if count > 1 else ''}, listed above")
     _print_notes(dataset)
+    if spec is not None:
+        pixels = [sum(found) for found in zip(*(p for _, p in checked), strict=True)]
+        for line in [*(traps(spec, pixels) if spec.is_own else []), *_shared(dataset, spec)]:
+            typer.echo(f"  {line}")
+
+
+def _dataset_or_profile(
+    name: str, data_root: Path | None
+) -> tuple[SegmentationDataset, DataSpec | None]:
+    """Return the data set of that name, or of that profile with its specification."""
+    if name in dataset_names() and name not in OWN:
+        return open_by_name(name, data_root), None
+    if not (name.endswith(".toml") or name in shipped_profiles()):
+        raise SpecError(
+            unknown("data set or profile", name, [*dataset_names(), *shipped_profiles()])
+        )
+    profile = load_profile(name)
+    return open_dataset(profile.data, data_folder(data_root, profile)), profile.data
+
+
+def _shared(dataset: SegmentationDataset, spec: DataSpec) -> list[str]:
+    groups = shared_groups(dataset, spec)
+    found = f"groups: {len(groups)} have images in training and among those scored: {some(groups)}"
+    return [found] if groups else []
 
 
 def fetch_dataset(name: str, data_root: Path | None, url: str | None) -> None:
@@ -71,13 +109,13 @@ def _print_notes(dataset: SegmentationDataset) -> None:
             typer.echo(f"  {line}")
 
 
-def _check_split(dataset: SegmentationDataset, split: str) -> int:
-    """Print the content of a split or its faults, and return their number."""
+def _check_split(dataset: SegmentationDataset, split: str) -> tuple[int, tuple[int, ...]]:
+    """Print the content of a split or its faults; return their number, and pixels by label."""
     try:
         entries = dataset.entries(split)
     except DataError as error:
         typer.echo(f"{dataset.name} {split}: {error}", err=True)
-        return 1
+        return 1, (0,) * (IGNORED + 1)
     summary, faults = inspect(entries)
     stray = [k for k, n in enumerate(summary.pixels) if n and len(dataset.class_names) <= k < 255]
     if stray:
@@ -92,7 +130,7 @@ def _check_split(dataset: SegmentationDataset, split: str) -> int:
             f"{dataset.name} {split}: {summary.count} images, {size}, digest {summary.digest}"
         )
         typer.echo(f"  pixels: {_shares(dataset, summary)}")
-    return len(faults)
+    return len(faults), summary.pixels
 
 
 def _shares(dataset: SegmentationDataset, summary: SplitSummary) -> str:

@@ -96,7 +96,7 @@ class CamVid(SegmentationDataset):
             for stem, pair in copy.pairs(split).items()
         ]
 
-    def sequence(self, id: str) -> str:
+    def group(self, id: str) -> str:
         """Return the drive on which a frame was filmed, such as "0006R0"."""
         return id.partition("_")[0]
 

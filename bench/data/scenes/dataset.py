@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from bench.data.dataset import Entry, Sample, SegmentationDataset, camvid_only
+from bench.data.dataset import Entry, Sample, SegmentationDataset
 from bench.data.scenes.canvas import (
     BUILDING,
     CAR,
@@ -70,8 +70,7 @@ SKIES: list[tuple[Colour, Colour]] = [
 
 
 def open_scenes(spec: DataSpec, data_root: Path | None) -> Scenes:
-    """Return the drawn scenes, which need no files; raises SpecError for CamVid's options."""
-    camvid_only(spec)
+    """Return the drawn scenes, which need no files."""
     return Scenes(
         name="scenes",
         class_names=CLASSES,

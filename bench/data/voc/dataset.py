@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from bench.data.dataset import Entry, Sample, SegmentationDataset, camvid_only
+from bench.data.dataset import Entry, Sample, SegmentationDataset
 from bench.data.reading import IMAGE_SUFFIXES, by_stem, check_sizes, read_image, some
 from bench.data.voc.devkit import LISTS, compare_with_published_list, find_devkit, read_ids
 from bench.data.voc.masks import CLASSES, palette, read_mask
@@ -37,8 +37,7 @@ CLASS_NAMES = (
 
 
 def open_voc(spec: DataSpec, data_root: Path | None) -> VOC:
-    """Return VOC 2012 in or below ``data_root``; raises SpecError for CamVid's options."""
-    camvid_only(spec)
+    """Return VOC 2012 in or below ``data_root``."""
     return VOC(
         name="voc",
         class_names=CLASS_NAMES,

@@ -1,4 +1,4 @@
-"""The tuning split: whole sequences, and never the split of the tables."""
+"""Held-out images: whole groups, and never the split of the tables."""
 
 from functools import partial
 
