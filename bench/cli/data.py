@@ -11,6 +11,9 @@ from bench.cli.options import DataRootOption
 
 data = typer.Typer(help="List, check, convert and download the data sets.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of a data set; see segloss data list.")]
+NameOrProfile = Annotated[
+    str, typer.Argument(help="Name of a data set, or name or path of a profile.")
+]
 
 
 @data.command("list")
@@ -24,8 +27,24 @@ def list_all(data_root: DataRootOption = None) -> None:
 
 
 @data.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder with the images and masks.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The profile to write. Default: the folder's name, here."),
+    ] = None,
+) -> None:
+    """Look at a folder of images and masks, and write a profile that describes it."""
+    from bench.data.survey.profile import write_profile
+
+    path = out or Path(f"{folder.resolve().name}.toml")
+    typer.echo(write_profile(folder, path))
+    typer.echo(f"written to {path}; then: segloss data check {path}")
+
+
+@data.command()
 def check(
-    name: Name,
+    name: NameOrProfile,
     data_root: DataRootOption = None,
     split: Annotated[
         list[str] | None, typer.Option("--split", help="Only this split; may be repeated.")

@@ -133,7 +133,7 @@ def read_entries(entries: Sequence[Entry], prepare: Prepare) -> Iterator[tuple[S
         sample = entry.read()
         return prepare(sample), _fingerprint(sample)
 
-    return _in_threads(read, entries)
+    return in_threads(read, entries)
 
 
 def split_digest(fingerprints: Iterable[bytes]) -> str:
@@ -162,7 +162,7 @@ def inspect(entries: Sequence[Entry]) -> tuple[SplitSummary, list[DataError]]:
         pixels = np.bincount(sample.label.ravel(), minlength=IGNORED + 1)
         return _fingerprint(sample), (height, width), pixels
 
-    outcomes = list(_in_threads(examine, entries))
+    outcomes = list(in_threads(examine, entries))
     sound = [outcome for outcome in outcomes if not isinstance(outcome, DataError)]
     sizes = {size for _, size, _ in sound}
     summary = SplitSummary(
@@ -184,7 +184,7 @@ def label_pixels(split: Split, classes: int) -> list[int]:
     return pixels.tolist()
 
 
-def _in_threads(function: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:
+def in_threads(function: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:
     """Yield ``function`` of every item in order; threads help, as PIL releases Python's lock."""
     threads = min(8, os.cpu_count() or 1)
     running: deque[Future[U]] = deque()

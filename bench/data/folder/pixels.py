@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -23,10 +24,15 @@ def open_image(path: Path) -> tuple[Image.Image, Image.Image]:
 
     Raises DataError if the file is damaged.
     """
+    return decoded(path, path)
+
+
+def decoded(source: Path | io.BytesIO, path: Path) -> tuple[Image.Image, Image.Image]:
+    """Return the same of a file or of its bytes; ``path`` names it in the message."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
+            with Image.open(source) as opened:
                 opened.load()
                 stored = opened
             shown = stored

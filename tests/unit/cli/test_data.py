@@ -11,7 +11,7 @@ from bench.data import convert as convert_module
 from bench.data.camvid.dataset import open_camvid
 from bench.data.convert import OutputLayout, convert
 from bench.data.dataset import Entry, Sample
-from bench.data.registry import DATASETS
+from bench.data.scenes import dataset as scenes_module
 from bench.errors import DataError, SpecError
 from bench.spec import DataSpec
 
@@ -87,8 +87,8 @@ def test_check_finds_labels_of_no_class(segloss, monkeypatch):
         object.__setattr__(scenes, "entries", lambda split: entries)
         return scenes
 
-    scenes_of = DATASETS["scenes"]
-    monkeypatch.setitem(DATASETS, "scenes", open_strange)
+    scenes_of = scenes_module.open_scenes
+    monkeypatch.setattr(scenes_module, "open_scenes", open_strange)
     done = segloss("check", "scenes", "--split", "val")
     assert "scenes val: labels [9] belong to no class of scenes" in done.stderr
     assert isinstance(done.exception, DataError)
@@ -97,7 +97,7 @@ def test_check_finds_labels_of_no_class(segloss, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("check", "camvit"), "unknown data set 'camvit'; did you mean 'camvid'"),
+        (("check", "camvit"), "unknown data set or profile 'camvit'; did you mean 'camvid'"),
         (("check", "scenes", "--split", "vall"), "unknown split 'vall'; did you mean 'val'"),
         (("convert", "scenes", "--to", "x"), "unknown data set to convert 'scenes'"),
         (("download", "camvid"), "camvid cannot be downloaded"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from whole_split import load
 
+from bench.data.registry import open_dataset
 from bench.data.scenes.dataset import open_scenes
 from bench.errors import DataError, SpecError
 from bench.spec import DataSpec
@@ -81,6 +82,6 @@ def test_colour_alone_does_not_tell_the_classes_apart(val):
 
 def test_refusals():
     with pytest.raises(SpecError, match=r"data\.void = 'class' is for camvid, not scenes"):
-        open_scenes(DataSpec(name="scenes", void="class"), None)
+        open_dataset(DataSpec(name="scenes", void="class"), None)
     with pytest.raises(DataError, match=r"unknown split 'tets'; did you mean 'test'"):
         load(SCENES, "tets")

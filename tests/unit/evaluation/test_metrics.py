@@ -51,7 +51,10 @@ def test_border_scores_are_read_from_what_is_kept_of_each_image(tmp_path):
     counts = PixelCounts(SCENES)
     for seed in range(3):
         counts.add(*maps(seed))
-    counts.write(RunDir(tmp_path), ("a", "b", "c"))
+    counts.write(RunDir(tmp_path), {"a": "a", "b": "b", "c": "c"})
+    assert "groups" not in np.load(RunDir(tmp_path).confusion)
+    counts.write(RunDir(tmp_path), {"a": "film", "b": "film", "c": "c"})
+    assert np.load(RunDir(tmp_path).confusion)["groups"].tolist() == ["film", "film", "c"]
     scores, kept = counts.scores(), np.load(RunDir(tmp_path).boundaries)
     assert kept["ids"].tolist() == ["a", "b", "c"]
     boundary = kept["intersection"].sum(0) / kept["union"].sum(0)

@@ -1,0 +1,81 @@
+"""Write a profile for a folder of images and masks. No torch here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.dataset import evenly_spaced
+from bench.data.folder.files import Pair, Tree, find_pairs
+from bench.data.folder.labels import stored_labels
+from bench.data.folder.pixels import open_image
+from bench.data.survey.layout import Layout, find_layout, spec_of
+from bench.data.survey.measure import THIN_SAMPLE, Facts, measure, thin_labels
+from bench.data.survey.text import Classes, classes_of, profile_text
+from bench.errors import DataError, SpecError
+from bench.files import write_whole
+
+THIN_BELOW = 0.2
+"""A class that covers a larger share of the pixels is not looked at as thin."""
+
+
+def write_profile(folder: Path, out: Path) -> str:
+    """Look at a folder, write a profile that describes it, and return the profile's text.
+
+    Args:
+        folder: Holds the images and masks, in folders below it or itself.
+        out: The profile to write.
+
+    Raises:
+        DataError: The folder is missing, or holds no images with masks.
+        SpecError: ``out`` exists.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder")
+    if out.exists():
+        raise SpecError(f"{out} already exists; delete it, or name another file with --out")
+    layout = find_layout(folder)
+    pairs = _pairs(folder, layout)
+    facts = measure(pairs)
+    if not facts.pairs:
+        raise DataError(facts.faults[0])
+    classes = classes_of(facts)
+    root = os.path.relpath(folder, out.parent.resolve())
+    title = folder.resolve().name
+    text = profile_text(
+        title, root, layout, facts, classes, list(pairs), _thin(pairs, facts, classes)
+    )
+    try:
+        write_whole(out, lambda path: path.write_text(text))
+    except OSError as error:
+        raise SpecError(f"{out}: cannot be written: {error.strerror}; name another --out") from None
+    return text
+
+
+def _pairs(folder: Path, layout: Layout) -> dict[str, Pair]:
+    """Return the pairs of all splits; an image without a mask is left out, and named later."""
+    tree, pairs = Tree(folder), {}
+    spec = spec_of(layout, classes=("a", "b"))
+    for split in layout.splits or ("all",):
+        pairs |= find_pairs(spec, split, tree)
+    return pairs
+
+
+def _thin(pairs: Mapping[str, Pair], facts: Facts, classes: Classes) -> list[str]:
+    """Return the names of the classes whose objects are a few pixels wide."""
+    total = sum(facts.labels.values())
+    rare = {
+        label: name
+        for label, name in zip(classes.stored, classes.names, strict=False)
+        if 0 < facts.labels[label] < THIN_BELOW * total
+    }
+    masks = []
+    for pair in [list(pairs.values())[i] for i in evenly_spaced(len(pairs), THIN_SAMPLE)]:
+        try:
+            masks.append(np.asarray(stored_labels(open_image(pair.mask)[0], pair.mask)))
+        except DataError:
+            continue
+    return [rare[label] for label in thin_labels(masks, rare)]
