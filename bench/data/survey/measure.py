@@ -21,7 +21,7 @@ MOST_COLOURS = 256
 THIN_SAMPLE = 24
 """Number of masks in which the width of objects is measured."""
 THIN_RADIUS = 3
-THIN_REST = 0.1
+THIN_REST = 0.3
 """A class is thin if less than this share of it is farther than THIN_RADIUS from its border."""
 
 
