@@ -47,8 +47,8 @@ class TuningSplit(Strict):
 class Profile(Strict):
     """Data, model, recipe and evaluation that every method of a study shares."""
 
-    title: str
-    metric: str
+    title: str = "Own data"
+    metric: str = "miou"
     """Headline metric of the data set, which a "miou" column shows."""
     seeds: Annotated[int, Field(ge=1)] = 3
     data: DataSpec

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-import click
 import typer
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PROFILE = "scenes-demo"
 DEFAULT_ROOT = Path("segloss-out")
+DATA_ROOT = "SEGLOSS_DATA_ROOT"
 RUN_HELP = 'A run: its id, the first characters of its id, or a row such as "RMI".'
 
 Study = Annotated[str, typer.Argument(help="A shipped study's name, or the path of a .toml file.")]
@@ -57,9 +58,7 @@ WeightsOption = Annotated[
 ]
 DataRootOption = Annotated[
     Path | None,
-    typer.Option(
-        "--data-root", envvar="SEGLOSS_DATA_ROOT", help="Folder that holds the data sets."
-    ),
+    typer.Option("--data-root", envvar=DATA_ROOT, help="Folder that holds the data sets."),
 ]
 RootOption = Annotated[
     Path,
@@ -79,11 +78,8 @@ StoreOption = Annotated[
 
 def data_folder(given: Path | None, profile: Profile) -> Path | None:
     """Return the folder of the data: --data-root, else the profile's, else SEGLOSS_DATA_ROOT."""
-    context = click.get_current_context(silent=True)
-    source = context.get_parameter_source("data_root") if context else None
-    if profile.data_root is None or (
-        given and source is not click.core.ParameterSource.ENVIRONMENT
-    ):
+    by_variable = str(given) == os.environ.get(DATA_ROOT)
+    if profile.data_root is None or (given and not by_variable):
         return given.resolve() if given else None
     return Path(profile.data_root)
 

@@ -1,11 +1,13 @@
 """Held-out images: whole groups, and never the split of the tables."""
 
+from collections import Counter
 from functools import partial
 
 import numpy as np
 import pytest
 
 from bench.data.dataset import Entry, Sample
+from bench.data.grouping import folds_of, shares_of
 from bench.data.registry import (
     evaluation_entries,
     evaluation_split,
@@ -15,8 +17,11 @@ from bench.data.registry import (
 )
 from bench.errors import SpecError
 from bench.files import parse
-from bench.profile import Profile, load_profile
+from bench.preflight import resolve_loss
+from bench.profile import Profile, TuningSplit, load_profile
 from bench.spec import DataSpec
+from studies.plan import plan
+from studies.schema import load_study
 
 SCENES = DataSpec(name="scenes", evaluate="held-out", held_out_share=0.2)
 
@@ -124,3 +129,54 @@ def test_camvid_is_tuned_on_a_drive_of_its_own():
 def test_ids_of_runs_without_a_held_out_part_stay():
     """The new fields count only where they are used."""
     assert DataSpec(name="camvid").model_dump(exclude_defaults=True) == {"name": "camvid"}
+
+
+def test_folds_hold_out_every_image_once_and_groups_whole():
+    """Folds differ by at most one group in size, and do not depend on the order of the images."""
+    groups = {f"p{patient}-{side}": f"p{patient}" for patient in range(10) for side in "LR"}
+    folds = folds_of(groups, 4)
+    assert set(folds) == set(groups.values())
+    sizes = Counter(folds[group] for group in groups.values())
+    assert sorted(sizes.values()) == [4, 4, 6, 6]
+    assert folds_of(dict(reversed(groups.items())), 4) == folds
+    with pytest.raises(SpecError, match=r"data\.folds = 11: the images form only 10 groups"):
+        folds_of(groups, 11)
+
+
+def test_a_seed_scores_its_fold_and_trains_on_the_others():
+    """Seeds 0 and 3 share a fold; over the folds each image is scored once."""
+    spec = DataSpec(name="scenes", folds=3, evaluate="fold", groups=r"-(\d\d)", train_images=300)
+    scored = []
+    for seed in range(4):
+        of_seed = spec.for_seed(seed)
+        dataset = open_dataset(of_seed, None)
+        trained = {entry.id for entry in training_entries(dataset, of_seed)}
+        held = [entry.id for entry in evaluation_entries(dataset, of_seed)]
+        assert not trained & set(held)
+        assert not {id[:8] for id in trained} & {id[:8] for id in held}
+        scored.append(held)
+    assert sorted(scored[0] + scored[1] + scored[2]) == [f"train-{i:03d}" for i in range(400)]
+    assert scored[3] == scored[0]
+
+
+def test_runs_of_other_folds_belong_to_one_study():
+    """The fold is part of what names a run, and not of what a table must share."""
+    profile = load_profile("scenes-demo")
+    data = profile.data.model_copy(update={"folds": 2, "evaluate": "fold"})
+    profile = profile.model_copy(update={"data": data})
+    study = load_study("lambda")
+    made = plan(study, profile, names=("lambda", "p"), seeds=2, resolve=resolve_loss)
+    assert {spec.data.fold for spec in made.specs.values()} == {0, 1}
+    assert len({spec.comparison_key for spec in made.specs.values()}) == 1
+    with pytest.raises(SpecError, match="the tables score every training image in some fold"):
+        profile.model_copy(update={"tuning": TuningSplit(share=0.2)}).for_tuning()
+
+
+def test_shares_are_of_images_and_keep_groups_whole():
+    groups = {f"g{n:02d}-{i}": f"g{n:02d}" for n in range(20) for i in range(n % 3 + 1)}
+    splits = shares_of(groups, {"train": 0.7, "val": 0.3})
+    images = Counter(splits[group] for group in groups.values())
+    assert abs(images["train"] - 0.7 * len(groups)) <= 3
+    assert images.total() == len(groups)
+    with pytest.raises(SpecError, match=r"data\.splits: val = 0\.01 of 39 images in 20 groups"):
+        shares_of(groups, {"train": 0.9, "val": 0.01})

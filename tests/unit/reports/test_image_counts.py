@@ -1,5 +1,6 @@
 """Per-image matrices as a report reads them, and the tables that come of them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from bench.errors import SpecError
 from bench.manifest import Manifest, Row, TableSpec
 from bench.spec import Scalar
-from reports.runs import StudyCounts, checks, image_counts
+from reports.runs import ImageCounts, StudyCounts, checks, compare_images, image_counts
 from reports.statistics.scores import Scores
 from reports.statistics.stats import compare
 from reports.stored import read_counts
@@ -262,3 +263,79 @@ def test_an_environment_that_differs_is_named_by_its_packages(tmp_path):
     (tmp_path / "s-RMI_avg_2-1" / "env.json").unlink()
     (check,) = [check for check in checks(frame) if check.odd]
     assert difference_named(check).startswith("env ")
+
+
+def counts_matrices(seed: int, better: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return random.integers(0, 40, (12, 3, 3)) + np.eye(3, dtype=np.int64) * (50 + better)
+
+
+def counts_of(groups: tuple[str, ...] | None, seed: int, better: int = 0) -> ImageCounts:
+    ids = tuple(f"i{i}" for i in range(12))
+    return image_counts(ids, counts_matrices(seed, better), "miou", groups)
+
+
+def test_images_of_one_group_count_as_one():
+    """Groups of one image change nothing; a group moves the score by what its images move it."""
+    alone, single = counts_of(None, 0), counts_of(tuple("abcdefghijkl"), 0)
+    grouped = counts_of(tuple("aaabbbcccddd"), 0)
+    influence = alone.influence[None]
+    assert np.array_equal(alone.of_groups(influence), influence)
+    assert np.allclose(single.of_groups(influence), influence)
+    # 12 times an image's share of the score against 4 times a group's.
+    by_hand = influence[0].reshape(4, 3).sum(1) / 12 * 4
+    assert np.allclose(grouped.of_groups(influence)[0], by_hand)
+
+
+def test_intervals_cover_other_groups_not_other_images():
+    """Images that are copies of each other in a group add nothing: as many groups of one image."""
+    once = [{s: counts_of(None, s, 9 * side) for s in range(3)} for side in (0, 1)]
+    doubled = [
+        {
+            seed: image_counts(
+                tuple(f"{id}-{copy}" for id in counts.ids for copy in "ab"),
+                np.repeat(counts_matrices(seed, 9 * side), 2, axis=0),
+                "miou",
+                tuple(id for id in counts.ids for _ in "ab"),
+            )
+            for seed, counts in once[side].items()
+        }
+        for side in (0, 1)
+    ]
+    found = [compare_images([(ours, theirs)], [0, 1, 2]) for theirs, ours in (once, doubled)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[0].gain.mean == pytest.approx(found[1].gain.mean)
+    assert found[0].gain.half_width == pytest.approx(found[1].gain.half_width)
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (tuple("aaaaaabbbbbb"), "come from 2 groups, such as films: too few to stand for others"),
+        (tuple("aabbccddeeff"), r"other groups of images \(these come from 6\) of this kind"),
+        (None, "other seeds and other images of this kind"),
+    ],
+)
+def test_the_report_says_which_images_an_interval_covers(tmp_path, groups, words):
+    """Two films do not stand for other films: their intervals cover other seeds."""
+    frame = made(tmp_path)
+    counts = {run: counts_of(groups, 0) for run in frame["run_id"]}
+    scores = Scores(manifest(), frame, StudyCounts(counts))
+    assert re.search(words, scores.population)
+    assert scores.covers_images == (groups is None or len(set(groups)) == 6)
+
+
+def test_with_folds_each_seed_has_images_of_its_own(tmp_path):
+    """The digests of the data are compared within a seed, and the sentence says so."""
+    frame = made(tmp_path)
+    for digest in ("data", "train_data"):
+        frame[f"digest/{digest}"] = [f"fold {seed}" for seed in frame["seed"]]
+    assert {check.name for check in checks(frame) if check.odd} == {"data", "train_data"}
+    folded = Scores(manifest(**{"data.folds": 3}), frame)
+    assert folded.odd_checks == ()
+    assert "each seed scores its own fold" in folded.population
+    frame.loc[0, "digest/data"] = "other"
+    assert [(check.name, check.seed) for check in Scores(folded.manifest, frame).odd_checks] == [
+        ("data", 0)
+    ]
