@@ -86,18 +86,24 @@ def run(
 def read_inputs(names: list[str], options: PlanOptions) -> tuple[dict[str, Study], Profile]:
     """Return the studies by name, and the profile, before torch is imported.
 
+    Prints a line where the profile's title contradicts its settings.
+
     Raises:
         SpecError: a name or a key is unknown, or two studies have the same name.
     """
     from bench.errors import SpecError
     from bench.profile import load_profile
+    from bench.titles import contradiction
     from studies.schema import load_study, study_name
 
     studies = {study_name(name): load_study(name) for name in names}
     check_papers(studies)
     if len(studies) < len(names):
         raise SpecError(f"two studies have the same name: {', '.join(names)}; rename a file")
-    return studies, load_profile(options.shortened)
+    profile = load_profile(options.shortened)
+    if line := contradiction(profile.title, profile.model):
+        typer.echo(f"{options.profile}: {line}")
+    return studies, profile
 
 
 def check_papers(studies: Mapping[str, Study]) -> None:
