@@ -15,12 +15,15 @@ Name = Annotated[str, typer.Argument(help="Name of a data set; see segloss data 
 
 @data.command("list")
 def list_all(data_root: DataRootOption = None) -> None:
-    """List every data set and its number of images, without reading them."""
+    """List every data set with its classes, splits and options, without reading images."""
+    from bench.cli.views.catalogue import options_of
     from bench.cli.views.data import print_dataset
     from bench.data.registry import DATASETS
+    from bench.spec import DataSpec
 
     for name in DATASETS:
         print_dataset(name, data_root)
+    typer.echo(f"options in a profile's [data]: {options_of(DataSpec)}")
 
 
 @data.command()

@@ -101,6 +101,7 @@ def read_inputs(names: list[str], options: PlanOptions) -> tuple[dict[str, Study
     if len(studies) < len(names):
         raise SpecError(f"two studies have the same name: {', '.join(names)}; rename a file")
     profile = load_profile(options.shortened)
+    check_columns(studies, profile)
     if line := contradiction(profile.title, profile.model):
         typer.echo(f"{options.profile}: {line}")
     return studies, profile
@@ -117,6 +118,20 @@ def check_papers(studies: Mapping[str, Study]) -> None:
             if table.paper is not None and table.paper not in known:
                 message = unknown("published table", table.paper, known)
                 raise SpecError(f"{name}: tables.{key}.paper: {message}")
+
+
+def check_columns(studies: Mapping[str, Study], profile: Profile) -> None:
+    """Raise SpecError if a column is neither known everywhere nor a metric of the data set."""
+    from bench.data.registry import open_dataset
+    from bench.errors import SpecError, unknown
+    from studies.schema import COLUMNS, own_columns
+
+    for name, study in studies.items():
+        for column, place in own_columns(study).items():
+            metrics = open_dataset(profile.data, None).metric_names
+            if column not in metrics:
+                message = unknown("column", column, {*COLUMNS, *metrics})
+                raise SpecError(f"{name}: {place}: {message}; segloss list columns names them")
 
 
 def require_crf(studies: Mapping[str, Study]) -> None:
