@@ -23,6 +23,7 @@ for verb in (control.status, control.logs, control.retry, control.cancel):
 for verb in (report.report, compare.compare, report.sync, report.ui):
     app.command()(verb)
 app.add_typer(discover.listing, name="list")
+app.add_typer(discover.new, name="new")
 app.add_typer(data.data, name="data")
 app.add_typer(perf.perf, name="perf")
 app.add_typer(export.export, name="export")

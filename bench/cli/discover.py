@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from bench.cli.data import list_all
@@ -60,3 +66,86 @@ def metrics() -> None:
     from bench.cli.views.catalogue import print_metrics
 
     print_metrics()
+
+
+new = typer.Typer(
+    name="new",
+    help="Write a first study, profile or loss: commented, and it runs as it stands.",
+    no_args_is_help=True,
+)
+Name = Annotated[str, typer.Argument(help="Its name, with or without .toml.")]
+
+
+@new.command()
+def study(name: Name) -> None:
+    """Write NAME.toml, a study of two losses."""
+    path = _write_start("study", name)
+    typer.echo(f"wrote {path}: segloss plan {path}")
+
+
+@new.command()
+def profile(name: Name) -> None:
+    """Write NAME.toml, a profile on drawn scenes."""
+    path = _write_start("profile", name)
+    typer.echo(f"wrote {path}: segloss plan losses --profile {path}")
+
+
+@new.command()
+def loss(
+    name: Annotated[str, typer.Argument(help="Its name in a study: lower-case letters and _.")],
+) -> None:
+    """Write the folder segloss-NAME, a package with one loss and its test."""
+    from bench.errors import SpecError
+    from losses import loss_names
+
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise SpecError(
+            f"{name!r}: the name of a loss has lower-case letters, digits and _ and begins with a "
+            "letter"
+        )
+    if name in loss_names():
+        raise SpecError(f"there is a loss called {name!r} already; give another name")
+    folder, module = Path(f"segloss-{name}"), f"segloss_{name}"
+    in_code = {"my_loss": name, "MyLoss": "".join(map(str.capitalize, name.split("_"))) + "Loss"}
+    starts = {"pyproject.toml": "pyproject.toml", "loss.py": f"{module}.py"}
+    starts["test_loss.py"] = f"test_{module}.py"
+    _write({folder / file: _start(start, in_code) for start, file in starts.items()})
+    typer.echo(
+        f"wrote {folder}: register it once with\n"
+        f"  python -m pip install --editable {folder}\n"
+        f'then loss.name = "{name}" in a study; its test: python -m pytest {folder}'
+    )
+
+
+def _write_start(kind: str, name: str) -> Path:
+    """Write the start of a study or a profile, and return its path."""
+    from studies.schema import study_name
+
+    stem = study_name(name)
+    path = Path(name).with_name(f"{stem}.toml")
+    _write({path: _start(f"{kind}.toml", {"NAME.toml": str(path), "NAME": stem})})
+    return path
+
+
+def _start(file: str, names: Mapping[str, str]) -> str:
+    """Return the text of a start with its placeholders replaced."""
+    text = (files("bench") / "cli" / "starts" / file).read_text()
+    for placeholder, name in names.items():
+        text = text.replace(placeholder, name)
+    return text
+
+
+def _write(texts: Mapping[Path, str]) -> None:
+    """Write files that do not exist yet; raises SpecError, before it writes any, if one does."""
+    from bench.errors import SpecError
+
+    for path in texts:
+        if path.exists():
+            raise SpecError(f"{path} exists already; give another name or move it away")
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x") as file:
+                file.write(text)
+        except OSError as error:
+            raise SpecError(f"{path}: cannot be written: {error.strerror}") from None

@@ -94,6 +94,6 @@ def test_help_lists_every_verb():
         [sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True,
         env={**os.environ, "COLUMNS": "120"},
     ).stdout  # fmt: skip
-    verbs = "validate plan run status logs retry cancel report tune ui data sync perf list"
+    verbs = "validate plan run status logs retry cancel report tune ui data sync perf list new"
     for verb in verbs.split():
         assert f" {verb} " in out
