@@ -51,7 +51,7 @@ def print_models() -> None:
         [
             *((f'head = "{name}"', words) for name, words in HEADS.items()),
             *((f'backbone = "{name}"', backbone_name(name)) for name in backbones),
-            ("backbone", "or the name of any network in timm with feature maps; validate tries it"),
+            ("backbone", "or another of timm's networks, by its name; validate tries it"),
         ]
     )
     typer.echo(f"options: {options_of(ModelSpec)}")
