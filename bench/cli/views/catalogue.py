@@ -6,6 +6,8 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -96,13 +98,16 @@ def print_metrics() -> None:
     """Print what a profile's ``metric`` may name, and which data sets have it."""
     from bench.data.registry import DATASETS, open_by_name, open_dataset
 
-    datasets = [open_by_name(name, None) for name in DATASETS]
-    # With other options a data set may have other metrics.
-    datasets += [open_dataset(load_profile(p).data, None) for p in _shipped("bench", "profiles")]
+    # With the options of a profile a data set may have other metrics.
+    profiles = [load_profile(name) for name in _shipped("bench", "profiles")]
+    opening = [partial(open_by_name, name, None) for name in DATASETS]
+    opening += [partial(open_dataset, profile.data, None) for profile in profiles]
     found: dict[str, dict[str, None]] = {}
-    for dataset in datasets:
-        for metric in dataset.metric_names:
-            found.setdefault(metric, {})[dataset.name] = None
+    for opened in opening:
+        with suppress(SpecError):  # a data set that cannot be opened without a profile
+            dataset = opened()
+            for metric in dataset.metric_names:
+                found.setdefault(metric, {})[dataset.name] = None
     typer.echo("In a profile: metric, which a column miou shows.")
     _print_pairs(
         [
