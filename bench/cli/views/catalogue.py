@@ -130,7 +130,7 @@ def options_of(record: type[Strict]) -> str:
     return ", ".join(
         _option(
             name,
-            None if field.is_required() else field.default,
+            None if field.is_required() else field.get_default(call_default_factory=True),
             get_args(field.annotation) if get_origin(field.annotation) is Literal else (),
         )
         for name, field in record.model_fields.items()
