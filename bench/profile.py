@@ -8,12 +8,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from bench.data_spec import HELD_OUT, OWN_FIELDS, DataSpec
 from bench.errors import SpecError, unknown
 from bench.files import Strict, parse
 from bench.spec import EvaluationSpec, ModelSpec, RecipeSpec
+from bench.titles import data_words, training_words
 
 PROFILES = Path(str(files("bench"))) / "profiles"
 SHORT_FORMS = {"splits", "classes", "colours", "ignored_colours", "folds"}
@@ -47,7 +48,8 @@ class TuningSplit(Strict):
 class Profile(Strict):
     """Data, model, recipe and evaluation that every method of a study shares."""
 
-    title: str = "Own data"
+    title: str | None = None
+    """The data in words; None: the data set's own. ``scale`` adds everything else."""
     metric: str = "miou"
     """Headline metric of the data set, which a "miou" column shows."""
     seeds: Annotated[int, Field(ge=1)] = 3
@@ -58,17 +60,21 @@ class Profile(Strict):
     tuning: TuningSplit | None = None
     data_root: str | None = None
     """Folder that holds the data, relative to the profile's file; --data-root goes before it."""
+    _whole_steps: int | None = PrivateAttr(default=None)
+    """Steps in the profile's file, if the schedule was shortened."""
+    _for_tuning: bool = PrivateAttr(default=False)
 
     @property
     def scale(self) -> str:
-        """Words for every title: title, length of the training, and how it is scored."""
-        recipe = self.recipe
-        trained = f"{self.title}, {recipe.steps} steps of batch {recipe.batch_size}"
+        """Words for every title: data, network, length of the training, and how it is scored."""
+        data = data_words(self.title, self.data, tuning=self._for_tuning)
+        size, whole = self.data.image_size, self._whole_steps
+        trained = f"{data}, {training_words(self.model, self.recipe, size, whole)}"
         scored = self.evaluation.description
         return f"{trained}, scored with {scored}" if scored else trained
 
     def shortened(self, steps: int) -> Profile:
-        """Return the profile with fewer steps, its warm-up in proportion; the title says so.
+        """Return the profile with fewer steps, its warm-up in proportion; ``scale`` says so.
 
         Raises:
             SpecError: ``steps`` is not between 1 and the profile's own number.
@@ -83,8 +89,9 @@ class Profile(Strict):
             return self
         warmup = recipe.warmup_steps * steps // recipe.steps
         short = recipe.model_copy(update={"steps": steps, "warmup_steps": warmup})
-        title = f"{self.title}, shortened to {steps:,} of {recipe.steps:,} steps"
-        return self.model_copy(update={"recipe": short, "title": title})
+        profile = self.model_copy(update={"recipe": short})
+        profile._whole_steps = self._whole_steps or recipe.steps
+        return profile
 
     def for_tuning(self) -> Profile:
         """Return the profile that trains on and scores the tuning splits.
@@ -119,10 +126,9 @@ class Profile(Strict):
                 "held_out_share": self.tuning.share or 0.0,
             }
         )
-        scored = ", ".join(self.tuning.sequences) or data.evaluate
-        trained = " + ".join(train) + ("" if self.tuning.evaluate else f" but {scored}")
-        title = f"Tuning for {self.title} (trained on {trained}, scored on {scored})"
-        return self.model_copy(update={"data": data, "title": title})
+        profile = self.model_copy(update={"data": data})
+        profile._for_tuning = True
+        return profile
 
     def settings(self) -> dict[str, Any]:
         """Return the fixed settings, flat: "data.name", "recipe.steps" and so on."""

@@ -27,7 +27,9 @@ __all__ = [
     "build_loss",
     "check_options",
     "find_loss",
+    "loss_names",
     "loss_options",
+    "option_choices",
 ]
 
 LOSSES: Mapping[str, type[SegmentationLoss]] = {
@@ -71,7 +73,12 @@ def find_loss(name: str) -> type[SegmentationLoss]:
         if not (isinstance(loss, type) and issubclass(loss, SegmentationLoss)):
             raise ValueError(f"plug-in loss {name!r} ({plugin.value}) is not a SegmentationLoss")
         return loss
-    raise UnknownNameError(f"unknown loss {name!r}", name, [*LOSSES, *sorted(plugins.names)])
+    raise UnknownNameError(f"unknown loss {name!r}", name, loss_names())
+
+
+def loss_names() -> list[str]:
+    """Return the name of every loss: those of LOSSES, then those of installed packages."""
+    return [*LOSSES, *sorted(_plugins().names - LOSSES.keys())]
 
 
 def build_loss(name: str, **options: Any) -> SegmentationLoss:
@@ -100,6 +107,16 @@ def loss_options(name: str) -> dict[str, Option]:
         if default is inspect.Parameter.empty:
             raise ValueError(f"option {option} of loss {name!r} has no default")
     return {option: value for option, value in defaults.items() if option != "ignore_index"}
+
+
+def option_choices(name: str) -> dict[str, tuple[Option, ...]]:
+    """Return the values of each option of a loss that has a fixed set of them.
+
+    >>> option_choices("affinity")["variant"]
+    ('port', 'original', 'adaptive')
+    """
+    hints = _hints(find_loss(name))
+    return {key: get_args(hint) for key, hint in hints.items() if get_origin(hint) is Literal}
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:

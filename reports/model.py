@@ -85,11 +85,6 @@ class Table:
     number: str = ""
     """Number of the paper's table that this one repeats, such as "1b"."""
 
-    @property
-    def caption(self) -> str:
-        """Title and scale."""
-        return f"{self.title}. {self.scale}"
-
 
 @dataclass(frozen=True)
 class Drawing:

@@ -16,25 +16,45 @@ A list of values gives one row for each value; several lists give a row for each
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from bench.errors import SpecError, unknown
 from bench.files import Strict, parse
-from bench.iou import BORDER_METRICS
+from bench.iou import HEADLINE, TRIMAP_WIDTHS
 from bench.profile import read_toml, split_name
 from bench.search_space import Space
 from bench.spec import Scalar
 
 Values = Scalar | tuple[Scalar, ...]
-METRIC_COLUMNS = (
-    *("miou", "miou_11", "miou_12", "miou_image", "pixel_accuracy", "class_iou"),
-    "thin_miou",
-    *BORDER_METRICS,
-    *("infer_ms", "train_s", "evaluate_s", "peak_mem_mb"),
-)
+COLUMNS: Mapping[str, str] = {
+    HEADLINE: "the profile's metric, with its gain over the base row",
+    "miou_image": "mean over the images of each image's own mean IoU",
+    "pixel_accuracy": "share of the scored pixels whose class is right",
+    "class_iou": "IoU of each class, a column for every class",
+    "thin_miou": "mean IoU over the thin classes that the data set names",
+    "boundary_miou": "mean Boundary IoU, in bands as wide as 2 % of the image's diagonal",
+    **{
+        f"trimap_miou_{width}": f"mean IoU over the pixels within {width} of another label"
+        for width in TRIMAP_WIDTHS
+    },
+    "infer_ms": "time per image: the median over ten images, timed alone",
+    "train_s": "time of a training",
+    "evaluate_s": "time of an evaluation",
+    "peak_mem_mb": "peak memory of a training",
+}
+"""The columns of numbers that a study may name on any data set, each with its meaning."""
+COLUMN_PATTERNS: Mapping[str, tuple[str, str]] = {
+    "miou_N": (r"miou_\d+", "mean IoU over N classes, where the data set has it"),
+    "iou/CLASS": (r"iou/.+", "IoU of one class"),
+    "loss.OPTION": (r"loss\..+", "the value of a loss's option in each row"),
+    "crf.PARAMETER": (r"crf\..+", "the value of a CRF's parameter in each row"),
+}
+"""The columns with a variable part: a regular expression and its meaning."""
 
 
 class MethodDefinition(Strict):
@@ -70,14 +90,6 @@ class TableDefinition(Strict):
     columns: Annotated[tuple[str, ...], Field(min_length=1)] = ("miou",)
     rows: Annotated[tuple[RowDefinition, ...], Field(min_length=1)]
     x: str | None = None
-
-    @field_validator("columns")
-    @classmethod
-    def _known_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        for column in columns:
-            if column not in METRIC_COLUMNS and not column.startswith(("loss.", "crf.", "iou/")):
-                raise ValueError(unknown("column", column, METRIC_COLUMNS))
-        return columns
 
 
 class SearchDefinition(Strict):
@@ -123,6 +135,20 @@ class Study(Strict):
             if method.of and self.methods[method.of].loss is None:
                 raise ValueError(f"methods.{name}.of: {method.of!r} is not a training")
         return self
+
+
+def own_columns(study: Study) -> dict[str, str]:
+    """Return the columns that are none of ``COLUMNS``, with their place.
+
+    They are known if the data set has such a metric.
+    """
+    return {
+        column: f"tables.{key}.columns"
+        for key, table in study.tables.items()
+        for column in table.columns
+        if column not in COLUMNS
+        and not any(re.fullmatch(pattern, column) for pattern, _ in COLUMN_PATTERNS.values())
+    }
 
 
 def load_study(name: str) -> Study:

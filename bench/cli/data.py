@@ -18,12 +18,15 @@ NameOrProfile = Annotated[
 
 @data.command("list")
 def list_all(data_root: DataRootOption = None) -> None:
-    """List every data set and its number of images, without reading them."""
+    """List every data set with its classes, splits and options, without reading images."""
+    from bench.cli.views.catalogue import options_of
     from bench.cli.views.data import print_dataset
     from bench.data.registry import dataset_names
+    from bench.data_spec import DataSpec
 
     for name in dataset_names():
         print_dataset(name, data_root)
+    typer.echo(f"options in a profile's [data]: {options_of(DataSpec)}")
 
 
 @data.command()

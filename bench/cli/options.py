@@ -66,6 +66,9 @@ RootOption = Annotated[
         "--root", envvar="SEGLOSS_ROOT", help="Output folder for runs, MLflow store and reports."
     ),
 ]
+WithoutCrfOption = Annotated[
+    bool, typer.Option("--without-crf", help="Leave the rows with a CRF empty.")
+]
 StoreOption = Annotated[
     str | None,
     typer.Option(
@@ -86,13 +89,15 @@ def data_folder(given: Path | None, profile: Profile) -> Path | None:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """Options that decide which runs a study consists of."""
+    """Options that decide which runs a study consists of, and where its files are."""
 
     profile: ProfileOption = DEFAULT_PROFILE
     steps: StepsOption = None
     scale: ScaleOption = None
     seeds: SeedsOption = None
     weights: WeightsOption = None
+    data_root: DataRootOption = None
+    root: RootOption = DEFAULT_ROOT
 
     @property
     def shortened(self) -> str:
@@ -106,8 +111,6 @@ class PlanOptions:
 class SessionOptions(PlanOptions):
     """Options of every verb that trains: which runs, and with which resources."""
 
-    data_root: DataRootOption = None
-    root: RootOption = DEFAULT_ROOT
     store: StoreOption = None
     workers: Annotated[
         int | None,

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import (
-    DEFAULT_ROOT,
-    DataRootOption,
     PlanOptions,
-    RootOption,
     SessionOptions,
     Studies,
+    WithoutCrfOption,
     data_folder,
     takes,
 )
@@ -27,34 +25,39 @@ if TYPE_CHECKING:
 
 
 @takes(PlanOptions)
-def validate(studies: Studies, options: PlanOptions, data_root: DataRootOption = None) -> None:
-    """Check studies, profile, losses and every file that the runs read. Trains nothing."""
+def validate(studies: Studies, options: PlanOptions, without_crf: WithoutCrfOption = False) -> None:
+    """Check studies, profile, losses, weights and every file that the runs read. Trains nothing."""
     inputs = read_inputs(studies, options)
-    require_crf(inputs[0])
-    plans = make_plans(*inputs, options)
+    if not without_crf:
+        require_crf(inputs[0])
+    plans = make_plans(*inputs, options, without_crf=without_crf)
+    from bench.models.pretrained import source_of_weights
     from bench.preflight import check_data
 
     spec = next(iter(plans[0].specs.values()))
-    typer.echo(f"data ok: {check_data(spec, data_folder(data_root, inputs[1]))}")
+    source = source_of_weights(options.root.resolve(), spec.model, options.weights)
+    typer.echo(f"weights ok: {source}")
+    typer.echo(f"data ok: {check_data(spec, data_folder(options.data_root, inputs[1]))}")
     for plan in plans:
         typer.echo(f"{plan.manifest.study} on {options.shortened} ok: {len(plan.specs)} runs")
 
 
 @takes(PlanOptions)
-def plan(studies: Studies, options: PlanOptions, root: RootOption = DEFAULT_ROOT) -> None:
-    """Show the rows, the distinct trainings and evaluations, and how many are done."""
-    from bench.cli.views.plan import print_plan
+def plan(studies: Studies, options: PlanOptions, without_crf: WithoutCrfOption = False) -> None:
+    """Show the rows, the images, the distinct trainings and evaluations, and how many are done."""
+    inputs = read_inputs(studies, options)
+    from bench.cli.views.plan import images, print_plan
 
-    print_plan(make_plans(*read_inputs(studies, options), options), root)
+    plans = make_plans(*inputs, options, without_crf=without_crf)
+    print_plan(plans, options.root)
+    typer.echo(images(inputs[1].data, data_folder(options.data_root, inputs[1])))
 
 
 @takes(SessionOptions)
 def run(
     studies: Studies,
     options: SessionOptions,
-    without_crf: Annotated[
-        bool, typer.Option("--without-crf", help="Leave the rows with a CRF empty.")
-    ] = False,
+    without_crf: WithoutCrfOption = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Run the checks, then continue in the background.")
     ] = False,
@@ -69,9 +72,7 @@ def run(
     from studies.ledger import lock_root
 
     resources = resources_of(options, inputs[1])
-    plans = make_plans(*inputs, options)
-    if without_crf:
-        plans = [leave_out_crf(plan) for plan in plans]
+    plans = make_plans(*inputs, options, without_crf=without_crf)
     root = options.root.resolve()
     if detach:
         from bench.cli.detach import check_start, start_detached
@@ -87,18 +88,25 @@ def run(
 def read_inputs(names: list[str], options: PlanOptions) -> tuple[dict[str, Study], Profile]:
     """Return the studies by name, and the profile, before torch is imported.
 
+    Prints a line where the profile's title contradicts its settings.
+
     Raises:
         SpecError: a name or a key is unknown, or two studies have the same name.
     """
     from bench.errors import SpecError
     from bench.profile import load_profile
+    from bench.titles import contradiction
     from studies.schema import load_study, study_name
 
     studies = {study_name(name): load_study(name) for name in names}
     check_papers(studies)
     if len(studies) < len(names):
         raise SpecError(f"two studies have the same name: {', '.join(names)}; rename a file")
-    return studies, load_profile(options.shortened)
+    profile = load_profile(options.shortened)
+    check_columns(studies, profile)
+    if line := contradiction(profile.title, profile.model):
+        typer.echo(f"{options.profile}: {line}")
+    return studies, profile
 
 
 def check_papers(studies: Mapping[str, Study]) -> None:
@@ -112,6 +120,20 @@ def check_papers(studies: Mapping[str, Study]) -> None:
             if table.paper is not None and table.paper not in known:
                 message = unknown("published table", table.paper, known)
                 raise SpecError(f"{name}: tables.{key}.paper: {message}")
+
+
+def check_columns(studies: Mapping[str, Study], profile: Profile) -> None:
+    """Raise SpecError if a column is neither known everywhere nor a metric of the data set."""
+    from bench.data.registry import open_dataset
+    from bench.errors import SpecError, unknown
+    from studies.schema import COLUMNS, own_columns
+
+    for name, study in studies.items():
+        for column, place in own_columns(study).items():
+            metrics = open_dataset(profile.data, None).metric_names
+            if column not in metrics:
+                message = unknown("column", column, {*COLUMNS, *metrics})
+                raise SpecError(f"{name}: {place}: {message}; segloss list columns names them")
 
 
 def require_crf(studies: Mapping[str, Study]) -> None:
@@ -139,8 +161,16 @@ def leave_out_crf(plan: Plan) -> Plan:
     return replace(plan, specs=specs)
 
 
-def make_plans(studies: dict[str, Study], profile: Profile, options: PlanOptions) -> list[Plan]:
+def make_plans(
+    studies: dict[str, Study], profile: Profile, options: PlanOptions, *, without_crf: bool
+) -> list[Plan]:
     """Return the plan of each study on the profile, checked.
+
+    Args:
+        studies: The studies by name.
+        profile: The fixed settings.
+        options: Of the verb.
+        without_crf: Leave out the evaluations with a CRF.
 
     Raises:
         SpecError: a study, the profile or a run is invalid.
@@ -163,4 +193,4 @@ def make_plans(studies: dict[str, Study], profile: Profile, options: PlanOptions
         for name, study in studies.items()
     ]
     check_runs([spec for plan in plans for spec in plan.specs.values()])
-    return plans
+    return [leave_out_crf(plan) for plan in plans] if without_crf else plans

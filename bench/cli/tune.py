@@ -52,10 +52,10 @@ class TuneOptions(SessionOptions):
 @takes(TuneOptions)
 def tune(study: Study, options: TuneOptions) -> None:
     """Search a study's settings, scored on images that its tables never use."""
-    from bench.profile import load_profile
-    from studies.schema import load_study
+    from bench.cli.run import read_inputs
 
-    inputs = load_study(study), load_profile(options.shortened)
+    studies, profile = read_inputs([study], options)
+    (loaded,) = studies.values()
     from bench.cli.tuning import run_tuning
 
-    sys.exit(run_tuning(study, *inputs, options))
+    sys.exit(run_tuning(study, loaded, profile, options))

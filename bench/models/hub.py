@@ -23,23 +23,37 @@ def has_weights(backbone: str) -> bool:
     return found is not None and bool(found.has_weights)
 
 
-def hub_weights(backbone: str) -> dict[str, Tensor]:
-    """Return the weights of the whole network, from timm's local cache or from the hub.
+def source_of_hub_weights(backbone: str) -> str:
+    """Return where the weights are: timm's local cache, or the address of the hub.
 
     Raises:
-        SpecError: neither has them.
+        SpecError: they are not in the cache, and the hub cannot be reached.
     """
+    if _cached(backbone):
+        return "timm's local cache"
     try:
-        if not _cached(backbone):
-            _probe()
+        _probe()
+    except OSError as error:
+        raise _unreachable(backbone, error) from None
+    return constants.ENDPOINT
+
+
+def hub_weights(backbone: str) -> dict[str, Tensor]:
+    """Return the weights of the whole network; raises as ``source_of_hub_weights``."""
+    source_of_hub_weights(backbone)
+    try:
         network = timm.create_model(backbone, pretrained=True)
     except OSError as error:
-        raise SpecError(
-            f"ImageNet weights of {backbone!r} are not in the local cache, and "
-            f"{constants.ENDPOINT} could not be reached ({_reason(error)}); name a file with "
-            "--backbone-weights, or train from random weights with pretrained = false"
-        ) from None
+        raise _unreachable(backbone, error) from None
     return network.state_dict()
+
+
+def _unreachable(backbone: str, error: OSError) -> SpecError:
+    return SpecError(
+        f"ImageNet weights of {backbone!r} are not in the local cache, and "
+        f"{constants.ENDPOINT} could not be reached ({_reason(error)}); name a file with "
+        "--backbone-weights, or train from random weights with pretrained = false"
+    )
 
 
 def _cached(backbone: str) -> bool:

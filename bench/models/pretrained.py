@@ -15,7 +15,7 @@ from torch import nn
 
 from bench.errors import RootError, SpecError
 from bench.files import write_whole
-from bench.models.hub import has_weights, hub_weights
+from bench.models.hub import has_weights, hub_weights, source_of_hub_weights
 from bench.models.weights_file import digest_of, network_weights
 from bench.profile import Profile
 from bench.spec import ModelSpec
@@ -66,26 +66,37 @@ def place_weights(root: Path, model: ModelSpec, given: Path | None) -> None:
         SpecError: the weights are not available.
         RootError: the root cannot be written.
     """
-    if not model.pretrained or _is_packaged(model):
+    if not model.pretrained or _is_packaged(model) or _is_placed(root, model):
         return
     placed = root / "weights" / _name(model)
-    if placed.exists() and model.weights in (None, digest_of(placed)):
-        return
     try:
         if model.weights is None:
             weights = {
                 key: value.contiguous() for key, value in hub_weights(model.backbone).items()
             }
             write_whole(placed, lambda path: save_file(weights, path))
-        elif given is None:
-            raise SpecError(
-                f"the profile demands backbone weights whose SHA-256 begins {model.weights}: name "
-                "their file with --backbone-weights"
-            )
         else:
-            write_whole(placed, lambda path: shutil.copyfile(given, path))
+            file = _demanded(model, given)
+            write_whole(placed, lambda path: shutil.copyfile(file, path))
     except OSError as error:
         raise RootError(f"cannot write {placed}: {error.strerror}") from None
+
+
+def source_of_weights(root: Path, model: ModelSpec, given: Path | None) -> str:
+    """Return where ``place_weights`` would take the weights from, in words; copy none.
+
+    Raises:
+        SpecError: the weights are not available.
+    """
+    if not model.pretrained:
+        return "random, as the profile says"
+    if _is_packaged(model):
+        return f"of {model.backbone}, installed"
+    if _is_placed(root, model):
+        return f"in {root}"
+    if model.weights is None:
+        return f"of {model.backbone}, from {source_of_hub_weights(model.backbone)}"
+    return f"in {_demanded(model, given)}"
 
 
 def find_weights(run_dir: Path, model: ModelSpec) -> Path | None:
@@ -127,6 +138,20 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
 
 def _is_packaged(model: ModelSpec) -> bool:
     return model.weights is None and model.backbone == LITE0
+
+
+def _is_placed(root: Path, model: ModelSpec) -> bool:
+    placed = root / "weights" / _name(model)
+    return placed.exists() and model.weights in (None, digest_of(placed))
+
+
+def _demanded(model: ModelSpec, given: Path | None) -> Path:
+    if given is None:
+        raise SpecError(
+            f"the profile demands backbone weights whose SHA-256 begins {model.weights}: name "
+            "their file with --backbone-weights"
+        )
+    return given
 
 
 def _name(model: ModelSpec) -> str:

@@ -105,7 +105,7 @@ class Mirror:
         location = None if served else (self.artifact_root / manifest.name).as_uri()
         tags = {
             "mlflow.experiment.primaryMetric.name": headline(manifest),
-            "mlflow.note.content": manifest.title,
+            "mlflow.note.content": _note(manifest),
         }
         return client.create_experiment(name, artifact_location=location, tags=tags)
 
@@ -207,6 +207,11 @@ def _single(client: MlflowClient, runs: Iterable[Run]) -> dict[str, Run]:
     return kept
 
 
+def _note(manifest: Manifest) -> str:
+    """Return the study's title and scale, which its report replaces later."""
+    return f"{manifest.title.rstrip('.')}. {manifest.scale.rstrip('.')}."
+
+
 def _mirror_study(client: MlflowClient, experiment: str, manifest: Manifest) -> None:
     content = manifest.model_dump(mode="json")
     studies = search(client, experiment, "tags.`segloss.role` = 'study'")
@@ -218,7 +223,7 @@ def _mirror_study(client: MlflowClient, experiment: str, manifest: Manifest) -> 
             "segloss.role": "study",
             "segloss.study": manifest.study,
             "segloss.profile": manifest.profile,
-            "mlflow.note.content": manifest.title,
+            "mlflow.note.content": _note(manifest),
         }
         known = client.create_run(experiment, run_name=f"study {manifest.study}", tags=tags)
     with TemporaryDirectory() as folder:

@@ -73,7 +73,7 @@ def latex(table: Table) -> str:
     lines = [
         r"\begin{table}[htbp]",
         r"\centering",
-        rf"\caption{{{escape(table.caption)}}}",
+        rf"\caption{{{escape(f'{table.title}. {table.scale}')}}}",
         rf"\label{{tab:{slug(table.key)}}}",
         r"\medskip",
         r"\begin{adjustbox}{max width=\linewidth}",

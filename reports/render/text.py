@@ -96,7 +96,7 @@ def text(table: Table) -> str:
     notes = [one_line(note) for note in notes_of(table)]
     if any(cell.best for row in table.rows for cell in row.cells):
         notes.append(f"{BEST} marks what other formats print in bold.")
-    return "\n".join([one_line(table.caption), "", *printed, "", *notes]) + "\n"
+    return "\n".join([one_line(f"{table.title}. {table.scale}"), "", *printed, "", *notes]) + "\n"
 
 
 def one_line(value: str) -> str:

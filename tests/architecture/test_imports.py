@@ -41,7 +41,13 @@ def test_help_loads_nothing_heavy():
         ("cancel --root nowhere", set()),
         ("sync --root nowhere", set()),
         ("ui --root nowhere", set()),
-        ("data list", set()),
+        ("list losses", {"torch"}),
+        ("list models", set()),
+        ("list datasets", set()),
+        ("list profiles", set()),
+        ("list studies", set()),
+        ("list columns", set()),
+        ("list metrics", set()),
         ("data check camvid", set()),
         ("data convert camvid --to nowhere", set()),
         ("data download camvid", set()),
@@ -88,6 +94,6 @@ def test_help_lists_every_verb():
         [sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True,
         env={**os.environ, "COLUMNS": "120"},
     ).stdout  # fmt: skip
-    verbs = "validate plan run status logs retry cancel report tune ui data sync perf"
+    verbs = "validate plan run status logs retry cancel report tune ui data sync perf list new"
     for verb in verbs.split():
         assert f" {verb} " in out

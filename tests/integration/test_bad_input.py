@@ -167,7 +167,7 @@ def test_two_runs_on_one_root_at_once(segloss, tiny_study, tiny_profile, tmp_pat
     ("arguments", "part"),
     [
         (("run", "losses", "--profile", "camvid-gpu"), "did you mean 'camvid-cpu'"),
-        (("run", "losses", "--seeds", "0"), "seeds must be at least 1, got 0"),
+        (("run", "lambda", "--seeds", "0"), "seeds must be at least 1, got 0"),
         (("status", "--root", "empty"), "no study was run here"),
         (("report", "losses", "--root", "empty"), "losses"),
         (("tune", "region-size"), "no [search] section"),

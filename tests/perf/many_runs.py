@@ -169,8 +169,8 @@ def time_plan(folder: Path, seeds: int) -> tuple[float, float]:
     import bench.runs.environment  # noqa: F401 (imported before the verb is timed)
 
     study = str(folder / "many.toml")
-    options = PlanOptions(profile=PROFILE, seeds=seeds)
-    return timed(lambda: plan_verb.__wrapped__([study], options, root=folder))
+    options = PlanOptions(profile=PROFILE, seeds=seeds, root=folder)
+    return timed(lambda: plan_verb.__wrapped__([study], options))
 
 
 def time_status(folder: Path, seeds: int) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from started import started_loss
 from torch.testing import assert_close
 
 from losses import (
@@ -21,6 +22,7 @@ from losses.region_term import RegionTerm, build_region
 from losses.rmi import FORMULATIONS
 
 IGNORED = 255
+STARTED = started_loss()
 EVERY_LOSS = [
     pytest.param(CrossEntropyLoss(), id="ce"),
     pytest.param(BinaryCrossEntropyLoss(), id="bce"),
@@ -28,6 +30,7 @@ EVERY_LOSS = [
     pytest.param(AffinityFieldLoss(variant="original", stride=3), id="affinity-original"),
     pytest.param(DiceLoss(), id="dice"),
     pytest.param(DiceLoss(squared=False), id="dice-sums"),
+    pytest.param(STARTED, id="started"),
     pytest.param(RMILoss(region="1x3", downsample_factor=2), id="rmi-1x3"),
     pytest.param(RMILoss(radial_decay=0.5, downsample_factor=2), id="rmi-radial"),
     *(
@@ -252,4 +255,6 @@ def test_dropping_an_ignored_edge_is_cropping_it(data):
 
 
 def test_every_name_has_a_loss_here():
-    assert {type(case.values[0]) for case in EVERY_LOSS} == set(LOSSES.values())
+    """And one that `segloss new loss` writes."""
+    kinds = {type(case.values[0]) for case in EVERY_LOSS}
+    assert kinds == {*LOSSES.values(), type(STARTED)}

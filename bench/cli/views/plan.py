@@ -6,9 +6,11 @@ from pathlib import Path
 
 import typer
 
+from bench.data.registry import evaluation_entries, open_dataset, training_entries
+from bench.errors import DataError
 from bench.manifest import TableSpec
 from bench.runs.rundir import State
-from bench.spec import RunSpec
+from bench.spec import DataSpec, RunSpec
 from studies.control import RETRYABLE
 from studies.estimates import Estimates
 from studies.ledger import DONE, states
@@ -35,15 +37,27 @@ def print_plan(plans: list[Plan], root: Path) -> None:
         typer.echo(f"About {left} left on {workers}, judged by earlier runs.")
 
 
+def images(data: DataSpec, data_root: Path | None) -> str:
+    """Return the number of images to train on and to score, or why they cannot be counted."""
+    try:
+        dataset = open_dataset(data, data_root)
+        trained, scored = (f(dataset, data) for f in (training_entries, evaluation_entries))
+    except DataError as error:
+        return f"Images: {error}."
+    return f"Images: {len(trained)} to train on, {len(scored)} to score."
+
+
 def _counts(plans: list[Plan], specs: dict[str, RunSpec]) -> str:
+    """Return how many runs fill the rows; rows that are left empty do not count."""
     seeds = len(plans[0].manifest.seeds)
-    rows = sum(len(table.rows) for plan in plans for table in plan.manifest.tables)
+    every = [row for plan in plans for table in plan.manifest.tables for row in table.rows]
+    rows = [row.run_ids for row in every if specs.keys() >= set(row.run_ids)]
     trainings = sum(spec.trains for spec in specs.values())
     evaluations = len(specs) - trainings
     passes = sum(job.after is not None for job in jobs(plans))
     return (
-        f"\n{rows} rows = {trainings // seeds} distinct trainings + {evaluations // seeds} "
-        f"distinct evaluations; {rows - len(specs) // seeds} rows share a run with another row.\n"
+        f"\n{len(rows)} rows = {trainings // seeds} distinct trainings + {evaluations // seeds} "
+        f"distinct evaluations; {len(rows) - len(set(rows))} rows share a run with another row.\n"
         f"Times {seeds} (seeds): {trainings} trainings, {evaluations} evaluations in {passes} "
         "passes."
     )

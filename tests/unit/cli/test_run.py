@@ -1,9 +1,12 @@
-"""Studies with a CRF on a machine without pydensecrf."""
+"""What the verbs check before torch is imported: columns, and a CRF without pydensecrf."""
+
+from types import SimpleNamespace
 
 import pytest
 
 from bench.cli import run
-from bench.errors import InstallError
+from bench.data import registry
+from bench.errors import InstallError, SpecError
 from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from postproc import dense_crf
@@ -43,3 +46,16 @@ def test_a_study_without_a_crf_is_unchanged(capsys):
     full = plan(load_study("lambda"), profile, names=names, seeds=1, resolve=resolve_loss)
     assert run.leave_out_crf(full) == full
     assert capsys.readouterr().out == ""
+
+
+def test_a_column_is_known_or_a_metric_of_the_data_set(tiny_study, edit, monkeypatch):
+    """A data set of one's own names its metrics itself; no list elsewhere must be edited."""
+    edit(tiny_study, '"infer_ms", "miou"', '"infer_mz", "cover"')
+    study, profile = load_study(str(tiny_study)), load_profile("scenes-demo")
+    message = r"mine: tables.1.columns: unknown column 'infer_mz'; did you mean 'infer_ms'\?"
+    with pytest.raises(SpecError, match=message):
+        run.check_columns({"mine": study}, profile)
+
+    own = SimpleNamespace(metric_names=("cover", "infer_mz"))
+    monkeypatch.setattr(registry, "open_dataset", lambda spec, root: own)
+    run.check_columns({"mine": study}, profile)

@@ -123,7 +123,8 @@ def test_camvid_is_tuned_on_a_drive_of_its_own():
     profile = load_profile("camvid-cpu").for_tuning()
     assert profile.data.held_out == ("0006R0",)
     assert profile.data.train == ("train", "val")
-    assert profile.title.endswith("(trained on train + val but 0006R0, scored on 0006R0)")
+    words = "Tuning for CamVid (trained on train + val but 0006R0, scored on 0006R0), "
+    assert profile.scale.startswith(words)
 
 
 def test_ids_of_runs_without_a_held_out_part_stay():

@@ -3,7 +3,8 @@
 import pytest
 
 from bench.errors import SpecError
-from studies.schema import load_study, study_name
+from bench.iou import BORDER_METRICS, HEADLINE
+from studies.schema import COLUMNS, load_study, own_columns, study_name
 
 SHIPPED = ["losses", "downsampling", "region-size", "lambda", "camvid-classes", "voc-classes"]
 
@@ -21,7 +22,6 @@ def test_shipped_studies_load(name):
         ('rows = ["CE",', 'rows = ["CEE",', r"unknown method 'CEE'; did you mean 'CE'\?"),
         ('of = "CE"', 'of = "RMI2"', r"methods.CE & CRF.of: unknown method 'RMI2'"),
         ('of = "CE"\n', "", r'needs either loss.name = "…", or of = "<method>" with crf.steps'),
-        ('"infer_ms", "miou"', '"infer_mz", "miou"', r"unknown column 'infer_mz'; did you mean"),
         ("low = 0.0", "low = 2.0", r"low = 2 must be below high = 1"),
         ("high = 1.0", "high = 1.0, first = [1.5]", r"first holds 1.5, outside 0 to 1"),
         ("title =", "title", r"not valid TOML"),
@@ -35,8 +35,23 @@ def test_the_message_names_the_fault(tiny_study, edit, old, new, message):
 
 
 def test_columns_by_class_can_be_asked_for(tiny_study, edit):
-    edit(tiny_study, '"infer_ms", "miou"', '"class_iou", "iou/sky", "miou_image"')
-    assert load_study(str(tiny_study)).tables["1"].columns == ("class_iou", "iou/sky", "miou_image")
+    edit(tiny_study, '"infer_ms", "miou"', '"class_iou", "iou/sky", "miou_image", "miou_7"')
+    study = load_study(str(tiny_study))
+    assert study.tables["1"].columns == ("class_iou", "iou/sky", "miou_image", "miou_7")
+    assert own_columns(study) == {}
+
+
+def test_every_other_column_is_left_to_the_data_set(tiny_study, edit):
+    """With its place, for the message."""
+    edit(tiny_study, '"infer_ms", "miou"', '"infer_mz", "miou", "iou/", "amiou_7"')
+    place = "tables.1.columns"
+    assert own_columns(load_study(str(tiny_study))) == dict.fromkeys(
+        ("infer_mz", "iou/", "amiou_7"), place
+    )
+
+
+def test_columns_have_every_score_of_a_run():
+    assert {*BORDER_METRICS, HEADLINE, "thin_miou"} <= set(COLUMNS)
 
 
 def test_a_study_uses_a_crf_where_a_row_does(tiny_study, edit):
