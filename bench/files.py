@@ -63,6 +63,10 @@ def read_json(path: Path) -> Any:
         return None
 
 
+Scalar = bool | int | float | str
+"""A value of a setting."""
+
+
 class Strict(BaseModel):
     """Base of all records: frozen, strictly typed, unknown keys refused."""
 

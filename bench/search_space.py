@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from bench.files import Strict
-from bench.spec import Scalar
+from bench.files import Scalar, Strict
 
 Scale = Literal["linear", "log10", "log10(1 - x)"]
 DIGITS = 3

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bench.data_spec import HELD_OUT, DataSpec, Positive, Size
-from bench.files import Strict
+from bench.files import Scalar, Strict
 
 __all__ = [
     "HELD_OUT",
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-Scalar = bool | int | float | str
 
 
 class ModelSpec(Strict):

@@ -116,7 +116,7 @@ class HuggingFace(Described):
             else:
                 found = datasets.load_dataset(str(self._folder))
             tables = dict(found) if isinstance(found, dict) else {"train": found}
-            return {name: _undecoded(table, self.spec) for name, table in tables.items()}
+            return {str(name): _undecoded(table, self.spec) for name, table in tables.items()}
         except Exception as error:  # the package raises errors of many kinds
             raise DataError(
                 f"{self._folder}: cannot be read by datasets: {format_error(error)}"

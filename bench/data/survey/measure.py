@@ -131,7 +131,7 @@ def _look(pair: Pair) -> _Look:
     else:
         levels = np.array(shown.convert("RGB").histogram()).reshape(3, 256)
     return _Look(
-        size=shown.size[::-1],
+        size=(shown.height, shown.width),
         mode=shown.mode,
         mask_mode=mask.mode,
         levels=levels,
