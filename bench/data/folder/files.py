@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from bench.data.reading import some
@@ -95,9 +95,10 @@ def _walk(folder: Path) -> Iterator[str]:
 
     for place, folders, names in os.walk(folder, onerror=fail, followlinks=False):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        below = "" if place == str(folder) else f"{Path(place).relative_to(folder).as_posix()}/"
         for name in names:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(place, name).relative_to(folder).as_posix()
+                yield below + name
 
 
 def _images(spec: DataSpec, tree: Tree, images: Path, masks: Path) -> list[str]:
@@ -139,7 +140,7 @@ def _by_id(folder: Path, files: list[str], suffix: str) -> dict[str, str]:
 
 def _id(file: str, suffix: str) -> str:
     """Return the id of a file: its relative path without the suffix, else without the extension."""
-    name = file.removesuffix(suffix) if suffix else str(PurePosixPath(file).with_suffix(""))
+    name = file.removesuffix(suffix) if suffix else os.path.splitext(file)[0]
     return name.replace("/", "__")
 
 

@@ -40,11 +40,14 @@ class LabelReader:
     def _by_index(
         self, stored: UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"], path: Path
     ) -> UInt8[np.ndarray, "h w"]:
+        # 255, which is ignored, wraps to 0: the classes are 1 to count, and other labels lie above.
+        if stored.dtype == np.uint8 and (stored + np.uint8(1)).max() <= self._unchanged:
+            return stored
         table, known = self._labels
-        labels = table[stored]
-        # Few labels are wrong in a sound mask, so only those that become 255 are looked at.
-        wrong = (labels == IGNORED) & ~known[stored] if self._may_be_wrong(stored) else None
-        if wrong is not None and wrong.any():
+        labels = table.take(stored)
+        # A label that is not allowed becomes 255, so only the labels of those pixels are looked at.
+        if not known[stored[labels == IGNORED]].all():
+            wrong = ~known[stored]
             row, column = np.argwhere(wrong)[0]
             raise DataError(
                 f"{path}: label {stored[row, column]} at row {row}, column {column} "
@@ -52,9 +55,12 @@ class LabelReader:
             )
         return labels
 
-    def _may_be_wrong(self, stored: np.ndarray) -> bool:
-        used = np.flatnonzero(np.bincount(stored.ravel()))
-        return not self._labels[1][used].all()
+    @cached_property
+    def _unchanged(self) -> int:
+        """The number of classes if masks store them as they are and 255 is ignored; else -1."""
+        table, known = self._labels
+        same = np.array_equal(table[: self.count], np.arange(self.count))
+        return self.count if same and known[IGNORED] and table[IGNORED] == IGNORED else -1
 
     @cached_property
     def _labels(self) -> tuple[UInt8[np.ndarray, " n"], Bool[np.ndarray, " n"]]:

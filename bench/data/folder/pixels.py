@@ -76,4 +76,4 @@ def to_rgb(
         raise DataError(f"{path}: colour mode {image.mode} is not supported; save it as RGB")
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")  # PIL warns if a palette with transparency becomes RGB
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
