@@ -18,6 +18,8 @@ from bench.errors import DataError
 from bench.iou import IGNORED
 
 HIGHEST = 2**16
+SCATTERED = 8
+"""More labels than classes by this number are no list of classes that is too short."""
 
 
 class LabelReader:
@@ -29,10 +31,11 @@ class LabelReader:
 
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """Return class indices, 255 where ignored; raises DataError for any other label."""
-        return self.translate(open_mask(path), path)
+        return self.translate(open_image(path)[0], path)
 
     def translate(self, mask: Image.Image, path: Path) -> UInt8[np.ndarray, "h w"]:
         """Return the class indices of a decoded mask."""
+        refuse_lossy(mask, path)
         if self.spec.encoding == "colour":
             return self._by_colour(mask, path)
         return self._by_index(stored_labels(mask, path), path)
@@ -85,6 +88,11 @@ class LabelReader:
         used = np.flatnonzero(np.bincount(stored.ravel())).tolist()
         if used in ([0, 255], [255]):
             return "; if 255 is the object, write label_map = [[255, 1]]"
+        if len(used) > self.count + SCATTERED:
+            return (
+                f"; {len(used)} different labels are a mask resized with interpolation, or no "
+                "mask: resize with the nearest neighbour"
+            )
         if used[-1] == self.count and not self.spec.reduce_zero_label:
             return (
                 "; if labels count from 1 and 0 is not labelled, write reduce_zero_label = true; "
@@ -132,13 +140,12 @@ def _code(red, green, blue):
     return red << 16 | green << 8 | blue
 
 
-def open_mask(path: Path) -> Image.Image:
-    """Return a decoded mask in its own mode; raises DataError if the file is damaged."""
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+def refuse_lossy(mask: Image.Image, path: Path) -> None:
+    """Raise DataError if a mask is a JPEG, whatever its file is called."""
+    if mask.format in ("JPEG", "MPO"):
         raise DataError(
             f"{path}: a JPEG changes labels near every border; save masks as PNG or TIFF"
         )
-    return open_image(path)[0]
 
 
 def stored_labels(
@@ -160,7 +167,8 @@ def stored_labels(
         return np.ascontiguousarray(channels[..., 0])
     numbers = np.asarray(mask)
     if numbers.ndim == 2 and numbers.dtype.kind in "iuf":
-        whole = numbers.astype(np.uint16)
+        with np.errstate(invalid="ignore"):  # values that are no numbers are refused below
+            whole = numbers.astype(np.uint16)
         if (whole == numbers).all():
             return whole
         raise DataError(

@@ -12,6 +12,7 @@ from PIL import Image
 
 from bench.data.dataset import evenly_spaced
 from bench.data.folder.files import Pair
+from bench.data.folder.labels import refuse_lossy, stored_labels
 from bench.data.folder.pixels import DEEP, open_image
 from bench.data.reading import in_threads
 from bench.errors import DataError
@@ -126,11 +127,14 @@ def _add(facts: Facts, id: str, look: _Look) -> None:
 def _look(pair: Pair) -> _Look:
     shown, stored = open_image(pair.image)
     mask = open_image(pair.mask)[0]
+    refuse_lossy(mask, pair.mask)
     labels, colours = _mask_content(mask, pair)
     deep = None
     if shown.mode in DEEP:
-        low, high = shown.getextrema()
-        deep = (float(low), float(high))  # pyright: ignore (one channel: a pair of numbers)
+        values = np.asarray(shown)
+        deep = (float(values.min()), float(values.max()))
+        if not np.isfinite(deep).all():
+            raise DataError(f"{pair.image}: holds values that are no numbers; replace the file")
     return _Look(
         size=shown.size[::-1],
         mode=shown.mode,
@@ -165,7 +169,7 @@ def _mask_content(
     if mask.mode in ("L", "P"):
         return {value: count for value, count in enumerate(mask.histogram()) if count}, {}
     if mask.mode in DEEP:
-        values, counts = np.unique(np.asarray(mask), return_counts=True)
+        values, counts = np.unique(stored_labels(mask, pair.mask), return_counts=True)
         return {int(v): int(n) for v, n in zip(values, counts, strict=True)}, {}
     found = mask.convert("RGB").getcolors(MOST_COLOURS)
     if found is None:
