@@ -115,10 +115,11 @@ def load_entries(entries: Sequence[Entry], prepare: Prepare = as_stored) -> Spli
     """
     read_all = list(read_entries(entries, prepare))
     samples = [sample for sample, _ in read_all]
+    # Torch needs writable memory, and arrays of decoded images are not.
     return Split(
         ids=tuple(sample.id for sample in samples),
-        images=[sample.image for sample in samples],
-        labels=[sample.label for sample in samples],
+        images=[np.require(sample.image, requirements="W") for sample in samples],
+        labels=[np.require(sample.label, requirements="W") for sample in samples],
         digest=split_digest(fingerprint for _, fingerprint in read_all),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -42,10 +42,10 @@ class Tree:
                 "profile"
             )
         path = self.root / name
-        if not os.path.isdir(path):
-            fault = "is a file, no folder" if os.path.isfile(path) else "the folder is missing"
-            raise DataError(f"{path}: {fault}; check data.images, data.masks and the data root")
-        return path
+        if _holds(Path.is_dir, path):
+            return path
+        fault = "is a file, no folder" if _holds(Path.is_file, path) else "the folder is missing"
+        raise DataError(f"{path}: {fault}; check data.images, data.masks and the data root")
 
     def files(self, folder: Path) -> list[str]:
         """Return the paths of image files relative to ``folder``, sub-folders included, sorted."""
@@ -102,7 +102,7 @@ def _walk(folder: Path) -> Iterator[str]:
         folders[:] = [
             name
             for name in folders
-            if not name.startswith((".", "__MACOSX")) and not _is_loop(place, name)
+            if not name.startswith((".", "__MACOSX")) and not _is_loop(Path(place, name))
         ]
         below = "" if place == str(folder) else f"{Path(place).relative_to(folder).as_posix()}/"
         for name in names:
@@ -110,13 +110,9 @@ def _walk(folder: Path) -> Iterator[str]:
                 yield below + name
 
 
-def _is_loop(place: str, name: str) -> bool:
+def _is_loop(place: Path) -> bool:
     """Return whether a folder is a link to one that holds it."""
-    path = os.path.join(place, name)
-    if not os.path.islink(path):
-        return False
-    target = os.path.realpath(path)
-    return os.path.commonpath([target, os.path.realpath(place)]) == target
+    return place.is_symlink() and place.resolve() in {above.resolve() for above in place.parents}
 
 
 def _images(spec: DataSpec, tree: Tree, images: Path, masks: Path) -> list[str]:
@@ -173,7 +169,9 @@ def _checked(id: str, path: Path) -> str:
 
 def _id(file: str, suffix: str) -> str:
     """Return the id of a file: its relative path without the suffix, else without the extension."""
-    name = file.removesuffix(suffix) if suffix else os.path.splitext(file)[0]
+    name, dot, end = file.rpartition(".")
+    if suffix or not dot or "/" in end:
+        name = file.removesuffix(suffix)
     return name.replace("/", "__")
 
 
@@ -260,7 +258,15 @@ def _pair_on(
 def _existing(name: str, places: tuple[Path, ...]) -> Path | None:
     """Return the file of that path below one of the places."""
     found = (place / name.lstrip("/") for place in places if name)
-    return next((path for path in found if os.path.isfile(path)), None)
+    return next((path for path in found if _holds(Path.is_file, path)), None)
+
+
+def _holds(test: Callable[[Path], bool], path: Path) -> bool:
+    """Return whether the test holds of a path; a name that is too long names nothing."""
+    try:
+        return test(path)
+    except OSError:
+        return False
 
 
 def _named(name: str, suffix: str, places: tuple[Path, ...]) -> Path | None:

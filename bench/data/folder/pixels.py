@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from pathlib import Path
 from threading import Lock
@@ -79,7 +78,7 @@ def _as_shown(stored: Image.Image) -> Image.Image:
 
 def _unreadable(path: Path, error: OSError) -> str:
     if path.is_symlink() and not path.exists():
-        return f"{path}: is a link to {os.readlink(path)}, which is missing; mend or delete it"
+        return f"{path}: is a link to {path.readlink()}, which is missing; mend or delete it"
     return f"{path}: cannot be read ({error.strerror}); check the file and its permissions"
 
 
@@ -113,14 +112,19 @@ def to_rgb(
             raise DataError(f"{path}: holds values that are no numbers; replace the file")
         if image.mode == "F" and levels is None:
             raise DataError(
-                f"{path}: stores floats, {stored.min():g} to {stored.max():g}; write data.image_range "
-                "= [LOW, HIGH], the values that become black and white"
+                f"{path}: stores floats, {stored.min():g} to {stored.max():g}; write "
+                "data.image_range = [LOW, HIGH], the values that become black and white"
             )
         low, high = levels or (0.0, 65535.0)
         grey = (stored - low) * (255.0 / (high - low))
         return np.repeat(np.clip(np.rint(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode not in EIGHT_BIT:
         raise DataError(f"{path}: colour mode {image.mode} is not supported; save it as RGB")
+    return np.asarray(without_alpha(image))
+
+
+def without_alpha(image: Image.Image) -> Image.Image:
+    """Return an image of 8 bits in mode RGB."""
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")  # PIL warns if a palette with transparency becomes RGB
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return image if image.mode == "RGB" else image.convert("RGB")

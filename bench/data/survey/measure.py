@@ -13,7 +13,7 @@ from PIL import Image
 from bench.data.dataset import evenly_spaced
 from bench.data.folder.files import Pair
 from bench.data.folder.labels import refuse_lossy, stored_labels
-from bench.data.folder.pixels import DEEP, open_image
+from bench.data.folder.pixels import DEEP, open_image, without_alpha
 from bench.data.reading import in_threads
 from bench.errors import DataError
 
@@ -104,6 +104,10 @@ def measure(pairs: Mapping[str, Pair]) -> Facts:
             facts.faults.append(str(found))
         else:
             _add(facts, id, found)
+    if facts.colours:  # a grey mask is one of colours too, such as one of background alone
+        for label, count in facts.labels.items():
+            facts.colours[label, label, label] += count
+        facts.labels.clear()
     return facts
 
 
@@ -156,7 +160,7 @@ def _levels(image: Image.Image) -> Int64[np.ndarray, "3 256"]:
     if min(image.size) >= SPARSE_FROM:
         fewer = (image.width // SPARSE, image.height // SPARSE)
         image = image.resize(fewer, Image.Resampling.NEAREST)
-    return np.array(image.convert("RGB").histogram()).reshape(3, 256)
+    return np.array(without_alpha(image).histogram()).reshape(3, 256)
 
 
 def _mask_content(
