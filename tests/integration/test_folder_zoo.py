@@ -64,12 +64,6 @@ def palette(**options):
     return mask
 
 
-def rotated(orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return {"exif": exif}
-
-
 def cut(folder):
     def spoil(tree):
         path = tree.path(folder, 0)
