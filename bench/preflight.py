@@ -205,11 +205,11 @@ def check_data(spec: RunSpec, data_root: Path | None, cache: Cache | None = None
     Raises:
         DataError: A file is missing or damaged, or the splits are not what they should be.
     """
-    return _checked(spec.data.model_dump_json(), data_root, cache)
+    return _checked(spec.data.model_dump_json(), spec.recipe.batch_size, data_root, cache)
 
 
 @lru_cache
-def _checked(data_json: str, data_root: Path | None, cache: Cache | None) -> str:
+def _checked(data_json: str, batch_size: int, data_root: Path | None, cache: Cache | None) -> str:
     data = DataSpec.model_validate_json(data_json)
     dataset = open_dataset(data, data_root)
     if cache is None:
@@ -226,6 +226,12 @@ def _checked(data_json: str, data_root: Path | None, cache: Cache | None) -> str
         names = (" + ".join(data.train), data.evaluate)
         counts = {name: len(split) for name, split in zip(names, splits, strict=True)}
         pixels = label_pixels(splits[0], len(dataset.class_names)) if data.is_own else []
+    name, count = next(iter(counts.items()))
+    if count < batch_size:
+        raise DataError(
+            f"{data.name}: {name} has {count} images, which do not fill a batch of {batch_size}; "
+            "lower recipe.batch_size"
+        )
     if data.is_own:
         from bench.data.folder.traps import refuse_unlearnable
 

@@ -115,10 +115,11 @@ def load_entries(entries: Sequence[Entry], prepare: Prepare = as_stored) -> Spli
     """
     read_all = list(read_entries(entries, prepare))
     samples = [sample for sample, _ in read_all]
+    # Torch needs writable memory, and arrays of decoded images are not.
     return Split(
         ids=tuple(sample.id for sample in samples),
-        images=[sample.image for sample in samples],
-        labels=[sample.label for sample in samples],
+        images=[np.require(sample.image, requirements="W") for sample in samples],
+        labels=[np.require(sample.label, requirements="W") for sample in samples],
         digest=split_digest(fingerprint for _, fingerprint in read_all),
     )
 
@@ -153,35 +154,54 @@ def check_entries(split: str, entries: Sequence[Entry]) -> SplitSummary:
 def inspect(entries: Sequence[Entry]) -> tuple[SplitSummary, list[DataError]]:
     """Read all ``entries``, keep none; return a summary of the sound ones and every fault."""
 
-    def examine(entry: Entry) -> tuple[bytes, tuple[int, int], Int64[np.ndarray, 256]] | DataError:
+    def examine(
+        entry: Entry,
+    ) -> tuple[bytes, tuple[int, int], Int64[np.ndarray, " 256"]] | DataError:
         try:
             sample = entry.read()
         except DataError as error:
             return error
         height, width = sample.label.shape
-        pixels = np.bincount(sample.label.ravel(), minlength=IGNORED + 1)
-        return _fingerprint(sample), (height, width), pixels
+        return _fingerprint(sample), (height, width), label_counts(sample.label)
 
-    outcomes = list(in_threads(examine, entries))
-    sound = [outcome for outcome in outcomes if not isinstance(outcome, DataError)]
-    sizes = {size for _, size, _ in sound}
+    fingerprints: list[bytes] = []
+    sizes: set[tuple[int, int]] = set()
+    pixels = np.zeros(IGNORED + 1, np.int64)
+    faults: list[DataError] = []
+    for outcome in in_threads(examine, entries):
+        if isinstance(outcome, DataError):
+            faults.append(outcome)
+            continue
+        fingerprint, size, counts = outcome
+        fingerprints.append(fingerprint)
+        sizes.add(size)
+        pixels += counts
     summary = SplitSummary(
-        count=len(sound),
-        digest=split_digest(fingerprint for fingerprint, _, _ in sound),
+        count=len(fingerprints),
+        digest=split_digest(fingerprints),
         size=sizes.pop() if len(sizes) == 1 else None,
-        pixels=tuple(sum((pixels for _, _, pixels in sound), np.zeros(256, int)).tolist()),
+        pixels=tuple(pixels.tolist()),
     )
-    return summary, [outcome for outcome in outcomes if isinstance(outcome, DataError)]
+    return summary, faults
 
 
 def label_pixels(split: Split, classes: int) -> list[int]:
     """Return pixels by label, 0 to 255; counting stops once two classes have been seen."""
     pixels = np.zeros(IGNORED + 1, np.int64)
     for label in split.labels:
-        pixels += np.bincount(label.ravel(), minlength=IGNORED + 1)
+        pixels += label_counts(label)
         if np.count_nonzero(pixels[:classes]) > 1:
             break
     return pixels.tolist()
+
+
+def label_counts(label: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, " 256"]:
+    """Return the number of pixels with the label 0, 1, … 255."""
+    flat = np.ravel(label)
+    # Neighbours are mostly alike, so there are far fewer runs of equal labels than pixels.
+    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]) + 1, flat.size)
+    lengths = np.diff(ends, prepend=0)
+    return np.bincount(flat[ends - 1], lengths, IGNORED + 1).astype(np.int64)
 
 
 def in_threads(function: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:

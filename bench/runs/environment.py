@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 
 from bench.errors import InstallError
+from bench.memory import keep_freed_memory
 from bench.runs.source_code import code_digest, plugin_digest
 from bench.spec import digest
 
@@ -23,8 +22,6 @@ CONTEXT_BYTES = 3 * 2**28
 
 An estimate for one process; ``--per-gpu`` processes need it once each.
 """
-# From glibc's malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def set_up_torch(threads: int) -> None:
@@ -37,17 +34,6 @@ def set_up_torch(threads: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     # Filling fresh memory is for finding bugs; it costs a seventh of a step and changes no result.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore (set up late)
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory, so that large buffers are not mapped anew at every step.
-
-    Another C library is left as it is.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def take_gpu(memory_share: float) -> None:

@@ -14,7 +14,13 @@ from bench.data.dataset import SegmentationDataset, SplitSummary
 from bench.data.download import download, find_source
 from bench.data.folder.traps import traps
 from bench.data.reading import inspect, some
-from bench.data.registry import dataset_names, open_by_name, open_dataset, shared_groups
+from bench.data.registry import (
+    check_disjoint,
+    dataset_names,
+    open_by_name,
+    open_dataset,
+    shared_groups,
+)
 from bench.data_spec import OWN, DataSpec
 from bench.errors import DataError, SpecError, unknown
 from bench.iou import IGNORED
@@ -59,6 +65,7 @@ def check_dataset(name: str, data_root: Path | None, splits: list[str] | None) -
         raise DataError(f"{name}: {count} fault{'s' if count > 1 else ''}, listed above")
     _print_notes(dataset)
     if spec is not None:
+        check_disjoint(dataset, spec)
         pixels = [sum(found) for found in zip(*(p for _, p in checked), strict=True)]
         for line in [*(traps(spec, pixels) if spec.is_own else []), *_shared(dataset, spec)]:
             typer.echo(f"  {line}")

@@ -127,24 +127,40 @@ class Folder(Described):
     @property
     def names_splits(self) -> bool:
         """Whether paths, lists or rules tell the images of one split from those of another."""
-        templates = (self.spec.images, self.spec.masks, self.spec.lists or "")
-        return super().names_splits or any(SPLIT in template for template in templates)
+        return super().names_splits or self._place("any") != ""
 
     def entries(self, split: str) -> list[Entry]:
         """Return image and mask pairs by id; raises DataError if a file is missing."""
         if split not in self.splits():
             raise DataError(f"{self.name}: {self.missing_split_message(split)}")
-        pairs = find_pairs(self.spec, split, self._tree)
+        pairs = self._pairs(split)
         ids = self.chosen(split, list(pairs))
         return [Entry(id, pairs[id], partial(self._read, id, pairs[id])) for id in ids]
 
     def notes(self) -> list[str]:
         """Return the folders, and masks that belong to no image; raises DataError."""
         lines = [f"images: {self.spec.images}, masks: {self.spec.masks}, in {self.root}"]
-        for split in self.splits():
+        for place, split in {self._place(split): split for split in self.splits()}.items():
             if unused := unused_masks(self.spec, split, self._tree):
-                lines.append(f"{split}: {len(unused)} masks belong to no image: {some(unused)}")
+                head = f"{place}: " if place else ""
+                lines.append(f"{head}{len(unused)} masks belong to no image: {some(unused)}")
         return lines
+
+    def _place(self, split: str) -> str:
+        """Return the name that paths hold for a split; "" if all splits have the same paths."""
+        templates = (self.spec.images, self.spec.masks, self.spec.lists or "")
+        return split if any(SPLIT in template for template in templates) else ""
+
+    def _pairs(self, split: str) -> dict[str, Pair]:
+        place = self._place(split)
+        if place not in self._paired:
+            self._paired[place] = find_pairs(self.spec, split, self._tree)
+        return self._paired[place]
+
+    @cached_property
+    def _paired(self) -> dict[str, dict[str, Pair]]:
+        """The pairs by place, each place listed once."""
+        return {}
 
     @cached_property
     def _tree(self) -> Tree:

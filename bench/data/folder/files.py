@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from bench.data.reading import some
@@ -14,6 +14,10 @@ from bench.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
 """Ends of the names of image files, in lower case."""
+
+
+LONGEST_ID = 220
+"""Longest id in bytes: a run names its predictions after it, and a file system allows 255."""
 
 
 class Pair(NamedTuple):
@@ -38,11 +42,10 @@ class Tree:
                 "profile"
             )
         path = self.root / name
-        if not path.is_dir():
-            raise DataError(
-                f"{path}: the folder is missing; check data.images, data.masks and the data root"
-            )
-        return path
+        if _holds(Path.is_dir, path):
+            return path
+        fault = "is a file, no folder" if _holds(Path.is_file, path) else "the folder is missing"
+        raise DataError(f"{path}: {fault}; check data.images, data.masks and the data root")
 
     def files(self, folder: Path) -> list[str]:
         """Return the paths of image files relative to ``folder``, sub-folders included, sorted."""
@@ -50,7 +53,9 @@ class Tree:
             try:
                 self.listed[folder] = sorted(_walk(folder))
             except OSError as error:
-                raise DataError(f"{error.filename}: {error.strerror}") from None
+                raise DataError(
+                    f"{error.filename}: cannot be listed ({error.strerror}); check its permissions"
+                ) from None
         return self.listed[folder]
 
 
@@ -93,11 +98,21 @@ def _walk(folder: Path) -> Iterator[str]:
     def fail(error: OSError) -> None:
         raise error
 
-    for place, folders, names in os.walk(folder, onerror=fail, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith((".", "__MACOSX")) and not _is_loop(Path(place, name))
+        ]
+        below = "" if place == str(folder) else f"{Path(place).relative_to(folder).as_posix()}/"
         for name in names:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(place, name).relative_to(folder).as_posix()
+                yield below + name
+
+
+def _is_loop(place: Path) -> bool:
+    """Return whether a folder is a link to one that holds it."""
+    return place.is_symlink() and place.resolve() in {above.resolve() for above in place.parents}
 
 
 def _images(spec: DataSpec, tree: Tree, images: Path, masks: Path) -> list[str]:
@@ -121,7 +136,7 @@ def _masks(spec: DataSpec, tree: Tree, images: Path, masks: Path) -> list[str]:
 def _by_id(folder: Path, files: list[str], suffix: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files:
-        id = _id(file, suffix)
+        id = _checked(_id(file, suffix), folder / file)
         if id in found:
             raise DataError(
                 f"{folder / file}: the same name as {found[id]}; rename or delete one of them"
@@ -137,9 +152,26 @@ def _by_id(folder: Path, files: list[str], suffix: str) -> dict[str, str]:
     return found
 
 
+def _checked(id: str, path: Path) -> str:
+    """Return the id; raises DataError if no file of a run can be named after it."""
+    try:
+        length = len(id.encode())
+    except UnicodeEncodeError:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise DataError(f"{shown}: the name is not valid UTF-8; rename it") from None
+    if length > LONGEST_ID:
+        raise DataError(
+            f"{path}: the name has {length} bytes below its folder, at most {LONGEST_ID} are "
+            "supported; shorten it"
+        )
+    return id
+
+
 def _id(file: str, suffix: str) -> str:
     """Return the id of a file: its relative path without the suffix, else without the extension."""
-    name = file.removesuffix(suffix) if suffix else str(PurePosixPath(file).with_suffix(""))
+    name, dot, end = file.rpartition(".")
+    if suffix or not dot or "/" in end:
+        name = file.removesuffix(suffix)
     return name.replace("/", "__")
 
 
@@ -162,7 +194,7 @@ def _no_mask(
         hint = f"; masks are called {some(list(mask_of.values()))}: data.mask_suffix says how"
     return (
         f"{masks}: no mask {wanted} for the image {images / first} ({len(absent)} of "
-        f"{len(image_of)} images have none){hint}"
+        f"{len(image_of)} images have none){hint or '; add it, or move the image elsewhere'}"
     )
 
 
@@ -173,9 +205,11 @@ def _listed(spec: DataSpec, split: str, tree: Tree, images: Path, masks: Path) -
     path = tree.root / spec.lists.replace("{split}", split)
     try:
         lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise DataError(f"{path}: the list of {split!r} cannot be read: {reason}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise DataError(
+            f"{path}: the list of {split!r} cannot be read ({reason}); check data.lists"
+        ) from None
     pairs: dict[str, Pair] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -184,12 +218,12 @@ def _listed(spec: DataSpec, split: str, tree: Tree, images: Path, masks: Path) -
         image, mask = _pair_on(
             line.strip().replace("\\", "/"), spec, tree.root, images, masks, place
         )
-        id = _id(_relative(image, images), spec.image_suffix)
+        id = _checked(_id(_relative(image, images), spec.image_suffix), image)
         if id in pairs:
             raise DataError(f"{place}: {id} is listed twice; delete one of the lines")
         pairs[id] = Pair(image, mask)
     if not pairs:
-        raise DataError(f"{path}: the list is empty")
+        raise DataError(f"{path}: the list is empty; write the name of an image on each line")
     return pairs
 
 
@@ -206,19 +240,33 @@ def _pair_on(
     name = line.lstrip("/")
     image = _named(name, spec.image_suffix, (images, root))
     if image is None:
-        raise DataError(f"{place}: {line!r} names no image in {images}")
+        shown = line if len(line) < 100 else f"{line[:97]}…"
+        raise DataError(
+            f"{place}: {shown!r} names no image in {images}; correct or delete the line"
+        )
     id = _relative(image, images)
     id = id.removesuffix(spec.image_suffix) if spec.image_suffix else str(Path(id).with_suffix(""))
     mask = _named(id, spec.mask_suffix, (masks,))
     if mask is None:
-        raise DataError(f"{place}: no mask {id}{spec.mask_suffix or '.png'} in {masks}")
+        raise DataError(
+            f"{place}: no mask {id}{spec.mask_suffix or '.png'} in {masks}; add it, or delete the "
+            "line"
+        )
     return image, mask
 
 
 def _existing(name: str, places: tuple[Path, ...]) -> Path | None:
     """Return the file of that path below one of the places."""
     found = (place / name.lstrip("/") for place in places if name)
-    return next((path for path in found if path.is_file()), None)
+    return next((path for path in found if _holds(Path.is_file, path)), None)
+
+
+def _holds(test: Callable[[Path], bool], path: Path) -> bool:
+    """Return whether the test holds of a path; a name that is too long names nothing."""
+    try:
+        return test(path)
+    except OSError:
+        return False
 
 
 def _named(name: str, suffix: str, places: tuple[Path, ...]) -> Path | None:

@@ -18,6 +18,8 @@ from bench.errors import DataError
 from bench.iou import IGNORED
 
 HIGHEST = 2**16
+SCATTERED = 8
+"""More labels than classes by this number are no list of classes that is too short."""
 
 
 class LabelReader:
@@ -29,10 +31,11 @@ class LabelReader:
 
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """Return class indices, 255 where ignored; raises DataError for any other label."""
-        return self.translate(open_mask(path), path)
+        return self.translate(open_image(path)[0], path)
 
     def translate(self, mask: Image.Image, path: Path) -> UInt8[np.ndarray, "h w"]:
         """Return the class indices of a decoded mask."""
+        refuse_lossy(mask, path)
         if self.spec.encoding == "colour":
             return self._by_colour(mask, path)
         return self._by_index(stored_labels(mask, path), path)
@@ -40,11 +43,14 @@ class LabelReader:
     def _by_index(
         self, stored: UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"], path: Path
     ) -> UInt8[np.ndarray, "h w"]:
+        # 255, which is ignored, wraps to 0: the classes are 1 to count, and other labels lie above.
+        if stored.dtype == np.uint8 and (stored + np.uint8(1)).max() <= self._unchanged:
+            return stored
         table, known = self._labels
-        labels = table[stored]
-        # Few labels are wrong in a sound mask, so only those that become 255 are looked at.
-        wrong = (labels == IGNORED) & ~known[stored] if self._may_be_wrong(stored) else None
-        if wrong is not None and wrong.any():
+        labels = table.take(stored)
+        # A label that is not allowed becomes 255, so only the labels of those pixels are looked at.
+        if not known[stored[labels == IGNORED]].all():
+            wrong = ~known[stored]
             row, column = np.argwhere(wrong)[0]
             raise DataError(
                 f"{path}: label {stored[row, column]} at row {row}, column {column} "
@@ -52,9 +58,12 @@ class LabelReader:
             )
         return labels
 
-    def _may_be_wrong(self, stored: np.ndarray) -> bool:
-        used = np.flatnonzero(np.bincount(stored.ravel()))
-        return not self._labels[1][used].all()
+    @cached_property
+    def _unchanged(self) -> int:
+        """The number of classes if masks store them as they are and 255 is ignored; else -1."""
+        table, known = self._labels
+        same = np.array_equal(table[: self.count], np.arange(self.count))
+        return self.count if same and known[IGNORED] and table[IGNORED] == IGNORED else -1
 
     @cached_property
     def _labels(self) -> tuple[UInt8[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
@@ -79,6 +88,11 @@ class LabelReader:
         used = np.flatnonzero(np.bincount(stored.ravel())).tolist()
         if used in ([0, 255], [255]):
             return "; if 255 is the object, write label_map = [[255, 1]]"
+        if len(used) > self.count + SCATTERED:
+            return (
+                f"; {len(used)} different labels are a mask resized with interpolation, or no "
+                "mask: resize with the nearest neighbour"
+            )
         if used[-1] == self.count and not self.spec.reduce_zero_label:
             return (
                 "; if labels count from 1 and 0 is not labelled, write reduce_zero_label = true; "
@@ -126,13 +140,12 @@ def _code(red, green, blue):
     return red << 16 | green << 8 | blue
 
 
-def open_mask(path: Path) -> Image.Image:
-    """Return a decoded mask in its own mode; raises DataError if the file is damaged."""
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+def refuse_lossy(mask: Image.Image, path: Path) -> None:
+    """Raise DataError if a mask is a JPEG, whatever its file is called."""
+    if mask.format in ("JPEG", "MPO"):
         raise DataError(
             f"{path}: a JPEG changes labels near every border; save masks as PNG or TIFF"
         )
-    return open_image(path)[0]
 
 
 def stored_labels(
@@ -154,7 +167,8 @@ def stored_labels(
         return np.ascontiguousarray(channels[..., 0])
     numbers = np.asarray(mask)
     if numbers.ndim == 2 and numbers.dtype.kind in "iuf":
-        whole = numbers.astype(np.uint16)
+        with np.errstate(invalid="ignore"):  # values that are no numbers are refused below
+            whole = numbers.astype(np.uint16)
         if (whole == numbers).all():
             return whole
         raise DataError(

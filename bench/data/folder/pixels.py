@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bench.errors import DataError
+from bench.errors import DataError, format_error
 
 EIGHT_BIT = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "RGBX", "RGBa")
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 """PIL's modes of one channel with more than 8 bits."""
 ORIENTATION = 0x0112
 """EXIF's tag for how a camera was held."""
+_FILTERS = Lock()
+"""Held where warnings are switched off, which is not safe in several threads at once."""
 
 
 def open_image(path: Path) -> tuple[Image.Image, Image.Image]:
@@ -30,18 +33,53 @@ def open_image(path: Path) -> tuple[Image.Image, Image.Image]:
 def decoded(source: Path | io.BytesIO, path: Path) -> tuple[Image.Image, Image.Image]:
     """Return the same of a file or of its bytes; ``path`` names it in the message."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(source) as opened:
-                opened.load()
-                stored = opened
-            shown = stored
-            if stored.getexif().get(ORIENTATION, 1) != 1:
-                shown = ImageOps.exif_transpose(stored)
-            return shown, stored
-    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        with _opened(source) as opened:
+            opened.load()
+            return _as_shown(opened), opened
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"{path}: says that it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, the "
+            "limit; cut it into parts"
+        ) from None
+    except UnidentifiedImageError:
+        empty = isinstance(source, Path) and not source.stat().st_size
+        reason = "the file is empty" if empty else "no image format is recognised"
         raise DataError(f"{path}: cannot be decoded ({reason}); replace the file") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise DataError(_unreadable(path, error)) from None
+        raise DataError(f"{path}: cannot be decoded ({error}); replace the file") from None
+    except Exception as error:  # the decoders raise errors of many kinds for damaged files
+        raise DataError(
+            f"{path}: cannot be decoded ({format_error(error)}); replace the file"
+        ) from None
+
+
+def _opened(source: Path | io.BytesIO) -> Image.Image:
+    # PIL warns of large images and of odd metadata, and neither decides the pixels.
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Image.open(source)
+
+
+def _as_shown(stored: Image.Image) -> Image.Image:
+    """Return the image as its EXIF orientation shows it; damaged EXIF data say nothing."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if stored.getexif().get(ORIENTATION, 1) == 1:
+                return stored
+            shown = ImageOps.exif_transpose(stored)
+        except Exception:  # EXIF data are parsed without care for damage
+            return stored
+    shown.format = stored.format
+    return shown
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    if path.is_symlink() and not path.exists():
+        return f"{path}: is a link to {path.readlink()}, which is missing; mend or delete it"
+    return f"{path}: cannot be read ({error.strerror}); check the file and its permissions"
 
 
 def oriented_as(shown: Image.Image, stored: Image.Image, size: tuple[int, ...]) -> Image.Image:
@@ -66,14 +104,27 @@ def to_rgb(
             0 and 65535.
 
     Raises:
-        DataError: The colour mode is not supported.
+        DataError: The colour mode is not supported, or floats have no ``levels``.
     """
     if image.mode in DEEP:
+        stored = np.asarray(image, np.float32)
+        if not np.isfinite(stored).all():
+            raise DataError(f"{path}: holds values that are no numbers; replace the file")
+        if image.mode == "F" and levels is None:
+            raise DataError(
+                f"{path}: stores floats, {stored.min():g} to {stored.max():g}; write "
+                "data.image_range = [LOW, HIGH], the values that become black and white"
+            )
         low, high = levels or (0.0, 65535.0)
-        grey = (np.asarray(image, np.float32) - low) * (255.0 / (high - low))
+        grey = (stored - low) * (255.0 / (high - low))
         return np.repeat(np.clip(np.rint(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode not in EIGHT_BIT:
         raise DataError(f"{path}: colour mode {image.mode} is not supported; save it as RGB")
+    return np.asarray(without_alpha(image))
+
+
+def without_alpha(image: Image.Image) -> Image.Image:
+    """Return an image of 8 bits in mode RGB."""
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")  # PIL warns if a palette with transparency becomes RGB
-    return np.asarray(image.convert("RGB"))
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -98,7 +98,10 @@ def _merged(places: list[_Place]) -> list[_Place]:
             continue
         parent = str(PurePosixPath(family[0].template).parent)
         files = [f"{PurePosixPath(p.template).name}/{file}" for p in family for file in p.files]
-        found.append(_Place(parent, files))
+        if beside := next((place for place in places if place.template == parent), None):
+            beside.files += files
+        else:
+            found.append(_Place(parent, files))
     return found
 
 

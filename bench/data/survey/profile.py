@@ -11,13 +11,15 @@ import numpy as np
 from bench.data.dataset import evenly_spaced
 from bench.data.folder.files import Pair, Tree, find_pairs
 from bench.data.folder.labels import stored_labels
-from bench.data.folder.pixels import open_image
+from bench.data.folder.pixels import DEEP, open_image
 from bench.data.survey.layout import Layout, find_layout, spec_of
 from bench.data.survey.measure import THIN_SAMPLE, Facts, measure, thin_labels
 from bench.data.survey.text import Classes, classes_of, profile_text
 from bench.errors import DataError, SpecError
 from bench.files import write_whole
 
+MOST_CLASSES = 255
+INDEX_MODES = ("1", "L", "P", *DEEP)
 THIN_BELOW = 0.2
 """A class that covers a larger share of the pixels is not looked at as thin."""
 
@@ -42,6 +44,7 @@ def write_profile(folder: Path, out: Path) -> str:
     facts = measure(pairs)
     if not facts.pairs:
         raise DataError(facts.faults[0])
+    _check_labels(folder / layout.masks, facts)
     classes = classes_of(facts)
     root = os.path.relpath(folder, out.parent.resolve())
     title = folder.resolve().name
@@ -49,14 +52,36 @@ def write_profile(folder: Path, out: Path) -> str:
         title, root, layout, facts, classes, list(pairs), _thin(pairs, facts, classes)
     )
     try:
-        write_whole(out, lambda path: path.write_text(text))
-    except OSError as error:
-        raise SpecError(f"{out}: cannot be written: {error.strerror}; name another --out") from None
+        write_whole(out, lambda path: path.write_text(text, "utf-8"))
+    except (OSError, UnicodeEncodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a name is not valid UTF-8"
+        raise SpecError(f"{out}: cannot be written: {reason}; name another --out") from None
     return text
 
 
+def _check_labels(masks: Path, facts: Facts) -> None:
+    """Raise DataError if masks differ in kind, or hold one label or more than may be classes."""
+    numbers = [mode for mode in facts.mask_modes if mode in INDEX_MODES]
+    if facts.colours and numbers:
+        raise DataError(
+            f"{masks}: {sum(facts.mask_modes[mode] for mode in numbers)} masks hold labels "
+            f"({', '.join(numbers)}), others hold colours; save all in one form"
+        )
+    found = [f"#{bytes(colour).hex()}" for colour in facts.colours] or list(facts.labels)
+    if len(found) == 1:
+        raise DataError(
+            f"{masks}: every pixel of every mask has the value {found[0]}: there is nothing to "
+            "tell apart; look whether these are the masks"
+        )
+    if len(found) > MOST_CLASSES:
+        raise DataError(
+            f"{masks}: the masks hold {len(found)} different values, at most {MOST_CLASSES} "
+            "classes are supported; masks of objects must become masks of classes first"
+        )
+
+
 def _pairs(folder: Path, layout: Layout) -> dict[str, Pair]:
-    """Return the pairs of all splits; an image without a mask is left out, and named later."""
+    """Return the pairs of all splits; raises DataError for an image without a mask."""
     tree, pairs = Tree(folder), {}
     spec = spec_of(layout, classes=("a", "b"))
     for split in layout.splits or ("all",):

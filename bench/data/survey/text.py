@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -103,10 +104,10 @@ def profile_text(
     split_lines, seeds = _splits(layout, ids)
     questions = [*classes.questions, *_questions(layout, facts)]
     lines = [
-        f"# What segloss data init found in {data_root}:",
-        *(f"#   {line}" for line in _found(layout, facts, classes)),
+        f"# What segloss data init found in {_printable(data_root)}:",
+        *(f"#   {_printable(line)}" for line in _found(layout, facts, classes)),
         "# What it could not know:",
-        *(f"#   {number}. {question}" for number, question in enumerate(questions, 1)),
+        *(f"#   {number}. {_printable(text)}" for number, text in enumerate(questions, 1)),
         f"title = {_quoted(title)}",
         'metric = "miou"',
         f"seeds = {seeds}",
@@ -121,8 +122,8 @@ def profile_text(
         if value := getattr(layout, key):
             lines.append(f"{key} = {_quoted(value)}")
     lines += _class_lines(layout, classes)
-    if facts.deep and facts.deep[1] > 255:
-        lines.append(f"image_range = [{facts.deep[0]:.1f}, {facts.deep[1]:.1f}]")
+    if facts.deep and facts.deep[0] < facts.deep[1]:
+        lines.append(f"image_range = [{facts.deep[0]:.6g}, {facts.deep[1]:.6g}]")
     if facts.levels.any():
         lines += [f"mean = {list(facts.mean)}", f"std = {list(facts.std)}"]
     height, width = max(facts.sizes)
@@ -245,7 +246,12 @@ def _runs(labels: Sequence[int]) -> str:
 
 def _quoted(text: str) -> str:
     """Return a TOML string."""
-    if "\\" in text and "'" not in text:
+    if "\\" in text and "'" not in text and text.isprintable():
         return f"'{text}'"
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    # JSON escapes like TOML does, all but this one character.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _printable(text: str) -> str:
+    """Return the text for a comment, in which TOML allows no control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
