@@ -2,22 +2,25 @@
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint, EntryPoints
 
 import numpy as np
 import pytest
 from PIL import Image
 from whole_split import check, load
 
+from bench.data import registry
 from bench.data.dataset import evenly_spaced
 from bench.data.registry import (
     DATASETS,
+    check_splits,
     evaluation_split,
     open_by_name,
     open_dataset,
     training_split,
 )
 from bench.data_spec import OWN
-from bench.errors import SpecError
+from bench.errors import DataError, SpecError
 from bench.iou import class_iou, mean_known, pixel_accuracy
 from bench.spec import DataSpec
 
@@ -164,3 +167,59 @@ def test_import_is_light():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip() == "set()", answer.stderr
+
+
+MINE = """
+from dataclasses import replace
+from bench.data.scenes.dataset import open_scenes
+
+def open_mine(spec, data_root):
+    return replace(open_scenes(spec, data_root), name="mine")
+"""
+
+
+def test_an_installed_package_may_bring_a_data_set(monkeypatch, tmp_path):
+    """Its name is listed after the project's own, which it cannot replace."""
+    (tmp_path / "my_data_set.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    targets = {"mine": "my_data_set:open_mine", "scenes": "no:one", "gone": "no.such.module:open"}
+    group = registry.ENTRY_POINT_GROUP
+    points = [EntryPoint(name, target, group) for name, target in targets.items()]
+    monkeypatch.setattr(registry, "_plugins", lambda: EntryPoints(points))
+    assert registry.dataset_names()[-2:] == ["gone", "mine"]
+    spec = DataSpec(name="mine", train_images=3)
+    assert open_dataset(spec, None).name == "mine"
+    assert len(training_split(open_dataset(spec, None), spec)) == 3
+    assert open_by_name("scenes", None).name == "scenes"
+    with pytest.raises(SpecError, match=r"the plug-in 'gone' cannot be loaded: ModuleNotFound"):
+        open_by_name("gone", None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"images": "a"}, r"data\.images = 'a' is for folder and huggingface, not scenes; leave"),
+        ({"label_map": ((1, 0),), "classes": ("a",)}, "is for folder and huggingface, not scenes"),
+        ({"class_map": "strict"}, r"data\.class_map = 'strict' is for camvid, not scenes"),
+    ],
+)
+def test_options_of_another_data_set_are_refused(fields, message):
+    """A key without effect would be believed to have one."""
+    with pytest.raises(SpecError, match=message):
+        open_dataset(DataSpec(name="scenes", **fields), None)
+
+
+def test_an_image_in_two_lists_is_refused(tmp_path):
+    """It would be trained on and scored."""
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            pixels = rng.integers(0, 2, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "train.txt").write_text("a\nb\n")
+    (tmp_path / "val.txt").write_text("b\n")
+    own = {"images": "images", "masks": "masks", "lists": "{split}.txt", "classes": ("x", "y")}
+    spec = DataSpec(name="folder", evaluate="val", **own)
+    with pytest.raises(DataError, match="1 images of 'val' are trained on too: b; name each"):
+        check_splits(open_dataset(spec, tmp_path), spec)
