@@ -95,7 +95,10 @@ def test_every_column_can_stand_in_a_study(tiny_study, edit):
         ("miou", "mean IoU over all classes: scenes, folder"),
         ("miou_11", "mean IoU over 11 classes: camvid"),
         ("miou_12", "mean IoU over 12 classes: camvid"),
-        ("pixel_accuracy", "share of the scored pixels whose class is right: camvid, scenes, voc, folder"),
+        (
+            "pixel_accuracy",
+            "share of the scored pixels whose class is right: camvid, scenes, voc, folder",
+        ),
         ("trimap_miou_3", "mean IoU over the pixels within 3 of another label: every data set"),
     ],
 )
