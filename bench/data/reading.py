@@ -197,11 +197,11 @@ def label_pixels(split: Split, classes: int) -> list[int]:
 
 def label_counts(label: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, " 256"]:
     """Return the number of pixels with the label 0, 1, … 255."""
-    flat = np.ravel(label)
+    flat = label.ravel()
     # Neighbours are mostly alike, so there are far fewer runs of equal labels than pixels.
-    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]) + 1, flat.size)
-    lengths = np.diff(ends, prepend=0)
-    return np.bincount(flat[ends - 1], lengths, IGNORED + 1).astype(np.int64)
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    ends = np.concatenate(([-1], changes, [flat.size - 1]))
+    return np.bincount(flat[ends[1:]], ends[1:] - ends[:-1], IGNORED + 1).astype(np.int64)
 
 
 def in_threads(function: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:
