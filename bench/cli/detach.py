@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from bench.cli.options import SessionOptions
 from bench.cli.views.log import tail
 from bench.data.cache import Cache
 from bench.errors import RootError
@@ -25,21 +26,21 @@ FLAG = "--detach"
 START_SECONDS = 180.0
 
 
-def check_start(
-    root: Path, plans: list[Plan], data_root: Path | None, weights: Path | None
-) -> None:
+def check_start(root: Path, plans: list[Plan], options: SessionOptions) -> None:
     """Raise now any error that would end the session at its start, such as missing data."""
+    from bench.cli.session import admit
     from bench.models.pretrained import place_weights
     from bench.preflight import check_data
 
-    data_root = data_root.resolve() if data_root else None
+    data_root = options.data_root.resolve() if options.data_root else None
     with lock_root(root):
+        admit(root, plans, options)
         done = {d.run_id for d in all_run_dirs(root) if current_state(d).status in DONE}
         for plan in plans:
             missing = [spec for run_id, spec in plan.specs.items() if run_id not in done]
             if missing:
                 check_data(missing[0], data_root, Cache(root / "cache", typer.echo))
-                place_weights(root, missing[0].model, weights)
+                place_weights(root, missing[0].model, options.weights)
 
 
 def start_detached(root: Path, arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 
 
 @takes(PlanOptions)
-def validate(studies: Studies, options: PlanOptions, data_root: DataRootOption = None) -> None:
+def validate(
+    studies: Studies,
+    options: PlanOptions,
+    data_root: DataRootOption = None,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
     """Check studies, profile, losses and every file that the runs read. Trains nothing."""
     inputs = read_inputs(studies, options)
     require_crf(inputs[0])
@@ -37,14 +43,22 @@ def validate(studies: Studies, options: PlanOptions, data_root: DataRootOption =
     typer.echo(f"data ok: {check_data(spec, data_root)}")
     for plan in plans:
         typer.echo(f"{plan.manifest.study} on {options.shortened} ok: {len(plan.specs)} runs")
+    print_behaviour(plans, root, data_root)
 
 
 @takes(PlanOptions)
-def plan(studies: Studies, options: PlanOptions, root: RootOption = DEFAULT_ROOT) -> None:
+def plan(
+    studies: Studies,
+    options: PlanOptions,
+    root: RootOption = DEFAULT_ROOT,
+    data_root: DataRootOption = None,
+) -> None:
     """Show the rows, the distinct trainings and evaluations, and how many are done."""
     from bench.cli.views.plan import print_plan
 
-    print_plan(make_plans(*read_inputs(studies, options), options), root)
+    plans = make_plans(*read_inputs(studies, options), options)
+    print_plan(plans, root)
+    print_behaviour(plans, root, data_root)
 
 
 @takes(SessionOptions)
@@ -63,7 +77,7 @@ def run(
     if not without_crf:
         require_crf(inputs[0])
     from bench.cli.report import report_all
-    from bench.cli.session import Session, resources_of
+    from bench.cli.session import Session, admit, resources_of
     from bench.preflight import resolve_loss
     from studies.ledger import lock_root
 
@@ -75,12 +89,22 @@ def run(
     if detach:
         from bench.cli.detach import check_start, start_detached
 
-        check_start(root, plans, options.data_root, options.weights)
+        check_start(root, plans, options)
         sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
+        admit(root, plans, options)
         code = Session(root, resources, resolve_loss).run(plans)
         report_all(root, options.store, [plan.manifest for plan in plans])
     sys.exit(code)
+
+
+def print_behaviour(plans: list[Plan], root: Path, data_root: Path | None) -> None:
+    """Print which finished runs behave differently from the code at hand, and which are unprobed."""
+    from bench.probes.record import Prober
+    from studies.behaviour import compare_plans, lines
+
+    for line in lines(compare_plans(root, plans, Prober(root, data_root).record)):
+        typer.echo(line)
 
 
 def read_inputs(names: list[str], options: PlanOptions) -> tuple[dict[str, Study], Profile]:

@@ -10,13 +10,16 @@ import typer
 from bench.cli.options import SessionOptions
 from bench.cli.views.live import LiveView
 from bench.data.cache import Cache
+from bench.errors import SpecError
 from bench.manifest import Manifest, remember
+from bench.probes.record import Prober
 from bench.runs.environment import visible_gpus
 from bench.runs.rundir import State
 from bench.runs.source_code import take_snapshot
 from bench.spec import RunSpec
 from bench.store.client import default_uri
 from bench.store.mirror import Mirror, MirrorThread
+from studies.behaviour import compare_plans, lines, mark_kept, refuse, set_aside
 from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
@@ -58,6 +61,36 @@ def resources_of(options: SessionOptions) -> Resources:
         weights=options.weights,
         ray=ray,
     )
+
+
+def admit(root: Path, plans: list[Plan], options: SessionOptions) -> bool:
+    """Let finished runs stand for plans only if they behave like the code at hand, or are kept.
+
+    Args:
+        root: the output folder, which the caller has locked.
+        plans: the plans of the session.
+        options: say what becomes of the other runs.
+
+    Returns:
+        Whether results were set aside; their runs are missing now.
+
+    Raises:
+        StaleError: a run behaves differently, and the options do not say what becomes of it.
+        SpecError: the options contradict each other.
+    """
+    if options.again and options.keep_old:
+        raise SpecError("--again and --keep-old contradict each other: give one of them")
+    behaviour = compare_plans(root, plans, Prober(root, options.data_root).record)
+    if not (options.again or options.keep_old):
+        refuse(behaviour)
+    for line in lines(behaviour):
+        typer.echo(line)
+    if options.again and behaviour.stale:
+        count = len(behaviour.stale)
+        typer.echo(f"--again: {count} results were moved to {set_aside(root, behaviour.stale)}")
+        return True
+    mark_kept(root, behaviour)
+    return False
 
 
 class Session(Observer):

@@ -17,6 +17,7 @@ from bench.cli.session import (
     SYNC_LATER,
     Resources,
     Session,
+    admit,
     resources_of,
 )
 from bench.cli.tune import TuneOptions
@@ -56,6 +57,10 @@ def run_tuning(name: str, study: Study, profile: Profile, options: TuneOptions) 
         check_target(name, options.write, [search.method for search in tuner.searches])
     with lock_root(root):
         tuning = TuningSession(tuner, options.storage, rebuild=options.rebuild)
+        if admit(
+            root, [tuning.plan], options
+        ):  # the next trials follow from the scores that are left
+            tuning = TuningSession(tuner, options.storage, rebuild=options.rebuild)
         code = _run(tuning, Session(root, resources, resolve_loss), resources)
         manifest = tuning.plan.manifest
         report_all(root, options.store, [manifest])

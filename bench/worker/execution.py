@@ -40,6 +40,7 @@ from bench.files import write_whole
 from bench.models.deeplab import SegmentationModel, build_model
 from bench.models.pretrained import find_weights
 from bench.preflight import check_crf, check_run
+from bench.probes.record import write_records
 from bench.runs.environment import (
     code_digests,
     device_name,
@@ -112,6 +113,7 @@ def _run(heartbeat: Heartbeat, data_root: Path | None, threads: int) -> None:
     heartbeat.acquire_leases(specs, facts)
     check_run(specs[0])
     check_crf(specs)
+    write_records(heartbeat.run_dirs, specs[0], data_root)
     Execution(heartbeat, specs, device=device, environment=facts, data_root=data_root).run()
 
 

@@ -1,0 +1,253 @@
+"""Finished runs against the code at hand: which of them it would make in another way.
+
+Each run has a record of how its parts behaved (probes.json, made by ``bench.probes``). The same
+record of the code and the data at hand tells whether its result still stands for them. No torch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import SeglossError
+from bench.files import read_json, write_json
+from bench.runs.rundir import run_dir
+from bench.spec import RunSpec
+from studies.ledger import DONE, current_state
+from studies.plan import Plan
+from studies.runs import row_names
+
+Part = dict[str, Any]
+"""{"text": …, "numbers": …}; where the part cannot be tried, "fault" instead of numbers."""
+Record = dict[str, Any]
+"""{"form": number, "parts": {name: Part}}"""
+SMALLEST = 1e-3
+"""Values are compared as shares of the largest one of their group, but of no less than this."""
+LABELS = 3
+"""Largest number of rows that a line names."""
+REPLACED = "replaced"
+"""Folder of a root that holds the results which ``set_aside`` moved."""
+
+
+class StaleError(SeglossError):
+    """Finished runs behave differently from the code at hand, and the user has to decide."""
+
+
+@dataclass
+class Change:
+    """A part that differs from the one that finished runs were made with."""
+
+    part: str
+    """loss, network, recipe or data."""
+    subject: str
+    """Name of the loss; empty for the other parts."""
+    run_ids: list[str] = field(default_factory=list)
+    rows: set[str] = field(default_factory=set)
+    """Labels of their rows."""
+    text: set[str] = field(default_factory=set)
+    """Modules and packages that have changed."""
+    numbers: set[str] = field(default_factory=set)
+    """What behaves differently, such as "gradient"."""
+    share: float = 0.0
+    """Largest difference as a share of the values; inf where no numbers can be compared."""
+
+    def __str__(self) -> str:
+        rows = sorted(self.rows)
+        more = f" and {len(rows) - LABELS} more" if len(rows) > LABELS else ""
+        runs = f"{len(self.run_ids)} run{'s' * (len(self.run_ids) > 1)}"
+        how = ", ".join(sorted(self.numbers))
+        if self.numbers and math.isfinite(self.share):
+            how += f" by up to {100 * self.share:.2g} %"
+        facts = [how, f"changed: {', '.join(sorted(self.text))}" if self.text else ""]
+        what = f"{self.part} {self.subject}".strip()
+        where = f"{runs} of {', '.join(rows[:LABELS])}{more}"
+        return f"{what}: {'; '.join(filter(None, facts))} ({where})"
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """The finished runs of some specifications, compared with the code at hand."""
+
+    changes: tuple[Change, ...] = ()
+    """Parts that behave differently."""
+    edited: tuple[Change, ...] = ()
+    """Parts whose text has changed and that behave as before."""
+    compared: tuple[str, ...] = ()
+    """Every run that was compared."""
+    unprobed: tuple[str, ...] = ()
+    """Runs of older versions, which recorded no behaviour: their results count as they are."""
+
+    @property
+    def stale(self) -> dict[str, str]:
+        """Return the parts in which each run behaves differently, such as "loss, network"."""
+        parts: dict[str, list[str]] = {}
+        for change in self.changes:
+            for run_id in change.run_ids:
+                parts.setdefault(run_id, []).append(change.part)
+        return {run_id: ", ".join(dict.fromkeys(found)) for run_id, found in parts.items()}
+
+
+def compare_plans(
+    root: Path, plans: Iterable[Plan], record: Callable[[RunSpec], Record]
+) -> Behaviour:
+    """Return how the finished runs of plans compare with the code at hand; see ``compare``."""
+    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
+    rows = row_names([plan.manifest for plan in plans])
+    return compare(root, specs, record, {run_id: run.label for run_id, run in rows.items()})
+
+
+def compare(
+    root: Path,
+    specs: Mapping[str, RunSpec],
+    record: Callable[[RunSpec], Record],
+    labels: Mapping[str, str],
+) -> Behaviour:
+    """Return how the finished and diverged runs among ``specs`` compare with the code at hand.
+
+    Args:
+        root: the output folder.
+        specs: the runs by id.
+        record: returns the record of a training, made from the code and the data at hand.
+        labels: label of the row of each run by its id; a run outside all rows needs none.
+    """
+    changes: dict[tuple[str, str, bool], Change] = {}
+    compared, unprobed = [], []
+    for run_id, spec in specs.items():
+        directory = run_dir(root, run_id)
+        if current_state(directory).status not in DONE:
+            continue
+        then = read_json(directory.probes)
+        now = record(spec.source) if then else None
+        if now is None or then["form"] != now["form"]:
+            unprobed.append(run_id)
+            continue
+        compared.append(run_id)
+        for part, text, numbers, share in _differences(then["parts"], now["parts"]):
+            subject = spec.loss.name if part == "loss" else ""
+            change = changes.setdefault((part, subject, bool(numbers)), Change(part, subject))
+            change.run_ids.append(run_id)
+            change.rows.add(labels.get(run_id, spec.loss.name))
+            change.text |= text
+            change.numbers |= numbers
+            change.share = max(change.share, share)
+    found = changes.items()
+    return Behaviour(
+        changes=tuple(change for (*_, behaves), change in found if behaves),
+        edited=tuple(change for (*_, behaves), change in found if not behaves),
+        compared=tuple(compared),
+        unprobed=tuple(unprobed),
+    )
+
+
+def _differences(
+    then: Mapping[str, Part], now: Mapping[str, Part]
+) -> Iterator[tuple[str, set[str], set[str], float]]:
+    """Yield each part whose text differs or that behaves differently: text, numbers and share."""
+    for part in now.keys() & then.keys():
+        text = _changed_text(then[part]["text"], now[part]["text"])
+        if "numbers" in then[part] and "numbers" in now[part]:
+            shares = dict(_shares(then[part]["numbers"], now[part]["numbers"]))
+        elif part == "data":  # the files are not at hand: nothing can be said
+            continue
+        else:  # it cannot be tried, so its text decides
+            shares = {"not comparable": math.inf} if text else {}
+        if text or shares:
+            yield part, text, set(shares), max(shares.values(), default=0.0)
+
+
+def _shares(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the differences beyond what another machine may cause: name of a group, and share."""
+    for name in then.keys() & now.keys():
+        ours, theirs = now[name], then[name]
+        within = max(ours["within"], theirs["within"])
+        share = _share(theirs["values"], ours["values"])
+        if share > within:
+            yield name.partition(":")[0], share
+
+
+def _share(then: list[float], now: list[float]) -> float:
+    """Return the largest difference of two lists as a share of their largest value."""
+    if len(then) != len(now):
+        return math.inf
+    if not then:
+        return 0.0
+    pairs = list(zip(then, now, strict=True))
+    finite = [abs(x) for pair in pairs for x in pair if math.isfinite(x)]
+    scale = max([SMALLEST, *finite])
+    return max(_distance(*pair) for pair in pairs) / scale
+
+
+def _distance(a: float, b: float) -> float:
+    if a == b or (math.isnan(a) and math.isnan(b)):
+        return 0.0
+    return abs(a - b) if math.isfinite(a) and math.isfinite(b) else math.inf
+
+
+def _changed_text(
+    then: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
+) -> set[str]:
+    """Return the modules and packages in which two texts differ, packages with their versions."""
+    files = {**then["files"], **now["files"]}
+    changed = {name for name in files if then["files"].get(name) != now["files"].get(name)}
+    packages = {**then["packages"], **now["packages"]}
+    for name in packages:
+        old, new = then["packages"].get(name, "none"), now["packages"].get(name, "none")
+        if old != new:
+            changed.add(f"{name} {old} to {new}")
+    return changed
+
+
+def set_aside(root: Path, run_ids: Iterable[str]) -> Path:
+    """Move the results of runs out of ``runs/``, so that they are made again; return their folder.
+
+    A move is one rename, so a kill leaves each run in one of the two places.
+    """
+    folder = root / REPLACED / time.strftime("%Y-%m-%d-%H%M%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    for run_id in run_ids:
+        (root / "runs" / run_id).rename(folder / run_id)
+    return folder
+
+
+def mark_kept(root: Path, behaviour: Behaviour) -> None:
+    """Note in the state of each run in which parts it behaves differently and is used all the same.
+
+    The time of the state stays: the run has not changed.
+    """
+    stale = behaviour.stale
+    for run_id in behaviour.compared:
+        directory = run_dir(root, run_id)
+        state = directory.state()
+        if state.kept != stale.get(run_id):
+            marked = state.model_copy(update={"kept": stale.get(run_id)})
+            write_json(directory.path / "state.json", marked.model_dump(mode="json"))
+
+
+def lines(behaviour: Behaviour) -> list[str]:
+    """Return what a user should know before results are used; nothing if all is as it was."""
+    found = []
+    if count := len(behaviour.stale):
+        runs = "1 finished run behaves" if count == 1 else f"{count} finished runs behave"
+        found.append(f"{runs} differently from the code at hand:")
+        found += [f"  {change}" for change in behaviour.changes]
+    if count := len(behaviour.unprobed):
+        found.append(
+            f"unprobed: {count} finished run{'s' * (count > 1)} of an older version, which did "
+            "not record how its runs behave; they count as they are"
+        )
+    return found
+
+
+def refuse(behaviour: Behaviour) -> None:
+    """Raise StaleError, with the ways out, if a finished run behaves differently."""
+    if not behaviour.stale:
+        return
+    losses = sorted({change.subject for change in behaviour.changes if change.part == "loss"})
+    ways = [f"raise `version` in the class of {' and '.join(losses)}"] if losses else []
+    ways.append(f"train them again with --again (their results move to {REPLACED}/)")
+    ways.append("use them as they are with --keep-old (the report says so)")
+    raise StaleError("\n".join([*lines(behaviour), f"Nothing was started: {'; or '.join(ways)}"]))
