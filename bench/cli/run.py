@@ -99,7 +99,7 @@ def run(
 
 
 def print_behaviour(plans: list[Plan], root: Path, data_root: Path | None) -> None:
-    """Print which finished runs behave differently from the code at hand, and which are unprobed."""
+    """Print which finished runs behave differently from the code at hand or are unprobed."""
     from bench.probes.record import Prober
     from studies.behaviour import compare_plans, lines
 
