@@ -6,6 +6,8 @@ started has a line too, with status "queued". Columns:
 - label, method, seed, run_id; each setting under its own name, such as "loss.pooling";
 - status, reason, role, updated (seconds since the epoch);
 - mlflow_run_id, artifact_uri, result (digest of result.json);
+- probed ("yes" if the run recorded how its parts behave); behaves (the parts, such as "loss", in
+  which it behaves differently from the code at hand);
 - final/<metric> and iou/<class>, in 0..1; cost/<cost>, in the cost's own unit;
 - digest/<name>.
 
@@ -77,7 +79,18 @@ def checks(frame: pd.DataFrame) -> list[Check]:
     found += [_check(frame, name, None) for name in PER_STUDY]
     losses = [rows for _, rows in frame.groupby("loss.name")] if "loss.name" in frame else []
     found += [_check(rows, name, None) for rows in losses for name in PER_LOSS]
-    return [check for check in found if check.name not in PER_LOSS or check.value]
+    found = [check for check in found if check.name not in PER_LOSS or check.value]
+    return [*found, *_behaviour_check(frame)]
+
+
+def _behaviour_check(frame: pd.DataFrame) -> list[Check]:
+    """Return the runs that behave differently from the code at hand; nothing without one."""
+    if "behaves" not in frame or frame["behaves"].isna().all():
+        return []
+    odd = frame.loc[frame["behaves"].notna(), :]
+    rows = tuple((label, int(s)) for label, s in zip(odd["label"], odd["seed"], strict=True))
+    details = tuple(f"of the {parts} is not that of the code at hand" for parts in odd["behaves"])
+    return [Check("behaviour", None, None, rows, tuple(map(str, odd["run_id"])), details)]
 
 
 def environment_difference(artifact_uri: str | None, other: str | None) -> str:

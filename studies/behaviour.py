@@ -16,10 +16,9 @@ from typing import Any
 from bench.errors import SeglossError
 from bench.files import read_json, write_json
 from bench.runs.rundir import run_dir
-from bench.spec import RunSpec
+from bench.runs.source_code import changed_text
+from bench.spec import RunSpec, digest
 from studies.ledger import DONE, current_state
-from studies.plan import Plan
-from studies.runs import row_names
 
 Part = dict[str, Any]
 """{"text": …, "numbers": …}; where the part cannot be tried, "fault" instead of numbers."""
@@ -91,28 +90,20 @@ class Behaviour:
         return {run_id: ", ".join(dict.fromkeys(found)) for run_id, found in parts.items()}
 
 
-def compare_plans(
-    root: Path, plans: Iterable[Plan], record: Callable[[RunSpec], Record]
-) -> Behaviour:
-    """Return how the finished runs of plans compare with the code at hand; see ``compare``."""
-    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
-    rows = row_names([plan.manifest for plan in plans])
-    return compare(root, specs, record, {run_id: run.label for run_id, run in rows.items()})
-
-
 def compare(
     root: Path,
     specs: Mapping[str, RunSpec],
-    record: Callable[[RunSpec], Record],
     labels: Mapping[str, str],
+    record: Callable[[RunSpec], Record] | None,
 ) -> Behaviour:
     """Return how the finished and diverged runs among ``specs`` compare with the code at hand.
 
     Args:
         root: the output folder.
         specs: the runs by id.
-        record: returns the record of a training, made from the code and the data at hand.
         labels: label of the row of each run by its id; a run outside all rows needs none.
+        record: returns the record of a training, made from the code and the data at hand; None if
+            nothing has changed since.
     """
     changes: dict[tuple[str, str, bool], Change] = {}
     compared, unprobed = [], []
@@ -121,7 +112,7 @@ def compare(
         if current_state(directory).status not in DONE:
             continue
         then = read_json(directory.probes)
-        now = record(spec.source) if then else None
+        now = record(spec.source) if then and record else then
         if now is None or then["form"] != now["form"]:
             unprobed.append(run_id)
             continue
@@ -227,6 +218,34 @@ def mark_kept(root: Path, behaviour: Behaviour) -> None:
             write_json(directory.path / "state.json", marked.model_dump(mode="json"))
 
 
+def specs_of(root: Path, run_ids: Iterable[str]) -> dict[str, RunSpec]:
+    """Return the specification of each run that has a record of how it behaved."""
+    directories = [run_dir(root, run_id) for run_id in run_ids]
+    return {d.run_id: d.spec() for d in directories if d.probes.exists()}
+
+
+def edited_text(root: Path, run_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Return the modules and packages that have changed since, each with the runs made before."""
+    known: dict[str, list[str]] = {}
+    edited: dict[str, list[str]] = {}
+    for run_id in run_ids:
+        record = read_json(run_dir(root, run_id).probes) or {"parts": {}}
+        for part in record["parts"].values():
+            key = digest(part["text"])
+            if key not in known:
+                known[key] = changed_text(part["text"])
+            for name in known[key]:
+                edited.setdefault(name, []).append(run_id)
+    return {name: list(dict.fromkeys(runs)) for name, runs in edited.items()}
+
+
+def facts(behaviour: Behaviour) -> list[str]:
+    """Return a line for each part that has changed, in its text or in how it behaves."""
+    differently = [f"Behaves differently: {change}." for change in behaviour.changes]
+    as_before = [f"Edited, and behaves as before: {change}." for change in behaviour.edited]
+    return differently + as_before
+
+
 def lines(behaviour: Behaviour) -> list[str]:
     """Return what a user should know before results are used; nothing if all is as it was."""
     found = []
@@ -250,4 +269,6 @@ def refuse(behaviour: Behaviour) -> None:
     ways = [f"raise `version` in the class of {' and '.join(losses)}"] if losses else []
     ways.append(f"train them again with --again (their results move to {REPLACED}/)")
     ways.append("use them as they are with --keep-old (the report says so)")
-    raise StaleError("\n".join([*lines(behaviour), f"Nothing was started: {'; or '.join(ways)}"]))
+    raise StaleError(
+        "\n".join([*lines(behaviour), f"They are not used. Either {'; or '.join(ways)}."])
+    )

@@ -26,6 +26,7 @@ from bench.cli.options import (
 if TYPE_CHECKING:
     from bench.manifest import Manifest
     from reports.report import ReportFiles
+    from studies.behaviour import Behaviour
     from studies.merge import MergeResult
 
 POLL_SECONDS = 5.0
@@ -122,8 +123,17 @@ def ui(
         process.wait()
 
 
-def report_all(root: Path, store: str | None, manifests: list[Manifest]) -> None:
-    """Write the report of each study that has a result; print the reason if one cannot be."""
+def report_all(
+    root: Path, store: str | None, manifests: list[Manifest], behaviour: Behaviour
+) -> None:
+    """Write the report of each study that has a result; print the reason if one cannot be.
+
+    Args:
+        root: the output folder.
+        store: MLflow's tracking URI; None for the root's own.
+        manifests: the studies.
+        behaviour: their finished runs, compared with the code of this session.
+    """
     from bench.runs.rundir import run_dir
     from bench.store.client import StoreError
     from studies.ledger import DONE
@@ -132,7 +142,7 @@ def report_all(root: Path, store: str | None, manifests: list[Manifest]) -> None
         ids = (run_id for row in manifest.rows.values() for run_id in row.run_ids)
         if not any(run_dir(root, run_id).state().status in DONE for run_id in ids):
             continue
-        builder = Builder(root, store, manifest.study, manifest.profile)
+        builder = Builder(root, store, manifest.study, manifest.profile, behaviour=behaviour)
         try:
             builder.publish(builder.build())
         except (StoreError, OSError) as error:
@@ -148,6 +158,8 @@ class Builder:
     study: str
     profile: str
     since: datetime | None = None
+    behaviour: Behaviour | None = None
+    """Its runs, compared with the code of this session; None compares them for each report."""
 
     @property
     def uri(self) -> str:
@@ -159,7 +171,9 @@ class Builder:
     def build(self) -> ReportFiles:
         """Write the report and return its files."""
         from reports.report import build_report
+        from studies.behaviour import facts
 
+        behaviour = self.behaviour or self._compared()
         return build_report(
             self.uri,
             self.study,
@@ -167,7 +181,29 @@ class Builder:
             self.root / "reports" / f"{self.study}-{self.profile}",
             command=f"segloss report {self.study} --profile {self.profile}{self._options()}",
             since=self.since,
+            stale=behaviour.stale,
+            code=facts(behaviour),
         )
+
+    def _compared(self) -> Behaviour:
+        """Return the runs of the root, compared with the code at hand.
+
+        Only where the text of a part has changed is its behaviour tried, which needs torch.
+        """
+        from bench.manifest import recall
+        from studies.behaviour import Behaviour, compare, edited_text, specs_of
+        from studies.runs import row_names
+
+        manifest = recall(self.root, self.study, self.profile)
+        if manifest is None:
+            return Behaviour()
+        labels = {run_id: run.label for run_id, run in row_names([manifest]).items()}
+        specs, record = specs_of(self.root, labels), None
+        if edited_text(self.root, specs):
+            from bench.probes.record import Prober
+
+            record = Prober(self.root).record
+        return compare(self.root, specs, labels, record)
 
     def build_until_done(self) -> ReportFiles:
         """Write the report whenever a run starts or ends; return its files once all have ended."""

@@ -77,7 +77,7 @@ def run(
     if not without_crf:
         require_crf(inputs[0])
     from bench.cli.report import report_all
-    from bench.cli.session import Session, admit, resources_of
+    from bench.cli.session import Session, admit_plans, resources_of
     from bench.preflight import resolve_loss
     from studies.ledger import lock_root
 
@@ -92,18 +92,21 @@ def run(
         check_start(root, plans, options)
         sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
-        admit(root, plans, options)
+        behaviour = admit_plans(root, plans, options)
         code = Session(root, resources, resolve_loss).run(plans)
-        report_all(root, options.store, [plan.manifest for plan in plans])
+        report_all(root, options.store, [plan.manifest for plan in plans], behaviour)
     sys.exit(code)
 
 
 def print_behaviour(plans: list[Plan], root: Path, data_root: Path | None) -> None:
     """Print which finished runs behave differently from the code at hand or are unprobed."""
     from bench.probes.record import Prober
-    from studies.behaviour import compare_plans, lines
+    from studies.behaviour import compare, lines
+    from studies.runs import labels_of
 
-    for line in lines(compare_plans(root, plans, Prober(root, data_root).record)):
+    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
+    behaviour = compare(root, specs, labels_of(plans), Prober(root, data_root).record)
+    for line in lines(behaviour):
         typer.echo(line)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -19,13 +20,13 @@ from bench.runs.source_code import take_snapshot
 from bench.spec import RunSpec
 from bench.store.client import default_uri
 from bench.store.mirror import Mirror, MirrorThread
-from studies.behaviour import compare_plans, lines, mark_kept, refuse, set_aside
+from studies.behaviour import Behaviour, compare, lines, mark_kept, refuse, set_aside
 from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
-from studies.runs import RootMonitor
+from studies.runs import RootMonitor, labels_of
 from studies.schedule import Ending, Executor, Observer, Schedule
 
 FAILED, INCOMPLETE, INTERRUPTED = 3, 4, 130
@@ -63,16 +64,19 @@ def resources_of(options: SessionOptions) -> Resources:
     )
 
 
-def admit(root: Path, plans: list[Plan], options: SessionOptions) -> bool:
-    """Let finished runs stand for plans only if they behave like the code at hand, or are kept.
+def admit(
+    root: Path, specs: Mapping[str, RunSpec], labels: Mapping[str, str], options: SessionOptions
+) -> Behaviour:
+    """Let finished runs count only if they behave like the code at hand, or a user keeps them.
 
     Args:
         root: the output folder, which the caller has locked.
-        plans: the plans of the session.
-        options: say what becomes of the other runs.
+        specs: the runs by id.
+        labels: label of the row of each run by its id.
+        options: say what becomes of runs that behave differently.
 
     Returns:
-        Whether results were set aside; their runs are missing now.
+        How the runs that count compare with the code at hand.
 
     Raises:
         StaleError: a run behaves differently, and the options do not say what becomes of it.
@@ -80,7 +84,7 @@ def admit(root: Path, plans: list[Plan], options: SessionOptions) -> bool:
     """
     if options.again and options.keep_old:
         raise SpecError("--again and --keep-old contradict each other: give one of them")
-    behaviour = compare_plans(root, plans, Prober(root, options.data_root).record)
+    behaviour = compare(root, specs, labels, Prober(root, options.data_root).record)
     if not (options.again or options.keep_old):
         refuse(behaviour)
     for line in lines(behaviour):
@@ -88,9 +92,15 @@ def admit(root: Path, plans: list[Plan], options: SessionOptions) -> bool:
     if options.again and behaviour.stale:
         count = len(behaviour.stale)
         typer.echo(f"--again: {count} results were moved to {set_aside(root, behaviour.stale)}")
-        return True
+        return replace(behaviour, changes=())
     mark_kept(root, behaviour)
-    return False
+    return behaviour
+
+
+def admit_plans(root: Path, plans: list[Plan], options: SessionOptions) -> Behaviour:
+    """Return and raise as ``admit``, for every run of the plans."""
+    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
+    return admit(root, specs, labels_of(plans), options)
 
 
 class Session(Observer):
