@@ -85,9 +85,11 @@ def checks(frame: pd.DataFrame) -> list[Check]:
 
 def _behaviour_check(frame: pd.DataFrame) -> list[Check]:
     """Return the runs that behave differently from the code at hand; nothing without one."""
-    if "behaves" not in frame or frame["behaves"].isna().all():
+    if "behaves" not in frame:
         return []
     odd = frame.loc[frame["behaves"].notna(), :]
+    if odd.empty:
+        return []
     rows = tuple((label, int(s)) for label, s in zip(odd["label"], odd["seed"], strict=True))
     details = tuple(f"of the {parts} is not that of the code at hand" for parts in odd["behaves"])
     return [Check("behaviour", None, None, rows, tuple(map(str, odd["run_id"])), details)]
