@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.errors import SeglossError
 from bench.files import read_json, write_json
-from bench.runs.rundir import run_dir
+from bench.runs.rundir import State, run_dir
 from bench.runs.source_code import changed_text
 from bench.spec import RunSpec, digest
 from studies.ledger import DONE, current_state
@@ -57,13 +57,12 @@ class Change:
     def __str__(self) -> str:
         rows = sorted(self.rows)
         more = f" and {len(rows) - LABELS} more" if len(rows) > LABELS else ""
-        runs = f"{len(self.run_ids)} run{'s' * (len(self.run_ids) > 1)}"
         how = ", ".join(sorted(self.numbers))
         if self.numbers and math.isfinite(self.share):
             how += f" by up to {100 * self.share:.2g} %"
         facts = [how, f"changed: {', '.join(sorted(self.text))}" if self.text else ""]
         what = f"{self.part} {self.subject}".strip()
-        where = f"{runs} of {', '.join(rows[:LABELS])}{more}"
+        where = f"{_runs(len(self.run_ids))} of {', '.join(rows[:LABELS])}{more}"
         return f"{what}: {'; '.join(filter(None, facts))} ({where})"
 
 
@@ -237,6 +236,29 @@ def edited_text(root: Path, run_ids: Iterable[str]) -> dict[str, list[str]]:
             for name in known[key]:
                 edited.setdefault(name, []).append(run_id)
     return {name: list(dict.fromkeys(runs)) for name, runs in edited.items()}
+
+
+def edited_lines(root: Path, states: Mapping[str, State]) -> list[str]:
+    """Return what `segloss status -v` says of the finished runs among ``states``.
+
+    Only text is compared, which needs no torch.
+    """
+    done = [run_id for run_id, state in states.items() if state.status in DONE]
+    found = [
+        f"  changed since {_runs(len(run_ids))} ended: {name}"
+        for name, run_ids in edited_text(root, done).items()
+    ]
+    if found:
+        found.append("  segloss plan says whether these runs would still behave the same")
+    kept = sum(states[run_id].kept is not None for run_id in done)
+    if kept:
+        found.append(f"  {_runs(kept)} of other code kept with --keep-old")
+    unprobed = sum(not run_dir(root, run_id).probes.exists() for run_id in done)
+    return found + ([f"  {_runs(unprobed)} unprobed: made by an older version"] if unprobed else [])
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def facts(behaviour: Behaviour) -> list[str]:

@@ -11,10 +11,12 @@ from bench.cli.options import SessionOptions
 from bench.cli.session import admit
 from bench.errors import SpecError
 from bench.files import read_json, write_json
+from bench.runs.rundir import run_dir
 from bench.spec import EvaluationSpec
 from studies.behaviour import (
     StaleError,
     compare,
+    edited_lines,
     edited_text,
     facts,
     lines,
@@ -233,3 +235,17 @@ def test_the_options_of_run_and_tune(made_up, monkeypatch, capsys, options):
         assert set(behaviour.stale) == {*ids(made_up, "CE"), *ids(made_up, "RMI")}
         assert made_up.dir_of("RMI").state().kept == "loss"
         assert made_up.dir_of("RMI").has_result()
+
+
+def test_status_says_which_text_has_changed_without_trying_it(made_up):
+    """It names kept and unprobed runs, too."""
+    made_up.dir_of("CE").probes.unlink()
+    mark_kept(made_up.root, compared(made_up, record(loss=part(9.0, 9.0))))
+    states = {run_id: run_dir(made_up.root, run_id).state() for run_id in made_up.plan.specs}
+    assert edited_lines(made_up.root, states) == [
+        "  changed since 3 runs ended: losses.rmi",
+        "  changed since 3 runs ended: torch",
+        "  segloss plan says whether these runs would still behave the same",
+        "  3 runs of other code kept with --keep-old",
+        "  1 run unprobed: made by an older version",
+    ]
