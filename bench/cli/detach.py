@@ -26,15 +26,16 @@ FLAG = "--detach"
 START_SECONDS = 180.0
 
 
-def check_start(root: Path, plans: list[Plan], options: SessionOptions) -> None:
+def check_start(
+    root: Path, plans: list[Plan], options: SessionOptions, data_root: Path | None
+) -> None:
     """Raise now any error that would end the session at its start, such as missing data."""
     from bench.cli.session import admit_plans
     from bench.models.pretrained import place_weights
     from bench.preflight import check_data
 
-    data_root = options.data_root.resolve() if options.data_root else None
     with lock_root(root):
-        admit_plans(root, plans, options)
+        admit_plans(root, plans, options, data_root)
         done = {d.run_id for d in all_run_dirs(root) if current_state(d).status in DONE}
         for plan in plans:
             missing = [spec for run_id, spec in plan.specs.items() if run_id not in done]

@@ -89,10 +89,10 @@ def run(
     if detach:
         from bench.cli.detach import check_start, start_detached
 
-        check_start(root, plans, options)
+        check_start(root, plans, options, resources.data_root)
         sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
-        behaviour = admit_plans(root, plans, options)
+        behaviour = admit_plans(root, plans, options, resources.data_root)
         code = Session(root, resources, resolve_loss).run(plans)
         report_all(root, options.store, [plan.manifest for plan in plans], behaviour)
     sys.exit(code)

@@ -65,7 +65,11 @@ def resources_of(options: SessionOptions) -> Resources:
 
 
 def admit(
-    root: Path, specs: Mapping[str, RunSpec], labels: Mapping[str, str], options: SessionOptions
+    root: Path,
+    specs: Mapping[str, RunSpec],
+    labels: Mapping[str, str],
+    options: SessionOptions,
+    data_root: Path | None,
 ) -> Behaviour:
     """Let finished runs count only if they behave like the code at hand, or a user keeps them.
 
@@ -74,6 +78,7 @@ def admit(
         specs: the runs by id.
         labels: label of the row of each run by its id.
         options: say what becomes of runs that behave differently.
+        data_root: folder that holds the data sets.
 
     Returns:
         How the runs that count compare with the code at hand.
@@ -84,23 +89,24 @@ def admit(
     """
     if options.again and options.keep_old:
         raise SpecError("--again and --keep-old contradict each other: give one of them")
-    behaviour = compare(root, specs, labels, Prober(root, options.data_root).record)
+    behaviour = compare(root, specs, labels, Prober(root, data_root, decode=True).record)
     if not (options.again or options.keep_old):
         refuse(behaviour)
     for line in lines(behaviour):
         typer.echo(line)
     if options.again and behaviour.stale:
-        count = len(behaviour.stale)
-        typer.echo(f"--again: {count} results were moved to {set_aside(root, behaviour.stale)}")
+        typer.echo(f"--again: their results were moved to {set_aside(root, behaviour.stale)}")
         return replace(behaviour, changes=())
     mark_kept(root, behaviour)
     return behaviour
 
 
-def admit_plans(root: Path, plans: list[Plan], options: SessionOptions) -> Behaviour:
+def admit_plans(
+    root: Path, plans: list[Plan], options: SessionOptions, data_root: Path | None
+) -> Behaviour:
     """Return and raise as ``admit``, for every run of the plans."""
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
-    return admit(root, specs, labels_of(plans), options)
+    return admit(root, specs, labels_of(plans), options, data_root)
 
 
 class Session(Observer):

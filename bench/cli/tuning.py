@@ -58,12 +58,12 @@ def run_tuning(name: str, study: Study, profile: Profile, options: TuneOptions) 
         check_target(name, options.write, [search.method for search in tuner.searches])
     with lock_root(root):
         # Before the session, which proposes trials from the scores of earlier ones.
-        behaviour = admit_plans(root, [tuner.first_plan()], options)
+        behaviour = admit_plans(root, [tuner.first_plan()], options, resources.data_root)
         tuning = TuningSession(
             tuner,
             options.storage,
             rebuild=options.rebuild,
-            admit=lambda specs: admit(root, specs, {}, options),
+            admit=lambda specs: admit(root, specs, {}, options, resources.data_root),
         )
         code = _run(tuning, Session(root, resources, resolve_loss), resources)
         manifest = tuning.plan.manifest

@@ -1,4 +1,4 @@
-"""Numbers that show how a loss, a network, a recipe or a data set behaves, on small fixed inputs.
+"""Numbers that show how a loss, a network or a recipe behaves, on small fixed inputs.
 
 They come in groups: {"within": 1e-6, "values": [0.83, …]}. Two groups agree if no value differs by
 more than the share ``within`` of the largest one, which another CPU, number of threads or BLAS may
@@ -21,17 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.dataset import Split
-from bench.data.registry import (
-    evaluation_entries,
-    evaluation_split,
-    open_dataset,
-    training_entries,
-    training_split,
-)
 from bench.iou import IGNORED
 from bench.models.deeplab import build_model
 from bench.seeding import torch_seed
-from bench.spec import DataSpec, ModelSpec, RecipeSpec, digest
+from bench.spec import ModelSpec, RecipeSpec, digest
 from bench.training.batches import TrainingData
 from bench.training.trainer import Training, build_optimizer, learning_rate, set_learning_rate
 from losses.base import SegmentationLoss
@@ -56,8 +49,6 @@ CASES = (
 """Progress of the training, whether pixels are ignored, and precision."""
 STEPS = 3
 """Steps of the training that a recipe is tried in."""
-IMAGES = 2
-"""Images of a split that are compared."""
 
 
 def loss_numbers(build: Callable[[], SegmentationLoss]) -> Numbers:
@@ -96,10 +87,10 @@ def _loss_case(
     within = DOUBLE if value.dtype == torch.float64 else SINGLE
     name = f"{dtype}, progress {progress:g}" + ", ignored" * ignored
     return {
-        f"value: {name}": _group(within, [value.item()]),
-        f"gradient: {name}": _group(within, _summary(logits.grad)),
-        f"learned: {name}": _group(SINGLE, [x for grad in learned for x in _summary(grad)]),
-        f"probabilities: {name}": _group(within, _summary(probabilities)),
+        f"value: {name}": group(within, [value.item()]),
+        f"gradient: {name}": group(within, _summary(logits.grad)),
+        f"learned: {name}": group(SINGLE, [x for grad in learned for x in _summary(grad)]),
+        f"probabilities: {name}": group(within, _summary(probabilities)),
     }
 
 
@@ -114,17 +105,17 @@ def network_numbers(model: ModelSpec, classes: int, weights: Path | None) -> Num
     """
     network = build_model(model, classes, seed=torch_seed(0, "init"), weights=weights)
     head = [_summary(parameter) for parameter in network.head.parameters()]
-    numbers = {"weights of the head": _group(DRAWN, [x for sums in head for x in sums])}
+    numbers = {"weights of the head": group(DRAWN, [x for sums in head for x in sums])}
     if model.pretrained and weights is None:
         return numbers
     backbone = [_summary(parameter) for parameter in network.backbone.parameters()]
-    numbers["weights of the backbone"] = _group(DRAWN, np.asarray(backbone).sum(0).tolist())
+    numbers["weights of the backbone"] = group(DRAWN, np.asarray(backbone).sum(0).tolist())
     image = _fixed((2, 3, 64, 64))
     network.double()
     with torch.no_grad():
         torch.manual_seed(0)  # dropout
-        numbers["logits in training"] = _group(SINGLE, _summary(network.train()(image)))
-        numbers["logits"] = _group(SINGLE, _summary(network.eval()(image)))
+        numbers["logits in training"] = group(SINGLE, _summary(network.train()(image)))
+        numbers["logits"] = group(SINGLE, _summary(network.eval()(image)))
     return numbers
 
 
@@ -150,52 +141,12 @@ def recipe_numbers(recipe: RecipeSpec) -> Numbers:
     pairs = zip(training.model.parameters(), before, strict=True)
     moved = [x for after, start in pairs for x in _summary((after - start) / sum(rates))]
     return {
-        "images": _group(RESIZED, [x for images, _ in batches for x in _summary(images)]),
-        "labels": _group(RESIZED, [x for _, labels in batches for x in _shares(labels)]),
-        "rates": _group(EXACT, [*rates, *_schedule(recipe)]),
-        "optimiser": _group(DOUBLE, _moves(recipe)),
-        "first steps": _group(DOUBLE, moved),
+        "images": group(RESIZED, [x for images, _ in batches for x in _summary(images)]),
+        "labels": group(RESIZED, [x for _, labels in batches for x in shares(labels)]),
+        "rates": group(EXACT, [*rates, *_schedule(recipe)]),
+        "optimiser": group(DOUBLE, _moves(recipe)),
+        "first steps": group(DOUBLE, moved),
     }
-
-
-def data_numbers(data: DataSpec, data_root: Path | None) -> Numbers:
-    """Return the names of images and classes as numbers, and pixels of a few images.
-
-    Raises:
-        DataError: A file is missing or damaged.
-    """
-    dataset = open_dataset(data, data_root)
-    numbers = {"colours": _group(EXACT, [*dataset.mean, *dataset.std])}
-    scored = f"{data.evaluate} {data.evaluate_images or ''}"  # it may differ between two records
-    for name, entries, split in (
-        ("to train on", training_entries, training_split),
-        (f"scored, {scored}", evaluation_entries, evaluation_split),
-    ):
-        ids = [entry.id for entry in entries(dataset, data)]
-        names = _as_number([ids, dataset.class_names])
-        numbers[f"names: {name}"] = _group(0.0, [names])
-        found = split(dataset, _sample(data))
-        means = [float(x) / 255 for image in found.images for x in image.mean((0, 1))]
-        numbers[f"images: {name}"] = _group(SINGLE, means)
-        shares = [x for label in found.labels for x in _shares(torch.from_numpy(label))]
-        numbers[f"labels: {name}"] = _group(EXACT, shares)
-    return numbers
-
-
-def data_stamp(data: DataSpec, data_root: Path | None) -> str:
-    """Return a digest that changes with the names of images and the files that are compared."""
-    dataset = open_dataset(data, data_root)
-    found: list[Any] = []
-    for entries in (training_entries, evaluation_entries):
-        found.append([entry.id for entry in entries(dataset, data)])
-        for entry in entries(dataset, _sample(data)):
-            stats = [file.stat() for file in entry.files]
-            found.append([(stat.st_size, stat.st_mtime_ns) for stat in stats])
-    return digest([*found, dataset.class_names, dataset.mean, dataset.std])
-
-
-def _sample(data: DataSpec) -> DataSpec:
-    return data.model_copy(update={"train_images": IMAGES, "evaluate_images": IMAGES})
 
 
 class _PixelLoss(SegmentationLoss):
@@ -262,11 +213,11 @@ def _prediction(size: tuple[int, int], stream: str = "prediction") -> tuple[Tens
 def _fixed(shape: tuple[int, ...], stream: str = "") -> Tensor:
     """Return numbers in [-1, 1), the same with every version of torch and NumPy."""
     # Raw bits: how NumPy and torch make other distributions of them may change.
-    raw = np.random.Philox(key=_as_number([list(shape), stream])).random_raw(math.prod(shape))
+    raw = np.random.Philox(key=as_number([list(shape), stream])).random_raw(math.prod(shape))
     return torch.from_numpy((raw >> np.uint64(11)) * 2.0**-52 - 1).view(shape)
 
 
-def _as_number(value: Any) -> int:
+def as_number(value: Any) -> int:
     """Return an integer of 48 bits, which JSON keeps exactly, for a JSON-shaped value."""
     return int(digest(value), 16)
 
@@ -289,12 +240,13 @@ def _direction(number: int) -> Tensor:
     return math.sqrt(3) * _fixed((997,), f"direction {number}")
 
 
-def _shares(labels: Tensor) -> list[float]:
+def shares(labels: Tensor) -> list[float]:
     """Return the shares of labels 0, 1, 2 and of ignored ones, and the mean of all."""
     found = [(labels == value).double().mean().item() for value in (0, 1, 2, IGNORED)]
     return [*found, labels.double().mean().item() / 255]
 
 
-def _group(within: float, values: Sequence[float]) -> Group:
+def group(within: float, values: Sequence[float]) -> Group:
+    """Return values that may differ by a share of the largest one, rounded to ten digits."""
     rounded = [value if isinstance(value, int) else float(f"{value:.10g}") for value in values]
     return {"within": within, "values": rounded}

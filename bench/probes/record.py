@@ -17,19 +17,14 @@ from typing import Any
 import timm
 import torch
 
+from bench.data.cache import Cache, KnownSplits, NotDecodedError
 from bench.data.registry import open_dataset
 from bench.errors import SeglossError, format_error
 from bench.files import read_json, write_json
 from bench.models.deeplab import build_model
 from bench.models.pretrained import find_weights
-from bench.probes.numbers import (
-    Numbers,
-    data_numbers,
-    data_stamp,
-    loss_numbers,
-    network_numbers,
-    recipe_numbers,
-)
+from bench.probes.data import data_numbers, data_stamp, pixel_numbers
+from bench.probes.numbers import Numbers, loss_numbers, network_numbers, recipe_numbers
 from bench.runs.rundir import RunDir, run_dir
 from bench.runs.source_code import Text, text_of
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, digest
@@ -54,10 +49,13 @@ class Prober:
     Attributes:
         root: Output folder: holds ImageNet weights, and keeps what takes longer than milliseconds.
         data_root: Folder that holds the data sets.
+        decode: Whether to decode a data set that the root's cache does not hold; without, its
+            pixels are compared on a few images only.
     """
 
     root: Path
     data_root: Path | None = None
+    decode: bool = False
     _made: dict[str, Part] = field(default_factory=dict, compare=False)
 
     def record(self, spec: RunSpec) -> dict[str, Any]:
@@ -82,7 +80,7 @@ class Prober:
 
     def _network(self, settings: tuple[ModelSpec, DataSpec]) -> Part:
         model, data = settings
-        text = text_of(build_model.__module__, NETWORK)
+        text = text_of(build_model.__module__, within=NETWORK)
         classes = len(open_dataset(data, None).class_names)
         weights = _weights_at_hand(self.root, model)
         key = [model.model_dump(mode="json"), classes, text, _timm_stamp(), weights is None]
@@ -91,15 +89,26 @@ class Prober:
         )
 
     def _recipe(self, recipe: RecipeSpec) -> Part:
-        return _part(text_of(Training.__module__, RECIPE), lambda: recipe_numbers(recipe))
+        text = text_of(Training.__module__, within=RECIPE)
+        return _part(text, lambda: recipe_numbers(recipe))
 
     def _data(self, data: DataSpec) -> Part:
-        text, root = text_of(open_dataset.__module__, DATA), self.data_root
+        root, own = self.data_root, type(open_dataset(data, None)).__module__
+        of_plugin = () if own.startswith("bench.") else (own.partition(".")[0],)
+        text = text_of(open_dataset.__module__, own, within=(*DATA, *of_plugin))
         key = [data.model_dump(mode="json"), text]
-        return _part(
-            text,
-            lambda: self._kept([*key, data_stamp(data, root)], lambda: data_numbers(data, root)),
-        )
+
+        def numbers() -> Numbers:
+            some = self._kept([*key, data_stamp(data, root)], lambda: data_numbers(data, root))
+            with suppress(NotDecodedError):
+                return some | pixel_numbers(data, root, self._decoded())
+            return some
+
+        return _part(text, numbers)
+
+    def _decoded(self) -> Cache:
+        cache = Cache if self.decode else KnownSplits
+        return cache(self.root / "cache", lambda line: None)
 
     def _kept(self, key: list[Any], make: Callable[[], Numbers]) -> Numbers:
         """Return the numbers from the root's cache, or make and keep them."""

@@ -73,18 +73,18 @@ def plugin_digest(loss: type) -> str | None:
     return None if _is_ours(path) else _short(path.read_bytes())
 
 
-def text_of(module: str, within: tuple[str, ...] = ("",)) -> Text:
-    """Return the files and packages that a module consists of, found by following its imports.
+def text_of(*modules: str, within: tuple[str, ...] = ("",)) -> Text:
+    """Return the files and packages that modules consist of, found by following their imports.
 
     Nothing is imported. The search ends at installed packages, of which the version is noted; the
-    module's own package is read file by file, wherever it is installed.
+    modules' own packages are read file by file, wherever they are installed.
 
     Args:
-        module: Name of the module, such as "losses.rmi".
+        modules: Names of modules, such as "losses.rmi".
         within: Beginnings of the names to keep; the default keeps all.
     """
     text: Text = {"files": {}, "packages": {}}
-    waiting, own = [module], (*PACKAGES, module.partition(".")[0])
+    waiting, own = [*modules], {*PACKAGES, *(name.partition(".")[0] for name in modules)}
     seen = set()
     while waiting:
         name = waiting.pop()

@@ -131,7 +131,7 @@ def test_results_of_other_code_are_refused_then_trained_again(session, tmp_path,
     assert rmi.result() == before
     done = segloss(*command, "--root", root, "--again")
     assert done.returncode == 0, done.stderr
-    assert "--again: 1 results were moved to" in done.stdout
+    assert f"--again: their results were moved to {root}/replaced" in done.stdout
     (moved,) = root.glob(f"replaced/*/{rmi.run_id}")
     assert read_json(moved / "result.json") == before
     after = rmi.result()

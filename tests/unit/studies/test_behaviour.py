@@ -199,7 +199,7 @@ def test_text_is_compared_without_trying_anything(made_up):
 class OtherLoss:
     """Records of code with another loss."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, **options):
         pass
 
     def record(self, spec):
@@ -215,7 +215,7 @@ def test_the_options_of_run_and_tune(made_up, monkeypatch, capsys, options):
     before = {d: read_json(made_up.dir_of(*d).path / "state.json") for d in (("CE",), ("RMI",))}
 
     def admitted():
-        return admit(*arguments, SessionOptions(**given))
+        return admit(*arguments, SessionOptions(**given), None)
 
     if not options or "both" in options:
         with pytest.raises(StaleError if not options else SpecError):
@@ -228,7 +228,7 @@ def test_the_options_of_run_and_tune(made_up, monkeypatch, capsys, options):
     assert "4 finished runs behave differently" in printed
     if "again" in options:
         assert not behaviour.stale
-        assert "4 results were moved to" in printed
+        assert f"their results were moved to {made_up.root}/replaced" in printed
         assert not made_up.dir_of("RMI").path.exists()
         assert admitted().compared == ()
     else:
