@@ -88,6 +88,13 @@ class Behaviour:
                 parts.setdefault(run_id, []).append(change.part)
         return {run_id: ", ".join(dict.fromkeys(found)) for run_id, found in parts.items()}
 
+    @property
+    def facts(self) -> list[str]:
+        """Return a line for each part that has changed, in its text or in how it behaves."""
+        differently = [f"Behaves differently: {change}." for change in self.changes]
+        as_before = [f"Edited, and behaves as before: {change}." for change in self.edited]
+        return differently + as_before
+
 
 def compare(
     root: Path,
@@ -255,22 +262,15 @@ def edited_lines(root: Path, states: Mapping[str, State]) -> list[str]:
     ]
     if found:
         found.append("  segloss plan says whether these runs would still behave the same")
-    kept = sum(states[run_id].kept is not None for run_id in done)
-    if kept:
+    if kept := sum(states[run_id].kept is not None for run_id in done):
         found.append(f"  {_runs(kept)} of other code kept with --keep-old")
-    unprobed = sum(not run_dir(root, run_id).probes.exists() for run_id in done)
-    return found + ([f"  {_runs(unprobed)} unprobed: made by an older version"] if unprobed else [])
+    if unprobed := sum(not run_dir(root, run_id).probes.exists() for run_id in done):
+        found.append(f"  {_runs(unprobed)} unprobed: made by an older version")
+    return found
 
 
 def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
-
-
-def facts(behaviour: Behaviour) -> list[str]:
-    """Return a line for each part that has changed, in its text or in how it behaves."""
-    differently = [f"Behaves differently: {change}." for change in behaviour.changes]
-    as_before = [f"Edited, and behaves as before: {change}." for change in behaviour.edited]
-    return differently + as_before
 
 
 def lines(behaviour: Behaviour) -> list[str]:

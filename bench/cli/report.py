@@ -60,7 +60,7 @@ def report(
         name,
         since=None if since is None else moment(since),
     )
-    builder.publish(builder.build_until_done() if watch else builder.build())
+    builder.publish(builder.build_until_done() if watch else builder.build(builder.compare()))
 
 
 def sync(
@@ -124,7 +124,7 @@ def ui(
 
 
 def report_all(
-    root: Path, store: str | None, manifests: list[Manifest], behaviour: Behaviour
+    root: Path, store: str | None, manifests: list[Manifest], behaviour: Behaviour | None
 ) -> None:
     """Write the report of each study that has a result; print the reason if one cannot be.
 
@@ -132,7 +132,8 @@ def report_all(
         root: the output folder.
         store: MLflow's tracking URI; None for the root's own.
         manifests: the studies.
-        behaviour: their finished runs, compared with the code of this session.
+        behaviour: their finished runs, compared with the code of this session; None if there were
+            none before it.
     """
     from bench.runs.rundir import run_dir
     from bench.store.client import StoreError
@@ -142,9 +143,9 @@ def report_all(
         ids = (run_id for row in manifest.rows.values() for run_id in row.run_ids)
         if not any(run_dir(root, run_id).state().status in DONE for run_id in ids):
             continue
-        builder = Builder(root, store, manifest.study, manifest.profile, behaviour=behaviour)
+        builder = Builder(root, store, manifest.study, manifest.profile)
         try:
-            builder.publish(builder.build())
+            builder.publish(builder.build(behaviour))
         except (StoreError, OSError) as error:
             typer.echo(f"no report of {manifest.name} yet: {error}", err=True)
 
@@ -158,8 +159,6 @@ class Builder:
     study: str
     profile: str
     since: datetime | None = None
-    behaviour: Behaviour | None = None
-    """Its runs, compared with the code of this session; None compares them for each report."""
 
     @property
     def uri(self) -> str:
@@ -168,12 +167,14 @@ class Builder:
 
         return self.store or default_uri(self.root)
 
-    def build(self) -> ReportFiles:
-        """Write the report and return its files."""
-        from reports.report import build_report
-        from studies.behaviour import facts
+    def build(self, behaviour: Behaviour | None) -> ReportFiles:
+        """Write the report and return its files.
 
-        behaviour = self.behaviour or self._compared()
+        Args:
+            behaviour: the study's finished runs, compared with the code at hand, or None.
+        """
+        from reports.report import build_report
+
         return build_report(
             self.uri,
             self.study,
@@ -181,11 +182,11 @@ class Builder:
             self.root / "reports" / f"{self.study}-{self.profile}",
             command=f"segloss report {self.study} --profile {self.profile}{self._options()}",
             since=self.since,
-            stale=behaviour.stale,
-            code=facts(behaviour),
+            stale=behaviour.stale if behaviour else {},
+            code=behaviour.facts if behaviour else (),
         )
 
-    def _compared(self) -> Behaviour:
+    def compare(self) -> Behaviour:
         """Return the runs of the root, compared with the code at hand.
 
         Only where the text of a part has changed is its behaviour tried, which needs torch.
@@ -213,7 +214,7 @@ class Builder:
             record = read_study(self.uri, self.study, self.profile)
             # Read before the report is built, so that no change in the meantime is missed.
             stamp = record and study_stamp(self.uri, record)
-            files = self.build()
+            files = self.build(self.compare())
             if not files.unfinished:
                 return files
             count = f"{files.unfinished} run{'s' * (files.unfinished > 1)} not finished"

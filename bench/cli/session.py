@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -20,14 +21,17 @@ from bench.runs.source_code import take_snapshot
 from bench.spec import RunSpec
 from bench.store.client import default_uri
 from bench.store.mirror import Mirror, MirrorThread
-from studies.behaviour import Behaviour, compare, lines, mark_kept, refuse, set_aside
 from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
+from studies.ledger import DONE, states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
 from studies.runs import RootMonitor, labels_of
 from studies.schedule import Ending, Executor, Observer, Schedule
+
+if TYPE_CHECKING:
+    from studies.behaviour import Behaviour
 
 FAILED, INCOMPLETE, INTERRUPTED = 3, 4, 130
 """Exit codes; `segloss --help` explains them."""
@@ -70,7 +74,7 @@ def admit(
     labels: Mapping[str, str],
     options: SessionOptions,
     data_root: Path | None,
-) -> Behaviour:
+) -> Behaviour | None:
     """Let finished runs count only if they behave like the code at hand, or a user keeps them.
 
     Args:
@@ -81,7 +85,7 @@ def admit(
         data_root: folder that holds the data sets.
 
     Returns:
-        How the runs that count compare with the code at hand.
+        How the runs that count compare with the code at hand; None without a finished run.
 
     Raises:
         StaleError: a run behaves differently, and the options do not say what becomes of it.
@@ -89,6 +93,10 @@ def admit(
     """
     if options.again and options.keep_old:
         raise SpecError("--again and --keep-old contradict each other: give one of them")
+    if not any(state.status in DONE for state in states(root, specs).values()):
+        return None
+    from studies.behaviour import compare, lines, mark_kept, refuse, set_aside
+
     behaviour = compare(root, specs, labels, Prober(root, data_root, decode=True).record)
     if not (options.again or options.keep_old):
         refuse(behaviour)
@@ -103,7 +111,7 @@ def admit(
 
 def admit_plans(
     root: Path, plans: list[Plan], options: SessionOptions, data_root: Path | None
-) -> Behaviour:
+) -> Behaviour | None:
     """Return and raise as ``admit``, for every run of the plans."""
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
     return admit(root, specs, labels_of(plans), options, data_root)

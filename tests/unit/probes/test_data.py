@@ -4,9 +4,8 @@ import pytest
 
 from bench.data.cache import Cache, KnownSplits, NotDecodedError
 from bench.errors import DataError
-from bench.probes import data
-from bench.probes.data import data_numbers, data_stamp, pixel_numbers
-from bench.probes.record import Prober
+from bench.probes import record
+from bench.probes.record import Prober, data_numbers, data_stamp, pixel_numbers
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
 from studies.behaviour import _differences, _shares
 
@@ -27,7 +26,7 @@ def test_other_images_labels_and_names_show(monkeypatch):
     usual = data_numbers(DATA, None)
     fewer = data_numbers(DATA.model_copy(update={"train_images": 11}), None)
     assert set(_shares(usual, fewer)) == {"names"}
-    plain = data.training_split
+    plain = record.training_split
 
     def darker(*arguments):
         split = plain(*arguments)
@@ -35,7 +34,7 @@ def test_other_images_labels_and_names_show(monkeypatch):
             image //= 2
         return split
 
-    monkeypatch.setattr(data, "training_split", darker)
+    monkeypatch.setattr(record, "training_split", darker)
     assert set(_shares(usual, data_numbers(DATA, None))) == {"images"}
 
 
