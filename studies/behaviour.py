@@ -7,18 +7,17 @@ record of the code and the data at hand tells whether its result still stands fo
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.errors import SeglossError
-from bench.files import read_json, write_json
+from bench.files import read_json
 from bench.runs.rundir import State, run_dir
 from bench.runs.source_code import changed_text
 from bench.spec import RunSpec, digest
-from studies.ledger import DONE, current_state
+from studies.ledger import DONE, REPLACED, current_state
 
 Part = dict[str, Any]
 """{"text": …, "numbers": …}; where the part cannot be tried, "fault" instead of numbers."""
@@ -28,8 +27,6 @@ SMALLEST = 1e-3
 """Values are compared as shares of the largest one of their group, but of no less than this."""
 LABELS = 3
 """Largest number of rows that a line names."""
-REPLACED = "replaced"
-"""Folder of a root that holds the results which ``set_aside`` moved."""
 
 
 class StaleError(SeglossError):
@@ -78,6 +75,8 @@ class Behaviour:
     """Every run that was compared."""
     unprobed: tuple[str, ...] = ()
     """Runs of older versions, which recorded no behaviour: their results count as they are."""
+    note: str = ""
+    """Why nothing was compared."""
 
     @property
     def stale(self) -> dict[str, str]:
@@ -89,11 +88,26 @@ class Behaviour:
         return {run_id: ", ".join(dict.fromkeys(found)) for run_id, found in parts.items()}
 
     @property
+    def lines(self) -> list[str]:
+        """Return what a user should know before results are used; nothing if all is as it was."""
+        found = []
+        if count := len(self.stale):
+            runs = "1 finished run behaves" if count == 1 else f"{count} finished runs behave"
+            found.append(f"{runs} differently from the code at hand:")
+            found += [f"  {change}" for change in self.changes]
+        if count := len(self.unprobed):
+            found.append(
+                f"unprobed: {count} finished run{'s' * (count > 1)} of an older version, which did "
+                "not record how its runs behave; they count as they are"
+            )
+        return found
+
+    @property
     def facts(self) -> list[str]:
         """Return a line for each part that has changed, in its text or in how it behaves."""
         differently = [f"Behaves differently: {change}." for change in self.changes]
         as_before = [f"Edited, and behaves as before: {change}." for change in self.edited]
-        return differently + as_before
+        return [*filter(None, [self.note]), *differently, *as_before]
 
 
 def compare(
@@ -115,9 +129,12 @@ def compare(
     compared, unprobed = [], []
     for run_id, spec in specs.items():
         directory = run_dir(root, run_id)
-        if current_state(directory).status not in DONE:
+        status = current_state(directory).status
+        if status not in DONE:
             continue
-        then = read_json(directory.probes)
+        # Nothing was executed for an evaluation of a training that diverged.
+        source = run_dir(root, spec.source.run_id) if status == "diverged" else directory
+        then = read_json(source.probes)
         now = record(spec.source) if then and record else then
         if now is None or then["form"] != now["form"]:
             unprobed.append(run_id)
@@ -203,32 +220,6 @@ def _changed_text(
     return changed
 
 
-def set_aside(root: Path, run_ids: Iterable[str]) -> Path:
-    """Move the results of runs out of ``runs/``, so that they are made again; return their folder.
-
-    A move is one rename, so a kill leaves each run in one of the two places.
-    """
-    folder = root / REPLACED / time.strftime("%Y-%m-%d-%H%M%S")
-    folder.mkdir(parents=True, exist_ok=True)
-    for run_id in run_ids:
-        (root / "runs" / run_id).rename(folder / run_id)
-    return folder
-
-
-def mark_kept(root: Path, behaviour: Behaviour) -> None:
-    """Note in the state of each run in which parts it behaves differently and is used all the same.
-
-    The time of the state stays: the run has not changed.
-    """
-    stale = behaviour.stale
-    for run_id in behaviour.compared:
-        directory = run_dir(root, run_id)
-        state = directory.state()
-        if state.kept != stale.get(run_id):
-            marked = state.model_copy(update={"kept": stale.get(run_id)})
-            write_json(directory.path / "state.json", marked.model_dump(mode="json"))
-
-
 def specs_of(root: Path, run_ids: Iterable[str]) -> dict[str, RunSpec]:
     """Return the specification of each run that has a record of how it behaved."""
     directories = [run_dir(root, run_id) for run_id in run_ids]
@@ -273,21 +264,6 @@ def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
 
-def lines(behaviour: Behaviour) -> list[str]:
-    """Return what a user should know before results are used; nothing if all is as it was."""
-    found = []
-    if count := len(behaviour.stale):
-        runs = "1 finished run behaves" if count == 1 else f"{count} finished runs behave"
-        found.append(f"{runs} differently from the code at hand:")
-        found += [f"  {change}" for change in behaviour.changes]
-    if count := len(behaviour.unprobed):
-        found.append(
-            f"unprobed: {count} finished run{'s' * (count > 1)} of an older version, which did "
-            "not record how its runs behave; they count as they are"
-        )
-    return found
-
-
 def refuse(behaviour: Behaviour) -> None:
     """Raise StaleError, with the ways out, if a finished run behaves differently."""
     if not behaviour.stale:
@@ -297,5 +273,5 @@ def refuse(behaviour: Behaviour) -> None:
     ways.append(f"train them again with --again (their results move to {REPLACED}/)")
     ways.append("use them as they are with --keep-old (the report says so)")
     raise StaleError(
-        "\n".join([*lines(behaviour), f"They are not used. Either {'; or '.join(ways)}."])
+        "\n".join([*behaviour.lines, f"They are not used. Either {'; or '.join(ways)}."])
     )

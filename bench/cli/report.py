@@ -60,7 +60,13 @@ def report(
         name,
         since=None if since is None else moment(since),
     )
-    builder.publish(builder.build_until_done() if watch else builder.build(builder.compare()))
+    if watch:
+        builder.publish(builder.build_until_done())
+        return
+    behaviour = builder.compare()
+    for line in behaviour.lines:
+        typer.echo(line)
+    builder.publish(builder.build(behaviour))
 
 
 def sync(
@@ -197,7 +203,9 @@ class Builder:
 
         manifest = recall(self.root, self.study, self.profile)
         if manifest is None:
-            return Behaviour()
+            return Behaviour(
+                note=f"Not compared with the code at hand: {self.root} has no such runs."
+            )
         labels = {run_id: run.label for run_id, run in row_names([manifest]).items()}
         specs, record = specs_of(self.root, labels), None
         if edited_text(self.root, specs):

@@ -101,12 +101,12 @@ def run(
 def print_behaviour(plans: list[Plan], root: Path, data_root: Path | None) -> None:
     """Print which finished runs behave differently from the code at hand or are unprobed."""
     from bench.probes.record import Prober
-    from studies.behaviour import compare, lines
+    from studies.behaviour import compare
     from studies.runs import labels_of
 
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
     behaviour = compare(root, specs, labels_of(plans), Prober(root, data_root).record)
-    for line in lines(behaviour):
+    for line in behaviour.lines:
         typer.echo(line)
 
 

@@ -25,7 +25,7 @@ from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
-from studies.ledger import DONE, states
+from studies.ledger import DONE, mark_kept, set_aside, states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
 from studies.runs import RootMonitor, labels_of
 from studies.schedule import Ending, Executor, Observer, Schedule
@@ -95,17 +95,19 @@ def admit(
         raise SpecError("--again and --keep-old contradict each other: give one of them")
     if not any(state.status in DONE for state in states(root, specs).values()):
         return None
-    from studies.behaviour import compare, lines, mark_kept, refuse, set_aside
+    from studies.behaviour import compare, refuse
 
     behaviour = compare(root, specs, labels, Prober(root, data_root, decode=True).record)
     if not (options.again or options.keep_old):
         refuse(behaviour)
-    for line in lines(behaviour):
+    for line in behaviour.lines:
         typer.echo(line)
     if options.again and behaviour.stale:
-        typer.echo(f"--again: their results were moved to {set_aside(root, behaviour.stale)}")
+        # Evaluations first, so that a kill leaves none of them without its training.
+        ids = sorted(behaviour.stale, key=lambda run_id: specs[run_id].trains)
+        typer.echo(f"--again: their results were moved to {set_aside(root, ids)}")
         return replace(behaviour, changes=())
-    mark_kept(root, behaviour)
+    mark_kept(root, behaviour.compared, behaviour.stale)
     return behaviour
 
 

@@ -50,6 +50,7 @@ from bench.runs.environment import (
 )
 from bench.runs.heartbeat import Heartbeat, log_line
 from bench.runs.rundir import ORPHANED, Failure, RunDir, Status
+from bench.runs.source_code import text_of
 from bench.seeding import torch_seed
 from bench.spec import RunSpec, digest
 from bench.training.batches import TrainingData
@@ -245,7 +246,9 @@ class Execution:
         return command + (["--data-root", str(self.data_root)] if self.data_root else [])
 
     def _checkpoints(self) -> Checkpoints:
-        mark = {"run_id": self.specs[0].run_id, **code_digests(self.environment)}
+        spec = self.specs[0]
+        loss = text_of(find_loss(spec.loss.name).__module__)["files"]  # of a plug-in: all its files
+        mark = {"run_id": spec.run_id, "loss": digest(loss), **code_digests(self.environment)}
         return Checkpoints(self.run_dirs[0].checkpoint, mark)
 
     def _evaluate(self) -> None:

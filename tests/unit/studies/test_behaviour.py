@@ -18,12 +18,10 @@ from studies.behaviour import (
     compare,
     edited_lines,
     edited_text,
-    lines,
-    mark_kept,
     refuse,
-    set_aside,
     specs_of,
 )
+from studies.ledger import mark_kept, set_aside
 from studies.runs import labels_of
 
 TEXT = {"files": {"losses.rmi": "aaaaaaaaaaaa"}, "packages": {"torch": "2.11"}}
@@ -54,6 +52,11 @@ def compared(made, at_hand):
     return compare(made.root, made.plan.specs, labels_of([made.plan]), lambda spec: at_hand)
 
 
+def keep(made, at_hand):
+    behaviour = compared(made, at_hand)
+    mark_kept(made.root, behaviour.compared, behaviour.stale)
+
+
 def ids(made, label):
     return [made.id_of(label, seed) for seed in (0, 1)]
 
@@ -62,7 +65,7 @@ def test_equal_records_change_nothing(made_up):
     behaviour = compared(made_up, record())
     assert (behaviour.changes, behaviour.edited, behaviour.unprobed) == ((), (), ())
     assert set(behaviour.compared) == {*ids(made_up, "CE"), *ids(made_up, "RMI")}
-    assert lines(behaviour) == []
+    assert behaviour.lines == []
     refuse(behaviour)
 
 
@@ -70,7 +73,7 @@ def test_one_line_for_each_part_and_group_of_runs(made_up):
     """A line names part and loss, what differs and by how much, the files, and the rows."""
     at_hand = record(loss=part(0.5, 1.02, text={**TEXT, "files": {"losses.rmi": "bbbbbbbbbbbb"}}))
     behaviour = compared(made_up, at_hand)
-    assert lines(behaviour) == [
+    assert behaviour.lines == [
         "4 finished runs behave differently from the code at hand:",
         "  loss ce: value by up to 2 %; changed: losses.rmi (2 runs of CE)",
         "  loss rmi: value by up to 2 %; changed: losses.rmi (2 runs of RMI)",
@@ -119,7 +122,7 @@ def test_text_alone_is_said_in_the_report_only(made_up):
     newer = {"files": {"losses.rmi": "aaaaaaaaaaaa"}, "packages": {"torch": "2.12"}}
     behaviour = compared(made_up, record(network=part(0.5, 1.0, text=newer)))
     assert not behaviour.stale
-    assert lines(behaviour) == []
+    assert behaviour.lines == []
     assert behaviour.facts == [
         "Edited, and behaves as before: network: changed: torch 2.11 to 2.12 (4 runs of CE, RMI)."
     ]
@@ -139,7 +142,7 @@ def test_runs_of_older_versions_count_and_are_said_to_be_unprobed(made_up):
     behaviour = compared(made_up, record(loss=part(9.0, 9.0)))
     assert set(behaviour.unprobed) == {made_up.id_of("CE"), made_up.id_of("RMI")}
     assert set(behaviour.stale) == {made_up.id_of("CE", 1), made_up.id_of("RMI", 1)}
-    assert lines(behaviour)[-1].startswith("unprobed: 2 finished runs of an older version")
+    assert behaviour.lines[-1].startswith("unprobed: 2 finished runs of an older version")
     refuse(compared(made_up, record()))
 
 
@@ -163,6 +166,16 @@ def test_an_evaluation_is_compared_by_the_training_that_it_scores(tmp_path):
     assert list(stale) == [evaluation.run_id]
 
 
+def test_an_evaluation_of_a_training_that_diverged_goes_with_it(tmp_path):
+    """It never ran, so it has no record of its own."""
+    made = MadeUp(tmp_path / "root", flip=True)
+    write_json(made.training_of("CE").probes, record())
+    made.training_of("CE").write_state(status="diverged")
+    made.set("CE", status="diverged")
+    stale = compared(made, record(loss=part(9.0, 9.0))).stale
+    assert set(stale) == {made.training_of("CE").run_id, made.id_of("CE")}
+
+
 def test_again_moves_the_results_away_whole(made_up):
     before = {p.name for p in made_up.dir_of("RMI").path.iterdir()}
     folder = set_aside(made_up.root, ids(made_up, "RMI"))
@@ -175,10 +188,10 @@ def test_again_moves_the_results_away_whole(made_up):
 
 def test_a_kept_run_is_marked_until_the_code_is_back(made_up):
     before = made_up.dir_of("RMI").state()
-    mark_kept(made_up.root, compared(made_up, record(loss=part(9.0, 9.0))))
+    keep(made_up, record(loss=part(9.0, 9.0)))
     marked = made_up.dir_of("RMI").state()
     assert marked == before.model_copy(update={"kept": "loss"})
-    mark_kept(made_up.root, compared(made_up, record()))
+    keep(made_up, record())
     assert made_up.dir_of("RMI").state() == before
 
 
@@ -239,7 +252,7 @@ def test_the_options_of_run_and_tune(made_up, monkeypatch, capsys, options):
 def test_status_says_which_text_has_changed_without_trying_it(made_up):
     """It names kept and unprobed runs, too."""
     made_up.dir_of("CE").probes.unlink()
-    mark_kept(made_up.root, compared(made_up, record(loss=part(9.0, 9.0))))
+    keep(made_up, record(loss=part(9.0, 9.0)))
     states = {run_id: run_dir(made_up.root, run_id).state() for run_id in made_up.plan.specs}
     assert edited_lines(made_up.root, states) == [
         "  changed since 3 runs ended: losses.rmi",
