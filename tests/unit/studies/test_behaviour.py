@@ -8,6 +8,7 @@ import pytest
 from made_up import MadeUp
 
 from bench.cli.options import SessionOptions
+from bench.cli.report import Builder
 from bench.cli.session import admit
 from bench.errors import SpecError
 from bench.files import read_json, write_json
@@ -261,3 +262,19 @@ def test_status_says_which_text_has_changed_without_trying_it(made_up):
         "  3 runs of other code kept with --keep-old",
         "  1 run unprobed: made by an older version",
     ]
+
+
+def test_a_report_tries_the_code_only_where_its_text_has_changed(made_up, monkeypatch, tmp_path):
+    """Without an edit it needs no torch; without the run directories it says so."""
+    monkeypatch.setattr("bench.probes.record.Prober", OtherLoss)
+    builder = Builder(made_up.root, None, "losses", "scenes-demo")
+    assert set(builder.compare().stale) == {*ids(made_up, "CE"), *ids(made_up, "RMI")}
+    same = record()
+    for part in same["parts"].values():
+        part["text"] = {"files": {}, "packages": {}}
+    for label in ("CE", "RMI"):
+        for seed in (0, 1):
+            write_json(made_up.dir_of(label, seed).probes, same)
+    assert builder.compare().lines == builder.compare().facts == []
+    elsewhere = Builder(tmp_path / "other", None, "losses", "scenes-demo")
+    assert "Not compared with the code at hand" in elsewhere.compare().facts[0]
