@@ -25,6 +25,7 @@ Record = dict[str, Any]
 """{"form": number, "parts": {name: Part}}"""
 SMALLEST = 1e-3
 """Values are compared as shares of the largest one of their group, but of no less than this."""
+UNTRIED = "cannot be tried, so its text decides"
 LABELS = 3
 """Largest number of rows that a line names."""
 
@@ -54,9 +55,11 @@ class Change:
     def __str__(self) -> str:
         rows = sorted(self.rows)
         more = f" and {len(rows) - LABELS} more" if len(rows) > LABELS else ""
-        how = ", ".join(sorted(self.numbers))
-        if self.numbers and math.isfinite(self.share):
+        how = " and ".join(sorted(self.numbers)) + f" differ{'s' * (len(self.numbers) == 1)}"
+        if math.isfinite(self.share):
             how += f" by up to {100 * self.share:.2g} %"
+        if not self.numbers or UNTRIED in self.numbers:
+            how = UNTRIED if self.numbers else ""
         facts = [how, f"changed: {', '.join(sorted(self.text))}" if self.text else ""]
         what = f"{self.part} {self.subject}".strip()
         where = f"{_runs(len(self.run_ids))} of {', '.join(rows[:LABELS])}{more}"
@@ -170,7 +173,7 @@ def _differences(
         elif part == "data":  # the files are not at hand: nothing can be said
             continue
         else:  # it cannot be tried, so its text decides
-            shares = {"not comparable": math.inf} if text else {}
+            shares = {UNTRIED: math.inf} if text else {}
         if text or shares:
             yield part, text, set(shares), max(shares.values(), default=0.0)
 

@@ -127,7 +127,7 @@ def test_results_of_other_code_are_refused_then_trained_again(session, tmp_path,
     command = [COMMAND[0], folder / COMMAND[1], COMMAND[2], folder / COMMAND[3], *COMMAND[4:]]
     refused = segloss(*command, "--root", root)
     assert refused.returncode == 2
-    assert "  loss rmi: value by up to 20 % (1 run of RMI)\n" in refused.stderr
+    assert "  loss rmi: value differs by up to 20 % (1 run of RMI)\n" in refused.stderr
     assert rmi.result() == before
     done = segloss(*command, "--root", root, "--again")
     assert done.returncode == 0, done.stderr

@@ -1,8 +1,10 @@
 """Finished runs against the code at hand: what is compared, said, set aside and kept."""
 
 import copy
+import itertools
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 from made_up import MadeUp
@@ -76,8 +78,8 @@ def test_one_line_for_each_part_and_group_of_runs(made_up):
     behaviour = compared(made_up, at_hand)
     assert behaviour.lines == [
         "4 finished runs behave differently from the code at hand:",
-        "  loss ce: value by up to 2 %; changed: losses.rmi (2 runs of CE)",
-        "  loss rmi: value by up to 2 %; changed: losses.rmi (2 runs of RMI)",
+        "  loss ce: value differs by up to 2 %; changed: losses.rmi (2 runs of CE)",
+        "  loss rmi: value differs by up to 2 %; changed: losses.rmi (2 runs of RMI)",
     ]
     assert behaviour.stale == dict.fromkeys([*ids(made_up, "CE"), *ids(made_up, "RMI")], "loss")
     with pytest.raises(StaleError) as error:
@@ -90,8 +92,8 @@ def test_a_version_is_no_way_out_of_another_recipe(made_up):
     with pytest.raises(StaleError) as error:
         refuse(compared(made_up, record(recipe=part(0.5, 2.0), network=part(1.0, 1.0))))
     assert "version" not in str(error.value)
-    assert "recipe: value by up to 50 %" in str(error.value)
-    assert "network: value by up to 50 %" in str(error.value)
+    assert "recipe: value differs by up to 50 %" in str(error.value)
+    assert "network: value differs by up to 50 %" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,12 @@ def test_text_decides_about_a_part_that_cannot_be_tried(made_up):
     fault = {"text": TEXT, "fault": "ValueError: too small"}
     assert not compared(made_up, record(loss=fault)).stale
     newer = {"text": {"files": {}, "packages": {}}, "fault": "ValueError: too small"}
-    assert compared(made_up, record(loss=newer)).stale
+    behaviour = compared(made_up, record(loss=newer))
+    assert behaviour.lines[1:] == [
+        f"  loss {name}: cannot be tried, so its text decides; "
+        f"changed: losses.rmi, torch 2.11 to none (2 runs of {name.upper()})"
+        for name in ("ce", "rmi")
+    ]
     assert not compared(made_up, record(data=newer)).stale  # its files are not at hand
 
 
@@ -185,6 +192,27 @@ def test_again_moves_the_results_away_whole(made_up):
     assert {p.name for p in (folder / made_up.id_of("RMI")).iterdir()} == before
     assert not made_up.dir_of("RMI").path.exists()
     assert made_up.dir_of("CE").has_result()
+
+
+def test_a_kill_between_two_moves_leaves_each_run_in_one_place(made_up, monkeypatch):
+    """The same command sets the rest aside."""
+    plain, count = Path.rename, itertools.count()
+
+    def killed(self, target):
+        if next(count):
+            raise KeyboardInterrupt
+        return plain(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            set_aside(made_up.root, ids(made_up, "RMI"))
+    assert not made_up.dir_of("RMI", 0).path.exists()
+    assert made_up.dir_of("RMI", 1).has_result()
+    stale = compared(made_up, record(loss=part(9.0, 9.0))).stale
+    set_aside(made_up.root, stale)
+    moved = {path.name for path in made_up.root.glob("replaced/*/*")}
+    assert moved == {*ids(made_up, "CE"), *ids(made_up, "RMI")}
 
 
 def test_a_kept_run_is_marked_until_the_code_is_back(made_up):
