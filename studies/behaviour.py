@@ -55,15 +55,17 @@ class Change:
     def __str__(self) -> str:
         rows = sorted(self.rows)
         more = f" and {len(rows) - LABELS} more" if len(rows) > LABELS else ""
-        how = " and ".join(sorted(self.numbers)) + f" differ{'s' * (len(self.numbers) == 1)}"
-        if math.isfinite(self.share):
-            how += f" by up to {100 * self.share:.2g} %"
-        if not self.numbers or UNTRIED in self.numbers:
-            how = UNTRIED if self.numbers else ""
-        facts = [how, f"changed: {', '.join(sorted(self.text))}" if self.text else ""]
-        what = f"{self.part} {self.subject}".strip()
+        text = f"changed: {', '.join(sorted(self.text))}" if self.text else ""
         where = f"{_runs(len(self.run_ids))} of {', '.join(rows[:LABELS])}{more}"
-        return f"{what}: {'; '.join(filter(None, facts))} ({where})"
+        facts = "; ".join(filter(None, [self._difference(), text]))
+        return f"{self.part} {self.subject}".strip() + f": {facts} ({where})"
+
+    def _difference(self) -> str:
+        if not self.numbers or UNTRIED in self.numbers:
+            return UNTRIED if self.numbers else ""
+        verb = "differs" if len(self.numbers) == 1 else "differ"
+        share = f" by up to {100 * self.share:.2g} %" if math.isfinite(self.share) else ""
+        return f"{' and '.join(sorted(self.numbers))} {verb}{share}"
 
 
 @dataclass(frozen=True)
