@@ -205,5 +205,7 @@ class Report:
     gallery: Gallery | None
     news: News | None
     digests: tuple[DigestLine, ...]
+    code: tuple[str, ...]
+    """How the results relate to the code at hand, a sentence or a line each."""
     runs: tuple[RunLine, ...]
     origin: Origin

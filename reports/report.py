@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.iou import HEADLINE
 from bench.store.pages import pages_at
 from bench.store.reading import StudyRecord
+from reports.checks import Check
 from reports.figures.gallery import gallery, gallery_figure
 from reports.figures.study import TRAINING, study_figures, training_figures
 from reports.model import DigestLine, Figure, Gallery, News, Origin, Report, RunLine, Table
@@ -26,7 +27,6 @@ from reports.render.text import (
     tables_json,
     text,
 )
-from reports.runs import Check
 from reports.statistics.scores import Scores, distinct_rows
 from reports.stored import class_colours, read_predictions, read_scores, read_training
 from reports.tables.build import build_tables
@@ -34,6 +34,7 @@ from reports.tables.further import class_tables, effect_table, measure_table
 from reports.tables.sentences import summary
 from reports.tuning.figures import tuning_figures
 from reports.tuning.sentences import tuning_summary
+from reports.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,8 @@ def build_report(
     *,
     command: str | None = None,
     since: datetime | None = None,
+    stale: Mapping[str, str] | None = None,
+    code: Sequence[str] = (),
 ) -> ReportFiles:
     """Write a study's report, from the store alone, and return its files.
 
@@ -101,6 +104,9 @@ def build_report(
         out_dir: Folder for the files; made if it does not exist.
         command: Command that builds the report again, printed on the page.
         since: Moment after which a finished run is news: listed, with its cells marked.
+        stale: Parts in which runs behave differently from the code at hand, by run id; beside those
+            that the store knows of.
+        code: Lines about the code at hand, printed under Conditions.
 
     Raises:
         StoreError: The store does not hold the study.
@@ -112,7 +118,12 @@ def build_report(
         mlflow_run_id=record.mlflow_run_id,
         command=command or f"segloss report {study} --profile {profile}",
     )
-    report = _report(uri, scores, origin, since)
+    frame, known = scores.frame, dict(stale or {})
+    frame["behaves"] = [
+        known.get(run_id, kept)
+        for run_id, kept in zip(frame["run_id"], frame["behaves"], strict=True)
+    ]
+    report = _report(uri, scores, origin, since, (*code, *_unprobed(frame)))
     out_dir.mkdir(parents=True, exist_ok=True)
     return ReportFiles(
         index=_write(out_dir / "index.html", page(report)),
@@ -127,7 +138,9 @@ def build_report(
     )
 
 
-def _report(uri: str, scores: Scores, origin: Origin, since: datetime | None) -> Report:
+def _report(
+    uri: str, scores: Scores, origin: Origin, since: datetime | None, code: tuple[str, ...]
+) -> Report:
     manifest, frame = scores.manifest, scores.frame
     tables, shown = build_tables(scores), None
     if manifest.search:
@@ -149,9 +162,23 @@ def _report(uri: str, scores: Scores, origin: Origin, since: datetime | None) ->
         gallery=shown,
         news=news(scores, since) if since else None,
         digests=_digests(scores.checks),
+        code=code,
         runs=_runs(scores),
         origin=origin,
     )
+
+
+def _unprobed(frame: pd.DataFrame) -> list[str]:
+    """Return the sentence about runs that recorded no behaviour; nothing without one."""
+    old = frame.loc[frame["status"].isin(["finished", "diverged"]) & frame["probed"].isna(), :]
+    if not (count := old["run_id"].nunique()):
+        return []
+    rows = listed(list(dict.fromkeys(old["label"])), most=6)
+    runs = "1 run was" if count == 1 else f"{count} runs were"
+    return [
+        f"{runs} made by a version that did not record how its parts behave (unprobed): {rows}. "
+        "Whether today's code would give the same numbers is not known."
+    ]
 
 
 def _gallery(uri: str, scores: Scores) -> Gallery | None:

@@ -117,7 +117,10 @@ def _class_order(runs: list[RunRecord]) -> list[str]:
 
 def _outcome(run: RunRecord | None) -> dict[str, object]:
     if run is None:
-        unknown = ("mlflow_run_id", "artifact_uri", "result", "role", "reason", "updated")
+        unknown = (
+            *("mlflow_run_id", "artifact_uri", "result", "role", "reason", "updated"),
+            *("probed", "behaves"),
+        )
         return {**dict.fromkeys(unknown), "status": "queued"}
     digests = {
         f"digest/{key.removeprefix('segloss.digest.')}": value
@@ -133,6 +136,8 @@ def _outcome(run: RunRecord | None) -> dict[str, object]:
         "status": run.status,
         "reason": run.reason,
         "updated": float(run.tags.get("segloss.updated", "nan")),
+        "probed": run.tags.get("segloss.probed"),
+        "behaves": run.tags.get("segloss.kept") or None,
         **metrics,
         **digests,
     }

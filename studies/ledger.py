@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.errors import RootError
+from bench.files import write_json
 from bench.runs.heartbeat import is_held
 from bench.runs.rundir import RunDir, State, is_alive, own_lease, run_dir
 
@@ -25,6 +26,8 @@ LOCK_SECONDS = 0.15
 """Longest wait for the lock: ``holder`` takes it for a moment."""
 LINES = 20
 """Number of lines that fit on a screen together with the counts and the prompt."""
+REPLACED = "replaced"
+"""Folder of a root that holds the results which ``set_aside`` moved."""
 ORDER = ("failed", "diverged", "interrupted", "running", "queued")
 """Unfinished statuses, the most urgent one first."""
 RESERVE_BYTES = 2**18
@@ -134,6 +137,40 @@ def current_state(directory: RunDir) -> State:
 def states(root: Path, run_ids: Iterable[str]) -> dict[str, State]:
     """Return the recorded state of each run by its id; a run without a directory is queued."""
     return {run_id: run_dir(root, run_id).state() for run_id in run_ids}
+
+
+def set_aside(root: Path, run_ids: Iterable[str]) -> Path:
+    """Move the results of runs out of ``runs/``, so that they are made again; return their folder.
+
+    A move is one rename, so a kill leaves each run in one of the two places.
+
+    Args:
+        root: the output folder, which the caller has locked.
+        run_ids: the runs, evaluations before their trainings.
+    """
+    folder = root / REPLACED / time.strftime("%Y-%m-%d-%H%M%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    for run_id in run_ids:
+        (root / "runs" / run_id).rename(folder / run_id)
+    return folder
+
+
+def mark_kept(root: Path, run_ids: Iterable[str], stale: Mapping[str, str]) -> None:
+    """Note in the state of each run in which parts it behaves differently and is used all the same.
+
+    The time of the state stays: the run has not changed.
+
+    Args:
+        root: the output folder, which the caller has locked.
+        run_ids: the finished runs that were compared.
+        stale: the parts of each run that behave differently; the mark of any other is removed.
+    """
+    for run_id in run_ids:
+        directory = run_dir(root, run_id)
+        state = directory.state()
+        if state.kept != stale.get(run_id):
+            marked = state.model_copy(update={"kept": stale.get(run_id)})
+            write_json(directory.path / "state.json", marked.model_dump(mode="json"))
 
 
 def summary(states: Iterable[State]) -> str:

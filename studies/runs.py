@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import RootError, SpecError, nearest
 from bench.files import read_json
 from bench.manifest import Manifest, manifests
 from bench.runs.rundir import RunDir, State, run_dir
 from studies.ledger import DONE, Holder, current_state, holder
+
+if TYPE_CHECKING:
+    from studies.plan import Plan
 
 LISTED = 8
 """Largest number of runs or labels in a message."""
@@ -57,6 +62,15 @@ def row_names(studies: list[Manifest]) -> dict[str, RunName]:
                 if row.label not in run.labels:
                     names[run_id] = replace(run, other_labels=(*run.other_labels, row.label))
     return names
+
+
+def labels_of(plans: Sequence[Plan]) -> dict[str, str]:
+    """Return the label of each run of plans by its id; outside all rows it is the loss's name."""
+    rows, labels = row_names([plan.manifest for plan in plans]), {}
+    for plan in plans:
+        for run_id, spec in plan.specs.items():
+            labels[run_id] = rows[run_id].label if run_id in rows else spec.loss.name
+    return labels
 
 
 def other_names(root: Path, known: dict[str, RunName]) -> dict[str, RunName]:

@@ -18,6 +18,10 @@ def status(
         bool,
         typer.Option("--watch", help="Keep it up to date; in a pipe, print one line per event."),
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Say which files have changed since the runs ended."),
+    ] = False,
 ) -> None:
     """Show the status of every study in the output folder and of its unfinished runs."""
     if watch:
@@ -25,13 +29,19 @@ def status(
 
         watch_root(root)
     else:
-        print_status(root)
+        print_status(root, verbose=verbose)
 
 
-def print_status(root: Path) -> None:
-    """Print counts by status for every study of the output folder, then its unfinished runs."""
+def print_status(root: Path, *, verbose: bool) -> None:
+    """Print counts by status for every study of the output folder, then its unfinished runs.
+
+    Args:
+        root: the output folder.
+        verbose: whether to compare the files that the finished runs were made with.
+    """
     from bench.manifest import manifests
     from bench.runs.rundir import run_dir
+    from studies.behaviour import edited_lines
     from studies.ledger import current_state, summary, unfinished
 
     for manifest in manifests(root):
@@ -43,6 +53,8 @@ def print_status(root: Path) -> None:
         states = {run_id: current_state(run_dir(root, run_id)) for run_id in names}
         typer.echo(f"{manifest.study} on {manifest.profile}: {summary(states.values())}")
         for line in unfinished(names, states):
+            typer.echo(line)
+        for line in edited_lines(root, states) if verbose else ():
             typer.echo(line)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from bench.cli.options import SessionOptions
 from bench.cli.views.log import tail
 from bench.data.cache import Cache
 from bench.errors import RootError
@@ -26,19 +27,21 @@ START_SECONDS = 180.0
 
 
 def check_start(
-    root: Path, plans: list[Plan], data_root: Path | None, weights: Path | None
+    root: Path, plans: list[Plan], options: SessionOptions, data_root: Path | None
 ) -> None:
     """Raise now any error that would end the session at its start, such as missing data."""
+    from bench.cli.session import admit_plans
     from bench.models.pretrained import place_weights
     from bench.preflight import check_data
 
     with lock_root(root):
+        admit_plans(root, plans, options, data_root)
         done = {d.run_id for d in all_run_dirs(root) if current_state(d).status in DONE}
         for plan in plans:
             missing = [spec for run_id, spec in plan.specs.items() if run_id not in done]
             if missing:
                 check_data(missing[0], data_root, Cache(root / "cache", typer.echo))
-                place_weights(root, missing[0].model, weights)
+                place_weights(root, missing[0].model, options.weights)
 
 
 def start_detached(root: Path, arguments: list[str]) -> int:

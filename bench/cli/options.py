@@ -144,6 +144,17 @@ class SessionOptions(PlanOptions):
         str | None,
         typer.Option("--address", help="HOST:PORT of the Ray cluster's head node."),
     ] = None
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Train again what behaves differently from the code at hand; the old results "
+            "move to replaced/.",
+        ),
+    ] = False
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="Use such results as they are; the report says so.")
+    ] = False
 
 
 def takes(options: type) -> Callable[[Callable[..., Any]], Callable[..., None]]:

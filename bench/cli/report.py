@@ -26,6 +26,7 @@ from bench.cli.options import (
 if TYPE_CHECKING:
     from bench.manifest import Manifest
     from reports.report import ReportFiles
+    from studies.behaviour import Behaviour
     from studies.merge import MergeResult
 
 POLL_SECONDS = 5.0
@@ -59,7 +60,13 @@ def report(
         name,
         since=None if since is None else moment(since),
     )
-    builder.publish(builder.build_until_done() if watch else builder.build())
+    if watch:
+        builder.publish(builder.build_until_done())
+        return
+    behaviour = builder.compare()
+    for line in behaviour.lines:
+        typer.echo(line)
+    builder.publish(builder.build(behaviour))
 
 
 def sync(
@@ -122,8 +129,18 @@ def ui(
         process.wait()
 
 
-def report_all(root: Path, store: str | None, manifests: list[Manifest]) -> None:
-    """Write the report of each study that has a result; print the reason if one cannot be."""
+def report_all(
+    root: Path, store: str | None, manifests: list[Manifest], behaviour: Behaviour | None
+) -> None:
+    """Write the report of each study that has a result; print the reason if one cannot be.
+
+    Args:
+        root: the output folder.
+        store: MLflow's tracking URI; None for the root's own.
+        manifests: the studies.
+        behaviour: their finished runs, compared with the code of this session; None if there were
+            none before it.
+    """
     from bench.runs.rundir import run_dir
     from bench.store.client import StoreError
     from studies.ledger import DONE
@@ -134,7 +151,7 @@ def report_all(root: Path, store: str | None, manifests: list[Manifest]) -> None
             continue
         builder = Builder(root, store, manifest.study, manifest.profile)
         try:
-            builder.publish(builder.build())
+            builder.publish(builder.build(behaviour))
         except (StoreError, OSError) as error:
             typer.echo(f"no report of {manifest.name} yet: {error}", err=True)
 
@@ -156,8 +173,12 @@ class Builder:
 
         return self.store or default_uri(self.root)
 
-    def build(self) -> ReportFiles:
-        """Write the report and return its files."""
+    def build(self, behaviour: Behaviour | None) -> ReportFiles:
+        """Write the report and return its files.
+
+        Args:
+            behaviour: the study's finished runs, compared with the code at hand, or None.
+        """
         from reports.report import build_report
 
         return build_report(
@@ -167,7 +188,31 @@ class Builder:
             self.root / "reports" / f"{self.study}-{self.profile}",
             command=f"segloss report {self.study} --profile {self.profile}{self._options()}",
             since=self.since,
+            stale=behaviour.stale if behaviour else {},
+            code=behaviour.facts if behaviour else (),
         )
+
+    def compare(self) -> Behaviour:
+        """Return the runs of the root, compared with the code at hand.
+
+        Only where the text of a part has changed is its behaviour tried, which needs torch.
+        """
+        from bench.manifest import recall
+        from studies.behaviour import Behaviour, compare, edited_text, specs_of
+        from studies.runs import row_names
+
+        manifest = recall(self.root, self.study, self.profile)
+        if manifest is None:
+            return Behaviour(
+                note=f"Not compared with the code at hand: {self.root} has no such runs."
+            )
+        labels = {run_id: run.label for run_id, run in row_names([manifest]).items()}
+        specs, record = specs_of(self.root, labels), None
+        if edited_text(self.root, specs):
+            from bench.probes.record import Prober
+
+            record = Prober(self.root).record
+        return compare(self.root, specs, labels, record)
 
     def build_until_done(self) -> ReportFiles:
         """Write the report whenever a run starts or ends; return its files once all have ended."""
@@ -177,7 +222,7 @@ class Builder:
             record = read_study(self.uri, self.study, self.profile)
             # Read before the report is built, so that no change in the meantime is missed.
             stamp = record and study_stamp(self.uri, record)
-            files = self.build()
+            files = self.build(self.compare())
             if not files.unfinished:
                 return files
             count = f"{files.unfinished} run{'s' * (files.unfinished > 1)} not finished"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,11 +36,13 @@ def validate(studies: Studies, options: PlanOptions, without_crf: WithoutCrfOpti
     from bench.preflight import check_data
 
     spec = next(iter(plans[0].specs.values()))
+    data_root = data_folder(options.data_root, inputs[1])
     source = source_of_weights(options.root.resolve(), spec.model, options.weights)
     typer.echo(f"weights ok: {source}")
-    typer.echo(f"data ok: {check_data(spec, data_folder(options.data_root, inputs[1]))}")
+    typer.echo(f"data ok: {check_data(spec, data_root)}")
     for plan in plans:
         typer.echo(f"{plan.manifest.study} on {options.shortened} ok: {len(plan.specs)} runs")
+    print_behaviour(plans, options.root, data_root)
 
 
 @takes(PlanOptions)
@@ -49,8 +52,10 @@ def plan(studies: Studies, options: PlanOptions, without_crf: WithoutCrfOption =
     from bench.cli.views.plan import images, print_plan
 
     plans = make_plans(*inputs, options, without_crf=without_crf)
+    data_root = data_folder(options.data_root, inputs[1])
     print_plan(plans, options.root)
-    typer.echo(images(inputs[1].data, data_folder(options.data_root, inputs[1])))
+    typer.echo(images(inputs[1].data, data_root))
+    print_behaviour(plans, options.root, data_root)
 
 
 @takes(SessionOptions)
@@ -67,7 +72,7 @@ def run(
     if not without_crf:
         require_crf(inputs[0])
     from bench.cli.report import report_all
-    from bench.cli.session import Session, resources_of
+    from bench.cli.session import Session, admit_plans, resources_of
     from bench.preflight import resolve_loss
     from studies.ledger import lock_root
 
@@ -77,12 +82,25 @@ def run(
     if detach:
         from bench.cli.detach import check_start, start_detached
 
-        check_start(root, plans, resources.data_root, options.weights)
+        check_start(root, plans, options, resources.data_root)
         sys.exit(start_detached(root, sys.argv[1:]))
     with lock_root(root):
+        behaviour = admit_plans(root, plans, options, resources.data_root)
         code = Session(root, resources, resolve_loss).run(plans)
-        report_all(root, options.store, [plan.manifest for plan in plans])
+        report_all(root, options.store, [plan.manifest for plan in plans], behaviour)
     sys.exit(code)
+
+
+def print_behaviour(plans: list[Plan], root: Path, data_root: Path | None) -> None:
+    """Print which finished runs behave differently from the code at hand or are unprobed."""
+    from bench.probes.record import Prober
+    from studies.behaviour import compare
+    from studies.runs import labels_of
+
+    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
+    behaviour = compare(root, specs, labels_of(plans), Prober(root, data_root).record)
+    for line in behaviour.lines:
+        typer.echo(line)
 
 
 def read_inputs(names: list[str], options: PlanOptions) -> tuple[dict[str, Study], Profile]:

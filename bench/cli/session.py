@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from bench.cli.options import SessionOptions, data_folder
 from bench.cli.views.live import LiveView
 from bench.data.cache import Cache
+from bench.errors import SpecError
 from bench.manifest import Manifest, remember
+from bench.probes.record import Prober
 from bench.profile import Profile
 from bench.runs.environment import visible_gpus
 from bench.runs.rundir import State
@@ -22,9 +26,13 @@ from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
+from studies.ledger import DONE, mark_kept, set_aside, states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
-from studies.runs import RootMonitor
+from studies.runs import RootMonitor, labels_of
 from studies.schedule import Ending, Executor, Observer, Schedule
+
+if TYPE_CHECKING:
+    from studies.behaviour import Behaviour
 
 FAILED, INCOMPLETE, INTERRUPTED = 3, 4, 130
 """Exit codes; `segloss --help` explains them."""
@@ -59,6 +67,57 @@ def resources_of(options: SessionOptions, profile: Profile) -> Resources:
         weights=options.weights,
         ray=ray,
     )
+
+
+def admit(
+    root: Path,
+    specs: Mapping[str, RunSpec],
+    labels: Mapping[str, str],
+    options: SessionOptions,
+    data_root: Path | None,
+) -> Behaviour | None:
+    """Let finished runs count only if they behave like the code at hand, or a user keeps them.
+
+    Args:
+        root: the output folder, which the caller has locked.
+        specs: the runs by id.
+        labels: label of the row of each run by its id.
+        options: say what becomes of runs that behave differently.
+        data_root: folder that holds the data sets.
+
+    Returns:
+        How the runs that count compare with the code at hand; None without a finished run.
+
+    Raises:
+        StaleError: a run behaves differently, and the options do not say what becomes of it.
+        SpecError: the options contradict each other.
+    """
+    if options.again and options.keep_old:
+        raise SpecError("--again and --keep-old contradict each other: give one of them")
+    if not any(state.status in DONE for state in states(root, specs).values()):
+        return None
+    from studies.behaviour import compare, refuse
+
+    behaviour = compare(root, specs, labels, Prober(root, data_root, decode=True).record)
+    if not (options.again or options.keep_old):
+        refuse(behaviour)
+    for line in behaviour.lines:
+        typer.echo(line)
+    if options.again and behaviour.stale:
+        # Evaluations first, so that a kill leaves none of them without its training.
+        ids = sorted(behaviour.stale, key=lambda run_id: specs[run_id].trains)
+        typer.echo(f"--again: their results were moved to {set_aside(root, ids)}")
+        return replace(behaviour, changes=())
+    mark_kept(root, behaviour.compared, behaviour.stale)
+    return behaviour
+
+
+def admit_plans(
+    root: Path, plans: list[Plan], options: SessionOptions, data_root: Path | None
+) -> Behaviour | None:
+    """Return and raise as ``admit``, for every run of the plans."""
+    specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
+    return admit(root, specs, labels_of(plans), options, data_root)
 
 
 class Session(Observer):

@@ -17,6 +17,8 @@ from bench.cli.session import (
     SYNC_LATER,
     Resources,
     Session,
+    admit,
+    admit_plans,
     resources_of,
 )
 from bench.cli.tune import TuneOptions
@@ -55,10 +57,17 @@ def run_tuning(name: str, study: Study, profile: Profile, options: TuneOptions) 
     if options.write is not None:
         check_target(name, options.write, [search.method for search in tuner.searches])
     with lock_root(root):
-        tuning = TuningSession(tuner, options.storage, rebuild=options.rebuild)
+        # Before the session, which proposes trials from the scores of earlier ones.
+        behaviour = admit_plans(root, [tuner.first_plan()], options, resources.data_root)
+        tuning = TuningSession(
+            tuner,
+            options.storage,
+            rebuild=options.rebuild,
+            admit=lambda specs: admit(root, specs, {}, options, resources.data_root),
+        )
         code = _run(tuning, Session(root, resources, resolve_loss), resources)
         manifest = tuning.plan.manifest
-        report_all(root, options.store, [manifest])
+        report_all(root, options.store, [manifest], behaviour)
         if options.write is not None:
             _write(name, options.write, manifest, options.store or default_uri(root))
     return code
@@ -116,6 +125,9 @@ def _search_crf(tuning: TuningSession, session: Session, resources: Resources) -
     plan, root = tuning.plan, tuning.tuner.root
     specs = [plan.specs[run_id] for run_id in plan.manifest.tables[0].rows[0].run_ids]
     trainings = [spec.source for spec in specs]
+    # A training of another study may serve; it has to behave like the code at hand as well.
+    serving = [source for spec in trainings if (source := finished_source(root, spec))]
+    tuning.admit({source.run_id: source.spec() for source in serving})
     missing = {s.run_id: s for s in trainings if finished_source(root, s) is None}
     if missing and (code := session.run([replace(plan, specs=missing)])):
         return code

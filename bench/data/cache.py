@@ -7,6 +7,7 @@ file does not match the index. No torch here.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import math
@@ -25,7 +26,7 @@ from jaxtyping import UInt8
 
 from bench.data.dataset import Entry, Prepare, Split
 from bench.data.reading import load_entries, read_entries, split_digest
-from bench.errors import SpecError
+from bench.errors import DataError, SpecError
 from bench.files import Strict, parse, read_json, write_json
 from bench.spec import digest
 
@@ -79,8 +80,7 @@ class Cache:
         Raises:
             DataError: A file of the data set is missing or broken; the first one is named.
         """
-        images = [(entry.id, *map(str, entry.files)) for entry in entries]
-        place = self.folder / f"{name}-{digest([options, images])}"
+        place = self._place(name, options, entries)
         try:
             source = _source(entries)
             if found := self._open(place, source):
@@ -98,6 +98,10 @@ class Cache:
             self.log(f"{place}: no decoded cache ({why or error}); decoding the files instead")
             return load_entries(entries, prepare)
 
+    def _place(self, name: str, options: Mapping[str, Any], entries: Sequence[Entry]) -> Path:
+        images = [(entry.id, *map(str, entry.files)) for entry in entries]
+        return self.folder / f"{name}-{digest([options, images])}"
+
     def _open(self, place: Path, source: str) -> Split | None:
         index = _index(place)
         if index is None or index.source != source:
@@ -107,6 +111,25 @@ class Cache:
         except FileNotFoundError:
             return None
         return None if self.verify and _content(split) != index.content else split
+
+
+class NotDecodedError(DataError):
+    """The decoded cache does not hold a split."""
+
+
+class KnownSplits(Cache):
+    """The decoded cache as it is: a split that it does not hold is not decoded."""
+
+    def load(
+        self, name: str, options: Mapping[str, Any], entries: Sequence[Entry], prepare: Prepare
+    ) -> Split:
+        """Return the Split, mapped from ``folder``; raises NotDecodedError if it is not there."""
+        split = None
+        with contextlib.suppress(OSError):
+            split = self._open(self._place(name, options, entries), _source(entries))
+        if split is None:
+            raise NotDecodedError(f"{name}: not in the decoded cache {self.folder}")
+        return split
 
 
 def _source(entries: Sequence[Entry]) -> str:

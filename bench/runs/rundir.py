@@ -1,7 +1,8 @@
 """Run directories: the files of each run, and the lease of the process that executes it.
 
 ``<root>/runs/<run_id>/`` holds spec.json, state.json, metrics.jsonl, checkpoint.pt,
-weights.safetensors, result.json, confusion.npz, boundaries.npz, predictions/, env.json and log.txt.
+weights.safetensors, result.json, confusion.npz, boundaries.npz, predictions/, env.json, probes.json
+and log.txt.
 They are the truth; the store is a copy of them. Every file is written whole (temporary file, fsync,
 rename) or appended by line. No torch here.
 """
@@ -94,6 +95,9 @@ class State(Strict):
     updated: float = 0.0
     """Time of the last change, in seconds since the epoch; while running, the heartbeat."""
     lease: Lease | None = None
+    kept: str | None = None
+    """Parts in which a finished run behaves differently from the code of a later session, which
+    used it all the same (--keep-old), such as "loss"."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,11 @@ class RunDir:
     def result_file(self) -> Path:
         """File of a finished run's scores, digests and costs."""
         return self.path / "result.json"
+
+    @property
+    def probes(self) -> Path:
+        """File of the record of how the run's parts behave: loss, network, recipe and data."""
+        return self.path / "probes.json"
 
     @property
     def log(self) -> Path:

@@ -1,18 +1,37 @@
-"""The code of a run: a session runs a snapshot, so that edits meanwhile mix no versions."""
+"""The code of a run: a session runs a snapshot, so that edits meanwhile mix no versions.
+
+``text_of`` names the files and packages that one part of a run consists of.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 
 PACKAGES = ("bench", "losses", "postproc", "studies", "reports")
 WORKER_PACKAGES = ("bench", "losses", "postproc")
 SOURCE = Path(__file__).parents[2]
+INSTALLED = ("site-packages", "dist-packages")
+DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn"}
+"""Packages of another name than their distribution; to search for them takes 0.2 s."""
+
+Text = dict[str, dict[str, str]]
+"""Content of a part: {"files": digest by module, "packages": version by package}."""
+# A line that only looks like an import names no module, so it does no harm.
+IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]+)|import[ \t]+([^\n]+))",
+    re.MULTILINE,
+)
 
 
 def take_snapshot(root: Path) -> Path:
@@ -53,7 +72,100 @@ def code_digest() -> str:
 def plugin_digest(loss: type) -> str | None:
     """Return the digest of the file of a plug-in loss; None for a loss of the project."""
     path = Path(inspect.getfile(loss))
-    return None if _is_ours(path) else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return None if _is_ours(path) else _short(path.read_bytes())
+
+
+def text_of(*modules: str, within: tuple[str, ...] = ("",)) -> Text:
+    """Return the files and packages that modules consist of, found by following their imports.
+
+    Nothing is imported. The search ends at installed packages, of which the version is noted; the
+    modules' own packages are read file by file, wherever they are installed.
+
+    Args:
+        modules: Names of modules, such as "losses.rmi".
+        within: Beginnings of the names to keep; the default keeps all.
+    """
+    text: Text = {"files": {}, "packages": {}}
+    waiting, own = [*modules], {*PACKAGES, *(name.partition(".")[0] for name in modules)}
+    seen = set()
+    while waiting:
+        name = waiting.pop()
+        top = name.partition(".")[0]
+        if name in seen or top in sys.stdlib_module_names or not name.startswith(within):
+            continue
+        seen.add(name)
+        if top not in own and (found := _installed_version(top)):
+            text["packages"][top] = found
+        elif path := _file_of(name):
+            data = path.read_bytes()
+            text["files"][name] = _short(data)
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            waiting += _imports(data.decode(errors="replace"), package)
+    return {kind: dict(sorted(names.items())) for kind, names in text.items()}
+
+
+def changed_text(recorded: Text) -> list[str]:
+    """Return the names of recorded files and packages that differ from those at hand."""
+    changed = []
+    for name, digest in recorded.get("files", {}).items():
+        path = _file_of(name)
+        if path is None or _short(path.read_bytes()) != digest:
+            changed.append(name)
+    packages = recorded.get("packages", {}).items()
+    return changed + [name for name, digest in packages if _installed_version(name) != digest]
+
+
+def _imports(source: str, package: str) -> Iterator[str]:
+    """Yield the names that may be modules in the import statements of a file of ``package``."""
+    for origin, names, plain in IMPORT.findall(source):
+        listed = [word.split()[0] for word in re.split(r"[(),]", names or plain) if word.split()]
+        if plain:
+            yield from listed
+            continue
+        dots = len(origin) - len(origin.lstrip("."))
+        parents = package.split(".")[: len(package.split(".")) + 1 - dots] if dots else []
+        base = ".".join(filter(None, [*parents, origin.lstrip(".")]))
+        yield base
+        yield from (f"{base}.{name}" for name in listed)
+
+
+def _file_of(module: str) -> Path | None:
+    """Return the file of a module, which is not imported; None for a name that is no module."""
+    top, *rest = module.split(".")
+    with contextlib.suppress(ImportError, ValueError):  # a module without a specification
+        if (spec := find_spec(top)) is None:
+            return None
+        if not rest:
+            return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+        for folder in spec.submodule_search_locations or ():
+            place = Path(folder, *rest)
+            for path in (place.with_suffix(".py"), place / "__init__.py"):
+                if path.is_file():
+                    return path
+    return None
+
+
+@cache
+def _installed_version(package: str) -> str | None:
+    """Return the version of a package in site-packages, without the build behind "+"; else None."""
+    with contextlib.suppress(ImportError, ValueError):
+        spec = find_spec(package)
+        places = [spec.origin or "", *(spec.submodule_search_locations or ())] if spec else []
+        if not any(folder in Path(p).parts for p in places for folder in INSTALLED):
+            return None
+        found = _version(DISTRIBUTIONS.get(package, package))
+        return found.partition("+")[0] if found else "unknown"
+    return None
+
+
+def _version(distribution: str) -> str | None:
+    with contextlib.suppress(PackageNotFoundError):
+        return version(distribution)
+    return None
+
+
+def _short(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def _is_ours(path: Path) -> bool:

@@ -32,7 +32,15 @@ STATUS = {
     "interrupted": "KILLED",
 }
 OVER = frozenset({"finished", "diverged", "failed", "interrupted"})
-ARTIFACTS = ("spec.json", "result.json", "env.json", "confusion.npz", "boundaries.npz", "log.txt")
+ARTIFACTS = (
+    "spec.json",
+    "result.json",
+    "env.json",
+    "probes.json",
+    "confusion.npz",
+    "boundaries.npz",
+    "log.txt",
+)
 GRID_IMAGES = 4
 """Predictions in MLflow's image grid; each needs a PNG and a WebP there."""
 THUMBNAIL = (256, 256)
@@ -65,6 +73,8 @@ class RunSnapshot:
             # MLflow keeps no order of metrics; tables need the data set's order of classes.
             tags["segloss.classes"] = json.dumps(result["classes"])
             tags |= {f"segloss.digest.{k}": str(v) for k, v in result["digests"].items()}
+        if directory.probes.exists():
+            tags["segloss.probed"] = "yes"
         started = lines[0]["time"] if lines else state.updated
         return cls(state, lines[-1]["step"] if lines else -1, started, numbers, tags)
 
@@ -135,7 +145,7 @@ class RunWriter:
         log_batches(self.client, run_id, params=params)
         rows = ((key, value, time, step) for (key, step), (value, time) in numbers.items())
         log_batches(self.client, run_id, metrics=rows)
-        if snapshot.tags and "segloss.result" not in run.data.tags:
+        if "segloss.result" in snapshot.tags and "segloss.result" not in run.data.tags:
             self._log_grid(run, directory)
         if state.status in OVER:
             self._log_files(run_id, directory)
@@ -146,6 +156,7 @@ class RunWriter:
             "segloss.status": state.status,
             "segloss.reason": (state.reason or "")[:2000],
             "segloss.step": str(snapshot.step),
+            "segloss.kept": state.kept or "",
             **snapshot.tags,
             "segloss.updated": repr(state.updated),
         }
@@ -225,6 +236,7 @@ def _readable(directory: RunDir) -> Iterator[None]:
 def _complete(run: Run, params: dict[str, str], state: State) -> bool:
     """Return whether a sync of this state was completed, for this row."""
     updated = run.data.tags.get("segloss.updated") == repr(state.updated)
+    updated &= run.data.tags.get("segloss.kept", "") == (state.kept or "")
     return updated and params.items() <= run.data.params.items()
 
 

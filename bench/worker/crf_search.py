@@ -26,7 +26,7 @@ from bench.data.registry import evaluation_entries, evaluation_split, open_datas
 from bench.evaluation.metrics import BoundaryCounts, PixelCounts, count_pixels
 from bench.evaluation.predictor import Predictor
 from bench.evaluation.scoring import crf_of, training_digests, write_result
-from bench.files import write_json
+from bench.files import read_json, write_json
 from bench.iou import class_iou, mean_known
 from bench.models.deeplab import build_model
 from bench.runs.environment import device_name, environment
@@ -104,6 +104,8 @@ class CrfScorer:
         directory.create(spec)
         write_json(directory.path / "env.json", self._environment)
         source = self.sources[spec.seed].result() or {}
+        if (record := read_json(self.sources[spec.seed].probes)) is not None:
+            write_json(directory.probes, record)
         write_result(
             directory,
             spec,

@@ -40,6 +40,7 @@ from bench.files import write_whole
 from bench.models.deeplab import SegmentationModel, build_model
 from bench.models.pretrained import find_weights
 from bench.preflight import check_crf, check_run
+from bench.probes.record import write_records
 from bench.runs.environment import (
     code_digests,
     device_name,
@@ -49,6 +50,7 @@ from bench.runs.environment import (
 )
 from bench.runs.heartbeat import Heartbeat, log_line
 from bench.runs.rundir import ORPHANED, Failure, RunDir, Status
+from bench.runs.source_code import text_of
 from bench.seeding import torch_seed
 from bench.spec import RunSpec, digest
 from bench.training.batches import TrainingData
@@ -112,6 +114,7 @@ def _run(heartbeat: Heartbeat, data_root: Path | None, threads: int) -> None:
     heartbeat.acquire_leases(specs, facts)
     check_run(specs[0])
     check_crf(specs)
+    write_records(heartbeat.run_dirs, specs[0], data_root)
     Execution(heartbeat, specs, device=device, environment=facts, data_root=data_root).run()
 
 
@@ -243,7 +246,9 @@ class Execution:
         return command + (["--data-root", str(self.data_root)] if self.data_root else [])
 
     def _checkpoints(self) -> Checkpoints:
-        mark = {"run_id": self.specs[0].run_id, **code_digests(self.environment)}
+        spec = self.specs[0]
+        loss = text_of(find_loss(spec.loss.name).__module__)["files"]  # of a plug-in: all its files
+        mark = {"run_id": spec.run_id, "loss": digest(loss), **code_digests(self.environment)}
         return Checkpoints(self.run_dirs[0].checkpoint, mark)
 
     def _evaluate(self) -> None:

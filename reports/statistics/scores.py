@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from bench.iou import HEADLINE
 from bench.manifest import Manifest, Row, TableSpec
+from reports.checks import Check, checks
 from reports.model import Column, TableRow, Verdict
-from reports.runs import Check, ImageCounts, StudyCounts, checks, compare_images, values
+from reports.runs import ImageCounts, StudyCounts, compare_images, values
 from reports.statistics.stats import Comparison, Estimate, adjusted, compare, percent
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import Any
 
 from bench.iou import HEADLINE
 from bench.manifest import ABSENT, Manifest, Row, TableSpec
+from reports.checks import Check
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
-from reports.runs import Check, class_names
+from reports.runs import class_names
 from reports.statistics.scores import (
     Scores,
     base_row,

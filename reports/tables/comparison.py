@@ -9,8 +9,8 @@ from bench.errors import SpecError
 from bench.iou import HEADLINE
 from bench.manifest import Manifest, Row
 from bench.spec import Scalar
+from reports.checks import PER_STUDY, environment_difference
 from reports.model import Cell, Column, Table, TableRow
-from reports.runs import PER_STUDY, environment_difference
 from reports.statistics.scores import Scores, compare_rows, population, share_images, with_holm
 from reports.statistics.stats import estimate
 from reports.tables.sentences import exact_test

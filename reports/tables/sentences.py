@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from bench.iou import BORDER_METRICS
 from bench.manifest import Manifest
+from reports.checks import Check
 from reports.model import Table, TableRow
 from reports.published import PublishedTable, find_published
-from reports.runs import Check
 from reports.statistics.scores import Scores
 from reports.statistics.stats import LEVEL
 from reports.wording import DAGGER, DASH, PLUS_MINUS, estimate_text, joined, listed, seeds

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.errors import RootError
 from bench.manifest import remember
+from bench.spec import RunSpec
 from studies.plan import Plan
 from studies.schedule import Ending, Interrupts
 from studies.tuning.crf_search import CrfSearch, Scorer
@@ -17,18 +19,27 @@ from studies.tuning.tuner import Tuner
 class TuningSession:
     """The trials of a tuning as a plan that grows with their results."""
 
-    def __init__(self, tuner: Tuner, storage: str | None = None, *, rebuild: bool = False) -> None:
+    def __init__(
+        self,
+        tuner: Tuner,
+        storage: str | None = None,
+        *,
+        rebuild: bool = False,
+        admit: Callable[[dict[str, RunSpec]], object] = lambda specs: None,
+    ) -> None:
         """Read the trials of the root and bring Optuna's copies up to date.
 
         Args:
             tuner: decides on the trials.
             storage: Optuna's URL; None for a sqlite file in the root.
             rebuild: whether to recreate Optuna's copies.
+            admit: called with the runs of new trials; raises an error if one was finished by
+                another study and must not count.
 
         Raises:
             RootError: Optuna's storage cannot be used.
         """
-        self.tuner = tuner
+        self.tuner, self.admit = tuner, admit
         storage = storage or f"sqlite:///{tuner.root}/optuna.db"
         self.copies = tuner.copies(storage, rebuild=rebuild)
         self.copy_error: RootError | None = None
@@ -50,6 +61,8 @@ class TuningSession:
         larger = self.tuner.extend(self._plan)
         if larger is None:
             return False
+        known = self._plan.specs.keys()
+        self.admit({i: spec for i, spec in larger.specs.items() if i not in known})
         self._plan = larger
         remember(self.tuner.root, larger.manifest)
         self.update_copies()

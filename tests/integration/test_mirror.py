@@ -8,10 +8,12 @@ from contextlib import closing
 import pytest
 
 import bench.store.mirror
+from bench.files import write_json
 from bench.store.client import StoreError, connect, serve
 from bench.store.mirror import log_report
 from bench.store.pages import VIEW_KEY, decode_view, view_tag, view_url
 from bench.store.reading import RunRecord, fetch_artifact, read_histories, read_runs, read_study
+from reports.report import build_report
 
 
 def history(store, mlflow_run_id, key):
@@ -275,3 +277,40 @@ def test_a_file_that_is_not_a_database_fails_writes_and_reads(fresh, tmp_path):
         mirror.sync(tmp_path, fresh.manifest)
     with pytest.raises(StoreError, match="not a database"):
         read_study(f"sqlite:///{file}", "s", "p")
+
+
+def test_results_of_other_code_are_marked_in_every_form_of_the_report(fresh, tmp_path):
+    """From the store alone: a kept run has a dagger, a note and a line; an old one is named."""
+    kept, probed = fresh.finish("RMI", 0), fresh.finish("CE", 0)
+    for directory in (kept, probed):
+        write_json(directory.probes, {"form": 1, "parts": {}})
+    fresh.finish("CE", 1)
+    assert fresh.sync() == 3
+    marked = kept.state().model_copy(update={"kept": "loss, recipe"})
+    write_json(kept.path / "state.json", marked.model_dump(mode="json"))
+    assert fresh.sync() == 1
+    assert fresh.sync() == 0
+    files = build_report(fresh.uri, fresh.manifest.study, "tiny", tmp_path / "report")
+    note = "behaviour of the loss, recipe is not that of the code at hand (RMI, seed 0)"
+    for name in ("index.html", "tables.md", "tables.tex"):
+        assert note in files.named(name).read_text().replace("\n", " "), name
+    page = files.index.read_text()
+    assert "RMI, seed 0</td>" in page.partition('<th scope="row">behaviour</th>')[2]
+    assert "1 run was made by a version that did not record how its parts behave" in page
+
+    told = {probed.run_id: "network"}
+    files = build_report(
+        fresh.uri, fresh.manifest.study, "tiny", tmp_path / "report", stale=told, code=["A line."]
+    )
+    assert "behaviour of the network is not that" in files.named("tables.md").read_text()
+    assert "<li>A line.</li>" in files.index.read_text()
+
+
+def test_a_report_of_agreeing_code_says_nothing_about_it(fresh, tmp_path):
+    directory = fresh.finish("CE", 0)
+    write_json(directory.probes, {"form": 1, "parts": {}})
+    fresh.sync()
+    files = build_report(fresh.uri, fresh.manifest.study, "tiny", tmp_path / "report")
+    page = files.index.read_text()
+    assert "behaviour" not in page
+    assert "the code at hand" not in page

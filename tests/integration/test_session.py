@@ -15,6 +15,7 @@ import torch
 from command import segloss_in
 from tiny import TINY_PROFILE, TINY_STUDY
 
+from bench.files import read_json, write_json
 from bench.iou import class_iou
 from bench.runs.rundir import all_run_dirs, own_lease, run_dir
 from postproc.dense_crf import available
@@ -98,6 +99,48 @@ def test_methods_of_one_seed_share_weights_order_and_augmentation(session):
     for name in ("init", "order", "augment", "train_data", "data", "code", "env"):
         assert len({result["digests"][name] for result in found}) == 1, name
     assert len({result["digests"]["weights"] for result in found}) == 2
+
+
+def test_every_run_has_a_record_of_how_its_parts_behave(session):
+    """An evaluation repeats its training's; canaries, which nothing is compared with, have none."""
+    root = session[0] / "out"
+    for directory in all_run_dirs(root):
+        record = read_json(directory.probes)
+        assert {part for part, found in record["parts"].items() if "numbers" in found} == {
+            "loss", "network", "recipe", "data",
+        }  # fmt: skip
+        assert record == read_json(run_dir(root, directory.spec().source.run_id).probes)
+    assert not list(root.glob("canaries/*/runs/*/probes.json"))
+
+
+def test_results_of_other_code_are_refused_then_trained_again(session, tmp_path, segloss):
+    """The old ones are moved, not deleted; the new ones stand for the code at hand."""
+    folder, _ = session
+    root = tmp_path / "out"
+    shutil.copytree(folder / "out", root)
+    (rmi,) = (d for d in all_run_dirs(root) if d.spec().loss.name == "rmi")
+    record = read_json(rmi.probes)
+    value = next(name for name in record["parts"]["loss"]["numbers"] if "value" in name)
+    record["parts"]["loss"]["numbers"][value]["values"][0] *= 1.25
+    write_json(rmi.probes, record)
+    before = rmi.result()
+    command = [COMMAND[0], folder / COMMAND[1], COMMAND[2], folder / COMMAND[3], *COMMAND[4:]]
+    refused = segloss(*command, "--root", root)
+    assert refused.returncode == 2
+    assert "  loss rmi: value differs by up to 20 % (1 run of RMI)\n" in refused.stderr
+    assert rmi.result() == before
+    done = segloss(*command, "--root", root, "--again")
+    assert done.returncode == 0, done.stderr
+    assert f"--again: their results were moved to {root}/replaced" in done.stdout
+    (moved,) = root.glob(f"replaced/*/{rmi.run_id}")
+    assert read_json(moved / "result.json") == before
+    after = rmi.result()
+    assert after is not None
+    assert before is not None
+    assert after["digests"]["weights"] == before["digests"]["weights"]
+    assert read_json(rmi.probes) != record
+    assert "other code" not in segloss("status", "-v", "--root", root).stdout
+    assert segloss(*command, "--root", root).returncode == 0
 
 
 def test_the_same_specs_on_another_root_give_the_same_bits(session):

@@ -11,7 +11,8 @@ import pytest
 from bench.errors import SpecError
 from bench.manifest import Manifest, Row, TableSpec
 from bench.spec import Scalar
-from reports.runs import ImageCounts, StudyCounts, checks, compare_images, image_counts
+from reports.checks import checks
+from reports.runs import ImageCounts, StudyCounts, compare_images, image_counts
 from reports.statistics.scores import Scores
 from reports.statistics.stats import compare
 from reports.stored import read_counts

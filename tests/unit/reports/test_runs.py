@@ -7,7 +7,8 @@ import pytest
 
 from bench.runs.rundir import run_dir
 from bench.store.client import StoreError, default_uri
-from reports.runs import checks, class_names, values
+from reports.checks import checks
+from reports.runs import class_names, values
 from reports.stored import read_frame
 
 # MLflow's own use of SQLAlchemy.

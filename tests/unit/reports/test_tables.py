@@ -7,8 +7,8 @@ import pytest
 
 from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import SearchSpec, Space
+from reports.checks import checks
 from reports.figures.study import curve_data, gain_data
-from reports.runs import checks
 from reports.statistics.scores import Scores
 from reports.tables.build import build_tables
 from reports.tables.further import class_tables

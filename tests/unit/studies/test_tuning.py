@@ -8,15 +8,17 @@ from tiny import TINY_PROFILE, TINY_STUDY
 
 from bench.errors import SpecError
 from bench.files import write_json
-from bench.manifest import remember
+from bench.manifest import recall, remember
 from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from bench.runs.rundir import run_dir
 from bench.search_space import Space
+from studies.behaviour import StaleError
 from studies.plan import plan
 from studies.schema import load_study
 from studies.tuning.sampler import Trial, open_storage, propose
 from studies.tuning.search import searches
+from studies.tuning.session import TuningSession
 from studies.tuning.tuner import Tuner
 
 LINE = {"loss.lambda_": Space(low=0.0, high=1.0)}
@@ -266,3 +268,35 @@ def test_lambda_1_is_bce_in_any_study():
     assert row.settings["loss.lambda_"] == 1.0
     # With another pixel term it is another loss.
     assert resolve_loss("rmi", {"lambda_": 1.0, "pixel_term": "ce"})[0].name == "rmi"
+
+
+def finish(tuner, made):
+    for run_id, spec in made.specs.items():
+        directory = run_dir(tuner.root, run_id)
+        directory.create(spec)
+        write_json(directory.result_file, {"metrics": {"miou": score_of(spec)}})
+        directory.write_state(status="finished")
+
+
+def test_runs_of_new_trials_are_admitted_before_they_count(tuner_on):
+    """Another study may have finished them with other code; a refused trial is not remembered."""
+    tuner, asked = tuner_on("out"), []
+    tuner.root.mkdir()
+    tuning = TuningSession(tuner, admit=asked.append)
+    known = set(tuning.plan.specs)
+    finish(tuner, tuning.plan)
+    assert tuning.grow()
+    (new,) = asked
+    assert new
+    assert not known & new.keys()
+    assert new.keys() | known == tuning.plan.specs.keys()
+
+    def refuse(specs):
+        raise StaleError
+
+    tuning = TuningSession(tuner, admit=refuse)
+    finish(tuner, tuning.plan)
+    before = recall(tuner.root, "study-tune", "tiny")
+    with pytest.raises(StaleError):
+        tuning.grow()
+    assert recall(tuner.root, "study-tune", "tiny") == before
