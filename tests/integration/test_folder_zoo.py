@@ -309,7 +309,7 @@ CASES = {
     "decompression bomb": damaged(
         lambda t: bomb(t.path("images", 0)), "images/s0.png: says that it has more than", "cut it"
     ),
-    "hidden files": Case(hidden),
+    "hidden files": Case(hidden, printed=("2 hidden files are left out: ._s0.png",)),
     "case twins": both(
         lambda t: (t.image(1, PIXELS), named("S1")(t)),
         "images/s1.png: differs from S1.png in upper and lower case alone",

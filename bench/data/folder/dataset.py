@@ -144,6 +144,8 @@ class Folder(Described):
             if unused := unused_masks(self.spec, split, self._tree):
                 head = f"{place}: " if place else ""
                 lines.append(f"{head}{len(unused)} masks belong to no image: {some(unused)}")
+        if hidden := sorted(path.name for path in self._tree.hidden):
+            lines.append(f"{len(hidden)} hidden files are left out: {some(hidden)}")
         return lines
 
     def _place(self, split: str) -> str:

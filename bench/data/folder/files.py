@@ -29,10 +29,12 @@ class Pair(NamedTuple):
 
 @dataclass
 class Tree:
-    """The image files below a data root; each folder is listed once."""
+    """The image files below a data root; each folder is listed once, and hidden files left out."""
 
     root: Path | None
     listed: dict[Path, list[str]] = field(default_factory=dict)
+    hidden: set[Path] = field(default_factory=set)
+    """Hidden image files, such as the ._a.png that macOS writes beside a.png."""
 
     def folder(self, name: str) -> Path:
         """Return a folder below the root; raises DataError if it is missing."""
@@ -51,11 +53,13 @@ class Tree:
         """Return the paths of image files relative to ``folder``, sub-folders included, sorted."""
         if folder not in self.listed:
             try:
-                self.listed[folder] = sorted(_walk(folder))
+                files = sorted(_walk(folder))
             except OSError as error:
                 raise DataError(
                     f"{error.filename}: cannot be listed ({error.strerror}); check its permissions"
                 ) from None
+            self.listed[folder] = [file for file in files if not _is_hidden(file)]
+            self.hidden.update(folder / file for file in files if _is_hidden(file))
         return self.listed[folder]
 
 
@@ -106,8 +110,12 @@ def _walk(folder: Path) -> Iterator[str]:
         ]
         below = "" if place == str(folder) else f"{Path(place).relative_to(folder).as_posix()}/"
         for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if name.lower().endswith(SUFFIXES):
                 yield below + name
+
+
+def _is_hidden(file: str) -> bool:
+    return file.rpartition("/")[2].startswith(".")
 
 
 def _is_loop(place: Path) -> bool:
