@@ -205,8 +205,10 @@ def check_splits(dataset: SegmentationDataset, spec: DataSpec) -> dict[str, Spli
 
 def check_disjoint(dataset: SegmentationDataset, spec: DataSpec) -> None:
     """Raise DataError if an image is both trained on and scored, as two lists may name it."""
-    trained = {entry.id for entry in training_entries(dataset, spec)}
-    if both := [e.id for e in evaluation_entries(dataset, spec) if e.id in trained]:
+    # Splits in folders of their own may number their images alike.
+    trained = {entry.files[:1] or entry.id for entry in training_entries(dataset, spec)}
+    scored = evaluation_entries(dataset, spec)
+    if both := [entry.id for entry in scored if (entry.files[:1] or entry.id) in trained]:
         raise DataError(
             f"{spec.name}: {len(both)} images of {spec.evaluate!r} are trained on too: "
             f"{some(both)}; name each image in one split"
@@ -216,14 +218,23 @@ def check_disjoint(dataset: SegmentationDataset, spec: DataSpec) -> None:
 def shared_groups(dataset: SegmentationDataset, spec: DataSpec) -> list[str]:
     """Return the groups that have images both in training and among the scored images."""
     trained, scored = (
-        set(groups_of(dataset, spec, [entry.id for entry in entries]).values())
+        groups_of(dataset, spec, [entry.id for entry in entries])
         for entries in (training_entries(dataset, spec), evaluation_entries(dataset, spec))
     )
-    return sorted(trained & scored)
+    grouped = {group for id, group in (*trained.items(), *scored.items()) if group != id}
+    return sorted(grouped & {*trained.values()} & {*scored.values()})
 
 
 def _entries_to_train(dataset: SegmentationDataset, spec: DataSpec) -> list[Entry]:
-    return [entry for split in spec.train for entry in dataset.entries(split)]
+    entries = [entry for split in spec.train for entry in dataset.entries(split)]
+    known: dict[str, Entry] = {}
+    for entry in entries:
+        if known.setdefault(entry.id, entry) is not entry:
+            raise DataError(
+                f"data.train: {' and '.join(spec.train)} both have an image called {entry.id}; "
+                "rename one of them"
+            )
+    return entries
 
 
 def _load(

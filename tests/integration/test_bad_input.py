@@ -172,7 +172,7 @@ def test_two_runs_on_one_root_at_once(segloss, tiny_study, tiny_profile, tmp_pat
         (("report", "losses", "--root", "empty"), "losses"),
         (("tune", "region-size"), "no [search] section"),
         (("tune", "lambda", "--param", "loss.lambda"), "did you mean 'loss.lambda_'"),
-        (("data", "check", "cityscapes"), "cityscapes"),
+        (("data", "check", "cityscape"), "did you mean 'cityscapes'"),
     ],
 )
 def test_verbs_refuse_unknown_names_and_empty_roots(segloss, tmp_path, arguments, part):

@@ -51,7 +51,7 @@ def test_all_three_have_the_same_options_but_for_a_sessions_resources():
     )
     assert plan == validate
     assert plan.items() <= run.items()
-    assert run.keys() - plan.keys() == RESOURCES | {"detach"}
+    assert run.keys() - plan.keys() == RESOURCES | {"detach", "again", "keep_old"}
 
 
 def test_a_plan_without_crf_counts_the_rows_that_are_filled(segloss, monkeypatch):

@@ -17,6 +17,7 @@ from bench.data.registry import (
     evaluation_split,
     open_by_name,
     open_dataset,
+    training_entries,
     training_split,
 )
 from bench.data_spec import OWN
@@ -223,3 +224,16 @@ def test_an_image_in_two_lists_is_refused(tmp_path):
     spec = DataSpec(name="folder", evaluate="val", **own)
     with pytest.raises(DataError, match="1 images of 'val' are trained on too: b; name each"):
         check_splits(open_dataset(spec, tmp_path), spec)
+
+
+def test_splits_may_number_their_images_alike(camvid):
+    """In folders of their own; in one training each name may stand for one image only."""
+    for split in ("train", "val"):
+        for folder in (split, f"{split}annot"):
+            for path in (camvid / folder).iterdir():
+                path.rename(path.with_stem(path.stem.removeprefix(split)))
+    spec = DataSpec(name="camvid", evaluate="val")
+    assert check_splits(open_dataset(spec, camvid), spec)["val"].count == 3
+    both = DataSpec(name="camvid", train=("train", "val"))
+    with pytest.raises(DataError, match="train and val both have an image called 0; rename one"):
+        training_entries(open_dataset(both, camvid), both)
