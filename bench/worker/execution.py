@@ -248,7 +248,7 @@ class Execution:
     def _checkpoints(self) -> Checkpoints:
         spec = self.specs[0]
         loss = text_of(find_loss(spec.loss.name).__module__)["files"]  # of a plug-in: all its files
-        mark = {"run_id": spec.run_id, "loss": digest(loss), **code_digests(self.environment)}
+        mark = {"run_id": spec.run_id, "loss_files": digest(loss), **code_digests(self.environment)}
         return Checkpoints(self.run_dirs[0].checkpoint, mark)
 
     def _evaluate(self) -> None:

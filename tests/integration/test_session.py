@@ -18,6 +18,8 @@ from tiny import TINY_PROFILE, TINY_STUDY
 from bench.files import read_json, write_json
 from bench.iou import class_iou
 from bench.runs.rundir import all_run_dirs, own_lease, run_dir
+from bench.runs.source_code import text_of
+from bench.spec import digest
 from postproc.dense_crf import available
 from studies.schema import load_study
 from studies.tuning.sampler import open_storage
@@ -297,13 +299,16 @@ def test_a_worker_whose_scheduler_has_ended_stops(session, tmp_path, worker):
     assert directory.state().status == "interrupted"
 
 
-def test_a_checkpoint_of_other_code_is_not_resumed(session, tmp_path, worker):
+@pytest.mark.parametrize("other", ["code", "loss_files"])
+def test_a_checkpoint_of_other_code_is_not_resumed(session, tmp_path, worker, other):
     """Otherwise one training would mix two versions of the code."""
     folder, _ = session
     run = next(d for d in all_run_dirs(folder / "out") if d.spec().loss.name == "rmi")
     directory = run_dir(tmp_path, run.run_id)
     directory.create(run.spec())
-    torch.save({"run_id": run.run_id, "code": "of-last-year"}, directory.checkpoint)
+    files = digest(text_of("losses.rmi")["files"])
+    mark = {"run_id": run.run_id, "code": run.result()["digests"]["code"], "loss_files": files}
+    torch.save({**mark, other: "of-last-year"}, directory.checkpoint)
     done = worker(directory.path)
     assert done.returncode == 0, done.stderr
     assert "or of other code: starting again" in done.stdout
