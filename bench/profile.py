@@ -183,9 +183,10 @@ def load_profile(name: str) -> Profile:
     return profile if steps is None else profile.shortened(steps)
 
 
-def shipped_profiles() -> list[str]:
-    """Return the names of the shipped profiles, sorted."""
-    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+def shipped(folder: Traversable) -> dict[str, Traversable]:
+    """Return the TOML files of a folder of the package by name, sorted."""
+    found = {Path(e.name).stem: e for e in folder.iterdir() if e.name.endswith(".toml")}
+    return dict(sorted(found.items()))
 
 
 def split_name(name: str) -> tuple[str, int | None]:
@@ -230,12 +231,10 @@ def read_toml(name: str, folder: Traversable, kind: str) -> dict[str, Any]:
 
 def toml_text(name: str, folder: Traversable, kind: str) -> str:
     """Return the text of the same file; raises SpecError if there is none."""
-    shipped = {
-        Path(entry.name).stem: entry for entry in folder.iterdir() if entry.name.endswith(".toml")
-    }
-    source = Path(name) if name.endswith(".toml") else shipped.get(name)
+    known = shipped(folder)
+    source = Path(name) if name.endswith(".toml") else known.get(name)
     if source is None:
-        raise SpecError(f"{unknown(kind, name, shipped)}; or give a path that ends in .toml")
+        raise SpecError(f"{unknown(kind, name, known)}; or give a path that ends in .toml")
     try:
         return source.read_text()
     except OSError as error:

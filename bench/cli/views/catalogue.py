@@ -17,7 +17,7 @@ import typer
 from bench.errors import SpecError, format_error
 from bench.files import Strict
 from bench.iou import BORDER_METRICS, HEADLINE
-from bench.profile import load_profile
+from bench.profile import PROFILES, load_profile, shipped
 from bench.spec import ModelSpec
 from bench.titles import HEADS, backbone_name
 from studies.schema import COLUMN_PATTERNS, COLUMNS, load_study
@@ -46,8 +46,7 @@ def _loss_options(name: str) -> str:
 
 def print_models() -> None:
     """Print the heads, the backbones of the shipped profiles and the options of a model."""
-    shipped = [load_profile(name) for name in _shipped("bench", "profiles")]
-    backbones = dict.fromkeys(profile.model.backbone for profile in shipped)
+    backbones = dict.fromkeys(load_profile(name).model.backbone for name in shipped(PROFILES))
     typer.echo(f"In a profile's [model]. {HEADER}")
     _print_pairs(
         [
@@ -61,7 +60,7 @@ def print_models() -> None:
 
 def print_profiles() -> None:
     """Print the shipped profiles and those in the current folder, with what each one runs."""
-    names = [*_shipped("bench", "profiles"), *_here("recipe")]
+    names = [*shipped(PROFILES), *_here("recipe")]
     _print_pairs((name, _read(name, _profile_words)) for name in names)
 
 
@@ -72,7 +71,7 @@ def _profile_words(name: str) -> str:
 
 def print_studies() -> None:
     """Print the shipped studies and those in the current folder, with their methods."""
-    names = [*_shipped("studies", "definitions"), *_here("tables")]
+    names = [*shipped(files("studies") / "definitions"), *_here("tables")]
     _print_pairs((name, _read(name, _study_words)) for name in names)
 
 
@@ -99,7 +98,7 @@ def print_metrics() -> None:
     from bench.data.registry import dataset_names, open_by_name, open_dataset
 
     # With the options of a profile a data set may have other metrics.
-    profiles = [load_profile(name) for name in _shipped("bench", "profiles")]
+    profiles = [load_profile(name) for name in shipped(PROFILES)]
     opening = [partial(open_by_name, name, None) for name in dataset_names()]
     opening += [partial(open_dataset, profile.data, None) for profile in profiles]
     found: dict[str, dict[str, None]] = {}
@@ -142,12 +141,6 @@ def _option(name: str, default: Any, choices: tuple[Any, ...]) -> str:
         return name
     values = [default, *(choice for choice in choices if choice != default)]
     return f"{name} = {' | '.join(json.dumps(value) for value in values)}"
-
-
-def _shipped(package: str, folder: str) -> list[str]:
-    """Return the names of the TOML files that come with a package."""
-    entries = (files(package) / folder).iterdir()
-    return sorted(Path(e.name).stem for e in entries if e.name.endswith(".toml"))
 
 
 def _here(key: str) -> list[str]:

@@ -24,7 +24,7 @@ from bench.data.registry import (
 from bench.data_spec import OWN, DataSpec
 from bench.errors import DataError, SpecError, unknown
 from bench.iou import IGNORED
-from bench.profile import load_profile, shipped_profiles
+from bench.profile import PROFILES, load_profile, shipped
 
 FAULT_LINES = 20
 
@@ -77,10 +77,9 @@ def _dataset_or_profile(
     """Return the data set of that name, or of that profile with its specification."""
     if name in dataset_names() and name not in OWN:
         return open_by_name(name, data_root), None
-    if not (name.endswith(".toml") or name in shipped_profiles()):
-        raise SpecError(
-            unknown("data set or profile", name, [*dataset_names(), *shipped_profiles()])
-        )
+    profiles = shipped(PROFILES)
+    if not (name.endswith(".toml") or name in profiles):
+        raise SpecError(unknown("data set or profile", name, [*dataset_names(), *profiles]))
     profile = load_profile(name)
     return open_dataset(profile.data, data_folder(data_root, profile)), profile.data
 

@@ -11,8 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from bench.data.folder.dataset import open_folder
 from bench.data.folder.files import Tree
+from bench.data_spec import DataSpec
 from bench.errors import DataError
 
 SPLITS = ("training", "train", "validation", "valid", "val", "testing", "test", "trainval", "dev")
@@ -208,22 +211,17 @@ def _with_lists(root: Path, layout: Layout) -> Layout:
 
 
 def _lists_images(path: Path, root: Path, layout: Layout) -> bool:
-    from bench.data.folder.dataset import open_folder
-    from bench.data_spec import DataSpec
-
     lists = str(path.relative_to(root).parent / "{split}.txt")
-    spec = spec_of(replace(layout, lists=lists), classes=("a", "b"))
-    spec = spec.model_copy(update={"train": (path.stem,), "evaluate": "-"})
+    splits = {"train": (path.stem,), "evaluate": "-"}
+    spec = spec_of(replace(layout, lists=lists), classes=("a", "b"), **splits)
     try:
-        return bool(open_folder(DataSpec(**spec.model_dump()), root).entries(path.stem))
+        return bool(open_folder(spec, root).entries(path.stem))
     except DataError:
         return False
 
 
-def spec_of(layout: Layout, **fields: object):
+def spec_of(layout: Layout, **fields: Any) -> DataSpec:
     """Return the DataSpec of a layout, with more of its fields."""
-    from bench.data_spec import DataSpec
-
     return DataSpec(
         name="folder",
         images=layout.images,
@@ -231,7 +229,7 @@ def spec_of(layout: Layout, **fields: object):
         image_suffix=layout.image_suffix,
         mask_suffix=layout.mask_suffix,
         lists=layout.lists,
-        **fields,  # pyright: ignore
+        **fields,
     )
 
 
