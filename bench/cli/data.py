@@ -55,7 +55,7 @@ def check(
         list[str] | None, typer.Option("--split", help="Only this split; may be repeated.")
     ] = None,
 ) -> None:
-    """Decode every file once; print counts, sizes, labels, digests, and one line per fault."""
+    """Decode every file once; print counts, sizes, labels, and one line per fault."""
     from bench.cli.views.data import check_dataset
     from bench.memory import keep_freed_memory
 

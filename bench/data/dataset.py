@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from bench.data_spec import DataSpec, group_of
 from bench.errors import unknown
 
 
@@ -63,10 +64,9 @@ class Split:
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """Summary of a split: number of images, the digest it has once loaded, (height, width)."""
+    """Summary of a split: number of images, (height, width), pixels by label."""
 
     count: int
-    digest: str
     size: tuple[int, int] | None
     """None if the images differ in size."""
     pixels: tuple[int, ...]
@@ -122,3 +122,10 @@ class SegmentationDataset(ABC):
     def group(self, id: str) -> str:
         """Return the film that an image is a frame of; its own id if images stand alone."""
         return id
+
+
+def groups_of(dataset: SegmentationDataset, spec: DataSpec, ids: Sequence[str]) -> dict[str, str]:
+    """Return the group of each image: by the pattern of ``spec``, else as the data set knows it."""
+    if spec.groups is None:
+        return {id: dataset.group(id) for id in ids}
+    return {id: group_of(spec.groups, id) for id in ids}

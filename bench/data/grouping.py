@@ -8,18 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from bench.data.dataset import SegmentationDataset, evenly_spaced
-from bench.data_spec import DataSpec, group_of
+from bench.data.dataset import SegmentationDataset, evenly_spaced, groups_of
+from bench.data_spec import DataSpec
 from bench.errors import SpecError, unknown
-
-
-def groups_of(dataset: SegmentationDataset, spec: DataSpec, ids: Sequence[str]) -> dict[str, str]:
-    """Return the group of each image: by the pattern of ``spec``, else as the data set knows it."""
-    if spec.groups is None:
-        return {id: dataset.group(id) for id in ids}
-    return {id: group_of(spec.groups, id) for id in ids}
 
 
 def held_out_ids(dataset: SegmentationDataset, spec: DataSpec, ids: list[str]) -> frozenset[str]:

@@ -22,8 +22,9 @@ from bench.data.dataset import (
     Split,
     SplitSummary,
     evenly_spaced,
+    groups_of,
 )
-from bench.data.grouping import groups_of, held_out_ids
+from bench.data.grouping import held_out_ids
 from bench.data.reading import check_entries, load_entries, resized, some
 from bench.data_spec import FOLD, HELD_OUT, OWN, OWN_FIELDS, DataSpec
 from bench.errors import DataError, SpecError, format_error, unknown

@@ -15,8 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from bench.data.cache import Cache
-from bench.data.dataset import SegmentationDataset, Split, evenly_spaced
-from bench.data.grouping import groups_of
+from bench.data.dataset import SegmentationDataset, Split, evenly_spaced, groups_of
 from bench.data.registry import evaluation_entries, evaluation_split
 from bench.evaluation.metrics import PixelCounts
 from bench.evaluation.predictor import Prediction, Predictor, best

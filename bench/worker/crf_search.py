@@ -20,8 +20,7 @@ from jaxtyping import Float32
 from safetensors.torch import load_file
 
 from bench.data.cache import Cache
-from bench.data.dataset import SegmentationDataset, Split
-from bench.data.grouping import groups_of
+from bench.data.dataset import SegmentationDataset, Split, groups_of
 from bench.data.registry import evaluation_entries, evaluation_split, open_dataset
 from bench.evaluation.metrics import BoundaryCounts, PixelCounts, count_pixels
 from bench.evaluation.predictor import Predictor

@@ -61,7 +61,7 @@ def test_real_pairs_load():
         "trainval": 5,
         "trainaug": 4,
     }
-    assert found["trainaug"].digest == found["train"].digest
+    assert load(dataset, "trainaug").digest == load(dataset, "train").digest
     loaded = load(dataset, "trainval")
     assert loaded.ids[:2] == ("2007_000032", "2007_000033")
     shapes = [image.shape for image in loaded.images]
@@ -69,7 +69,6 @@ def test_real_pairs_load():
     assert shapes == [(*label.shape, 3) for label in loaded.labels]
     values = {int(value) for label in loaded.labels for value in np.unique(label)}
     assert values == {0, 1, 5, 6, 7, 9, 15, 18, 255}
-    assert loaded.digest == check(dataset, ["trainval"])["trainval"].digest
 
 
 @real

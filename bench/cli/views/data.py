@@ -132,9 +132,7 @@ def _check_split(dataset: SegmentationDataset, split: str) -> tuple[int, tuple[i
         typer.echo(f"{dataset.name} {split}: and {len(faults) - FAULT_LINES} more", err=True)
     if not faults:
         size = f"{summary.size[0]} x {summary.size[1]}" if summary.size else "different sizes"
-        typer.echo(
-            f"{dataset.name} {split}: {summary.count} images, {size}, digest {summary.digest}"
-        )
+        typer.echo(f"{dataset.name} {split}: {summary.count} images, {size}")
         typer.echo(f"  pixels: {_shares(dataset, summary)}")
     return len(faults), summary.pixels
 

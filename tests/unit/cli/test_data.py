@@ -52,11 +52,10 @@ def test_list_names_every_data_set_and_the_reason_for_a_missing_one(segloss, cam
 
 
 def test_check_prints_counts_sizes_and_class_shares(segloss, camvid):
-    digest = load(open_camvid(DataSpec(name="camvid"), camvid), "val").digest
     done = segloss("check", "camvid", "--data-root", camvid, "--split", "val")
     assert done.exit_code == 0
     first, second, *_ = done.stdout.splitlines()
-    assert first == f"camvid val: 2 images, 6 x 8, digest {digest}"
+    assert first == "camvid val: 2 images, 6 x 8"
     assert second.startswith("  pixels: sky 6.2 %, building 8.3 %, ")
     assert second.endswith("bicyclist 8.3 %, ignored 10.4 %")
 

@@ -36,9 +36,9 @@ def test_golden_digest(val):
 
 def test_another_process_draws_the_same(val):
     code = (
-        "from bench.data.reading import check_entries; from bench.data.scenes.dataset import *;"
+        "from bench.data.reading import load_entries; from bench.data.scenes.dataset import *;"
         "from bench.spec import *; scenes = open_scenes(DataSpec(name='scenes'), None);"
-        "print(check_entries('val', scenes.entries('val')).digest)"
+        "print(load_entries(scenes.entries('val')).digest)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip() == val.digest, answer.stderr
