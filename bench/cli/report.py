@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import (
+    DATA_ROOT,
     DEFAULT_PROFILE,
     DEFAULT_ROOT,
     ProfileOption,
@@ -21,7 +24,9 @@ from bench.cli.options import (
     StepsOption,
     StoreOption,
     Study,
+    data_folder,
 )
+from bench.errors import SpecError
 
 if TYPE_CHECKING:
     from bench.manifest import Manifest
@@ -59,6 +64,7 @@ def report(
         study_name(study),
         name,
         since=None if since is None else moment(since),
+        data_root=data_root_of(profile),
     )
     if watch:
         builder.publish(builder.build_until_done())
@@ -165,6 +171,8 @@ class Builder:
     study: str
     profile: str
     since: datetime | None = None
+    data_root: Path | None = None
+    """Folder that holds the data sets, if it is known."""
 
     @property
     def uri(self) -> str:
@@ -211,7 +219,7 @@ class Builder:
         if edited_text(self.root, specs):
             from bench.probes.record import Prober
 
-            record = Prober(self.root).record
+            record = Prober(self.root, self.data_root).record
         return compare(self.root, specs, labels, record)
 
     def build_until_done(self) -> ReportFiles:
@@ -247,6 +255,17 @@ class Builder:
         own = self.store is not None and self.store != default_uri(self.root)
         store = f" --store {pages_at(self.uri)}" if own else ""
         return f" --root {self.root}{store}"
+
+
+def data_root_of(profile: str) -> Path | None:
+    """Return the folder of the data, by the profile or the environment; None if neither says it."""
+    from bench.profile import load_profile
+
+    given = os.environ.get(DATA_ROOT)
+    folder = Path(given) if given else None
+    with suppress(SpecError):  # a report of finished runs does without the profile's file
+        return data_folder(folder, load_profile(profile))
+    return folder
 
 
 def _print_merged(merged: MergeResult, other: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from made_up import MadeUp
+from tiny import TINY_PROFILE
 
 from bench.cli.options import SessionOptions
-from bench.cli.report import Builder
+from bench.cli.report import Builder, data_root_of
 from bench.cli.session import admit
 from bench.errors import SpecError
 from bench.files import read_json, write_json
@@ -306,3 +307,14 @@ def test_a_report_tries_the_code_only_where_its_text_has_changed(made_up, monkey
     assert builder.compare().lines == builder.compare().facts == []
     elsewhere = Builder(tmp_path / "other", None, "losses", "scenes-demo")
     assert "Not compared with the code at hand" in elsewhere.compare().facts[0]
+
+
+def test_a_report_finds_the_data_by_the_profile_or_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGLOSS_DATA_ROOT", str(tmp_path / "shared"))
+    (tmp_path / "own.toml").write_text(TINY_PROFILE)
+    assert data_root_of(str(tmp_path / "own.toml")) == tmp_path / "shared"
+    (tmp_path / "own.toml").write_text(f'data_root = "eyes"\n{TINY_PROFILE}')
+    assert data_root_of(str(tmp_path / "own.toml")) == tmp_path / "eyes"
+    assert data_root_of(str(tmp_path / "deleted.toml")) == tmp_path / "shared"
+    monkeypatch.delenv("SEGLOSS_DATA_ROOT")
+    assert data_root_of(str(tmp_path / "deleted.toml")) is None
