@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,11 +47,18 @@ def by_stem(folder: Path, suffixes: tuple[str, ...], owner: str) -> dict[str, Pa
 def decode(path: Path) -> Image.Image:
     """Return the decoded image in its own mode; raises DataError if the file is damaged."""
     try:
+        refuse_special(path)
         with Image.open(path) as image:
             image.load()
             return image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be decoded ({error}); fetch the file again") from None
+
+
+def refuse_special(path: Path) -> None:
+    """Raise DataError for a pipe or a device, which a reader would wait for without end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise DataError(f"{path}: is a pipe, a device or a folder; replace it by an image")
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:

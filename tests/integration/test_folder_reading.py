@@ -1,6 +1,7 @@
 """Odd files as they are read: rotated, of several frames, of extreme sizes; and locked places."""
 
 import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,17 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     assert words in checked(profile)[0]
     assert surveyed(tree.root, tmp_path / "own.toml") == ""
     assert words in (tmp_path / "own.toml").read_text()
+
+
+def test_a_pipe_is_named_instead_of_waited_for(tmp_path):
+    tree = Tree(tmp_path / "zoo")
+    pipe = tree.path("images", 0)
+    pipe.unlink()
+    os.mkfifo(pipe)
+    profile = tree.write()
+    words = f"{pipe}: is a pipe, a device or a folder; replace it by an image"
+    assert words in trained(profile)
+    assert words in checked(profile)[0]
 
 
 def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):

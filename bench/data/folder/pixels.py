@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from bench.data.reading import refuse_special
 from bench.errors import DataError, format_error
 
 EIGHT_BIT = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "RGBX", "RGBa")
@@ -36,6 +37,8 @@ def decoded(source: Path | io.BytesIO, path: Path) -> tuple[Image.Image, Image.I
         with _opened(source) as opened:
             opened.load()
             return _as_shown(opened), opened
+    except DataError:
+        raise
     except Image.DecompressionBombError:
         raise DataError(
             f"{path}: says that it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, the "
@@ -56,6 +59,8 @@ def decoded(source: Path | io.BytesIO, path: Path) -> tuple[Image.Image, Image.I
 
 
 def _opened(source: Path | io.BytesIO) -> Image.Image:
+    if isinstance(source, Path):
+        refuse_special(source)
     # PIL warns of large images and of odd metadata, and neither decides the pixels.
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
