@@ -14,11 +14,16 @@ from losses import (
     LOSSES,
     AffinityFieldLoss,
     BinaryCrossEntropyLoss,
+    BoundaryLoss,
     CrossEntropyLoss,
     DiceLoss,
+    FocalLoss,
+    JaccardLoss,
+    LovaszLoss,
     RMILoss,
+    TverskyLoss,
 )
-from losses.region_term import RegionTerm, build_region
+from losses.region.term import RegionTerm, build_region
 from losses.rmi import FORMULATIONS
 
 IGNORED = 255
@@ -30,6 +35,14 @@ EVERY_LOSS = [
     pytest.param(AffinityFieldLoss(variant="original", stride=3), id="affinity-original"),
     pytest.param(DiceLoss(), id="dice"),
     pytest.param(DiceLoss(squared=False), id="dice-sums"),
+    pytest.param(FocalLoss(), id="focal"),
+    pytest.param(FocalLoss(gamma=0.5), id="focal-0.5"),
+    pytest.param(TverskyLoss(), id="tversky"),
+    pytest.param(TverskyLoss(alpha=0.0, beta=2.0), id="tversky-misses"),
+    pytest.param(JaccardLoss(), id="jaccard"),
+    pytest.param(JaccardLoss(label_smoothing=0.2), id="jaccard-smoothed"),
+    pytest.param(LovaszLoss(), id="lovasz"),
+    pytest.param(BoundaryLoss(), id="boundary"),
     pytest.param(STARTED, id="started"),
     pytest.param(RMILoss(region="1x3", downsample_factor=2), id="rmi-1x3"),
     pytest.param(RMILoss(radial_decay=0.5, downsample_factor=2), id="rmi-radial"),
