@@ -25,7 +25,10 @@ class Row(Strict):
     method: str
     """The row's name as printed in the first column, such as "RMI"."""
     settings: dict[str, Scalar]
-    """All settings: "loss.name", "loss.<option>" for every option, "crf.<parameter>"."""
+    """All settings: "loss.name", "loss.<option>" for every option, "crf.<parameter>".
+
+    A sum of losses has "loss.<term>.weight" and "loss.<term>.<option>".
+    """
     run_ids: tuple[str, ...]
     """One run per seed, in the order of ``Manifest.seeds``."""
 
@@ -170,5 +173,5 @@ def run_name(manifest: Manifest, row: Row, seed: int) -> str:
 def _short(key: str, value: Scalar) -> str:
     if isinstance(value, str):
         return value
-    words = key.rpartition(".")[2].split("_")
+    words = re.split(r"[._]", key.partition(".")[2])
     return "".join(word[:1] for word in words) + f"{value}"

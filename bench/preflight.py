@@ -25,14 +25,24 @@ from bench.iou import BORDER_METRICS
 from bench.models.deeplab import check_model
 from bench.models.pretrained import check_pretrained
 from bench.profile import Profile
-from bench.spec import HELD_OUT, DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, Scalar
-from losses import UnknownNameError, build_loss, check_options, find_loss, loss_options
+from bench.spec import (
+    HELD_OUT,
+    DataSpec,
+    LossSpec,
+    ModelSpec,
+    Option,
+    RecipeSpec,
+    RunSpec,
+    Scalar,
+)
+from losses import UnknownNameError, check_options, find_loss, loss_from, loss_options
+from losses.options import shown
 from postproc.dense_crf import HOW_TO_INSTALL
 from postproc.dense_crf import available as crf_available
 
 
-def resolve_loss(name: str, options: dict[str, Scalar]) -> tuple[LossSpec, dict[str, Scalar]]:
-    """Return the specification of a loss, and the value of each of its options.
+def resolve_loss(name: str, options: dict[str, Option]) -> tuple[LossSpec, dict[str, Scalar]]:
+    """Return the specification of a loss, and each of its options as a setting shows it.
 
     A loss that equals a simpler one at these options gets the simpler one's specification, so the
     two are trained once.
@@ -47,9 +57,10 @@ def resolve_loss(name: str, options: dict[str, Scalar]) -> tuple[LossSpec, dict[
     try:
         changed = check_options(name, options)
         full = {**loss_options(name), **changed}
+        settings = {option: shown(value) for option, value in full.items()}
         if simpler := find_loss(name).simpler(full):
-            return resolve_loss(*simpler)[0], full
-        return LossSpec(name=name, version=find_loss(name).version, options=changed), full
+            return resolve_loss(*simpler)[0], settings
+        return LossSpec(name=name, version=find_loss(name).version, options=changed), settings
     except UnknownNameError as error:
         raise SpecError(f"{error.fault}; {hint(error.name, error.known)}") from None
     except ValueError as error:
@@ -158,18 +169,21 @@ def _check_recipe(recipe: RecipeSpec) -> None:
 
 
 def _kind(spec: RunSpec) -> tuple[object, ...]:
-    """Return loss and crop, floats masked except 0 and 1, which may switch a term off."""
-    options = {
-        name: "any" if isinstance(value, float) and value not in (0.0, 1.0) else repr(value)
-        for name, value in spec.loss.options.items()
-    }
-    return (spec.loss.name, *sorted(options.items()), spec.recipe.crop_size)
+    """Return losses and crop, floats masked except 0 and 1, which may switch a term off."""
+    found: list[object] = [spec.recipe.crop_size]
+    for loss in spec.loss.terms or (spec.loss,):
+        options = {
+            name: "any" if isinstance(value, float) and value not in (0.0, 1.0) else repr(value)
+            for name, value in loss.options.items()
+        }
+        found += [loss.name, *sorted(options.items())]
+    return tuple(found)
 
 
 def _try_loss(spec: RunSpec) -> None:
     if fault := _loss_fault(spec.loss, spec.recipe.crop_size):
         height, width = spec.recipe.crop_size
-        raise SpecError(f"loss {spec.loss.name!r} on crops of {height} x {width}: {fault}")
+        raise SpecError(f"loss {spec.loss.label!r} on crops of {height} x {width}: {fault}")
 
 
 def _loss_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
@@ -177,7 +191,7 @@ def _loss_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
     logits = torch.zeros(1, 2, *crop_size)
     target = torch.zeros(1, *crop_size, dtype=torch.int64)
     try:
-        loss = build_loss(loss_spec.name, **loss_spec.options)
+        loss = loss_from(loss_spec)
         loss.check_input_size(*crop_size)
         terms = loss.terms(logits, target)
     except ValueError as error:

@@ -30,6 +30,7 @@ __all__ = [
     "RunSpec",
     "Scalar",
     "Size",
+    "TermSpec",
     "digest",
 ]
 
@@ -105,12 +106,42 @@ class RecipeSpec(Strict):
     """Whether the network is compiled with torch.compile for training."""
 
 
-class LossSpec(Strict):
-    """A loss: its name in LOSSES and the options that differ from their defaults."""
+Option = Scalar | tuple[Scalar, ...] | None
+"""A value of a loss's option."""
+SUM = "sum"
+
+
+class TermSpec(Strict):
+    """One loss of a weighted sum: its name and the options that differ from their defaults."""
 
     name: str
-    version: int = 1
-    options: dict[str, Scalar] = {}
+    """Name in LOSSES, of an installed plug-in, or the import path of a class."""
+    version: int | str = 1
+    """Version of the class; the package with its version for an import path."""
+    options: dict[str, Option] = {}
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+
+class LossSpec(Strict):
+    """A loss, as ``TermSpec`` describes it, or a weighted sum, whose name is "sum"."""
+
+    name: str
+    version: int | str = 1
+    options: dict[str, Option] = {}
+    terms: tuple[TermSpec, ...] = ()
+    """Losses of a sum; the first one's probabilities are those of the sum."""
+
+    @property
+    def names(self) -> str:
+        """Return the name of the loss, or those of a sum, such as "ce + rmi"."""
+        return " + ".join(term.name for term in self.terms) or self.name
+
+    @property
+    def label(self) -> str:
+        """Return the name of the loss, or the sum with its weights, such as "0.5 ce + 0.5 rmi"."""
+        parts = ((term.weight, term.name) for term in self.terms)
+        words = (name if weight == 1 else f"{weight:g} {name}" for weight, name in parts)
+        return " + ".join(words) or self.name
 
 
 class CRFSpec(Strict):

@@ -3,11 +3,11 @@
 A package of its own adds a loss through the entry-point group "segloss.losses".
 """
 
-import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from inspect import Parameter
+from typing import Any, Protocol, runtime_checkable
 
 from losses.affinity_field import AffinityFieldLoss
 from losses.base import SegmentationLoss
@@ -17,6 +17,15 @@ from losses.dice import DiceLoss
 from losses.focal import FocalLoss
 from losses.jaccard import JaccardLoss
 from losses.lovasz import LovaszLoss
+from losses.options import (
+    Option,
+    Scalar,
+    UnknownNameError,
+    choices,
+    frozen,
+    parameters,
+    typed,
+)
 from losses.rmi import RMILoss
 from losses.tversky import TverskyLoss
 
@@ -37,6 +46,9 @@ __all__ = [
     "build_loss",
     "check_options",
     "find_loss",
+    "loss_classes",
+    "loss_from",
+    "loss_modules",
     "loss_names",
     "loss_options",
     "option_choices",
@@ -56,21 +68,50 @@ LOSSES: Mapping[str, type[SegmentationLoss]] = {
 }
 ENTRY_POINT_GROUP = "segloss.losses"
 
-Option = bool | int | float | str
+
+@runtime_checkable
+class Term(Protocol):
+    """A loss of a weighted sum, as a specification describes it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Option]: ...
+    @property
+    def weight(self) -> float: ...
 
 
-class UnknownNameError(ValueError):
-    """No loss, or no option of a loss, has this name.
+@runtime_checkable
+class Described(Protocol):
+    """A loss, or a weighted sum of ``terms``, as a specification describes it."""
 
-    Attributes:
-        fault: What is unknown, such as "unknown loss 'rmii'".
-        name: The name that was given.
-        known: The names that there are.
-    """
+    @property
+    def name(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Option]: ...
+    @property
+    def terms(self) -> Sequence[Term]: ...
 
-    def __init__(self, fault: str, name: str, known: Iterable[str]) -> None:
-        self.fault, self.name, self.known = fault, name, tuple(known)
-        super().__init__(f"{fault}; known: {', '.join(self.known) or 'none'}")
+
+def loss_from(spec: Described) -> SegmentationLoss:
+    """Return the loss, or the weighted sum, that a specification describes."""
+    if not spec.terms:
+        return build_loss(spec.name, **spec.options)
+    from losses.weighted_sum import WeightedSum
+
+    return WeightedSum([(t.weight, build_loss(t.name, **t.options)) for t in spec.terms])
+
+
+def loss_classes(spec: Described) -> tuple[type[SegmentationLoss], ...]:
+    """Return the class of a described loss, or those of a sum."""
+    return tuple(find_loss(name) for name in dict.fromkeys(t.name for t in spec.terms or (spec,)))
+
+
+def loss_modules(spec: Described) -> tuple[str, ...]:
+    """Return the names of the modules that hold the classes of a described loss."""
+    classes = loss_classes(spec)
+    sums = ["losses.weighted_sum"] if spec.terms else []
+    return tuple(dict.fromkeys([*sums, *(loss.__module__ for loss in classes)]))
 
 
 def find_loss(name: str) -> type[SegmentationLoss]:
@@ -105,7 +146,15 @@ def build_loss(name: str, **options: Any) -> SegmentationLoss:
     Raises:
         ValueError: the loss or an option is unknown, or a value is out of range.
     """
-    return find_loss(name)(**options)
+    loss = find_loss(name)
+    # A specification holds a list as a tuple.
+    lists = {option: value for option, value in options.items() if isinstance(value, tuple)}
+    hints = {option: parameters(loss)[option].annotation for option in lists}
+    as_declared = {
+        option: typed(f"option {option} of loss {name!r}", value, hints[option])
+        for option, value in lists.items()
+    }
+    return loss(**{**options, **as_declared})
 
 
 def loss_options(name: str) -> dict[str, Option]:
@@ -117,21 +166,23 @@ def loss_options(name: str) -> dict[str, Option]:
     Raises:
         ValueError: the loss is unknown, or one of its options has no default.
     """
-    defaults = _defaults(find_loss(name))
-    for option, default in defaults.items():
-        if default is inspect.Parameter.empty:
+    found = {}
+    for option, parameter in parameters(find_loss(name)).items():
+        if parameter.default is Parameter.empty:
             raise ValueError(f"option {option} of loss {name!r} has no default")
-    return {option: value for option, value in defaults.items() if option != "ignore_index"}
+        found[option] = frozen(parameter.default)
+    found.pop("ignore_index", None)
+    return found
 
 
-def option_choices(name: str) -> dict[str, tuple[Option, ...]]:
+def option_choices(name: str) -> dict[str, tuple[Scalar, ...]]:
     """Return the values of each option of a loss that has a fixed set of them.
 
     >>> option_choices("affinity")["variant"]
     ('port', 'original', 'adaptive')
     """
-    hints = _hints(find_loss(name))
-    return {key: get_args(hint) for key, hint in hints.items() if get_origin(hint) is Literal}
+    found = {key: choices(p.annotation) for key, p in parameters(find_loss(name)).items()}
+    return {key: values for key, values in found.items() if values}
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
@@ -144,18 +195,20 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
         ValueError: the loss or an option is unknown, or a value has the wrong type or range.
     """
     defaults = loss_options(name)
-    hints = _hints(find_loss(name))
+    known = parameters(find_loss(name))
     for option in options:
         if option not in defaults:
             fault = f"unknown option {option!r} of loss {name!r}"
             raise UnknownNameError(fault, option, defaults)
-    typed = {
-        option: _typed(f"option {option} of loss {name!r}", options[option], hints[option])
+    values = {
+        option: frozen(
+            typed(f"option {option} of loss {name!r}", options[option], known[option].annotation)
+        )
         for option in defaults
         if option in options
     }
-    build_loss(name, **typed)
-    return {option: value for option, value in typed.items() if value != defaults[option]}
+    build_loss(name, **values)
+    return {option: value for option, value in values.items() if value != defaults[option]}
 
 
 # A plan asks for these once per row; without a cache they take most of its time.
@@ -163,32 +216,3 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
 def _plugins() -> EntryPoints:
     """Return the plug-ins that are installed."""
     return entry_points(group=ENTRY_POINT_GROUP)
-
-
-@cache
-def _defaults(loss: type[SegmentationLoss]) -> dict[str, Any]:
-    return {p.name: p.default for p in inspect.signature(loss).parameters.values()}
-
-
-@cache
-def _hints(loss: type[SegmentationLoss]) -> dict[str, Any]:
-    return get_type_hints(loss.__init__)
-
-
-def _typed(place: str, value: Any, hint: Any) -> Option:
-    """Return ``value`` as the option's type, which is bool, int, float, str or a Literal."""
-    if get_origin(hint) is Literal:
-        if any(value == choice and type(value) is type(choice) for choice in get_args(hint)):
-            return value
-        choices = ", ".join(map(repr, get_args(hint)))
-        raise ValueError(f"{place} must be one of {choices}, got {value!r}")
-    if hint not in get_args(Option):
-        raise ValueError(
-            f"{place} has a type that a study cannot set: use bool, int, float, str or Literal"
-        )
-    if hint is float and type(value) is int:
-        return float(value)
-    # type() instead of isinstance(), because True is an int.
-    if type(value) is not hint:
-        raise ValueError(f"{place} must be of type {hint.__name__}, got {value!r}")
-    return value

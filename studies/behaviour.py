@@ -146,10 +146,10 @@ def compare(
             continue
         compared.append(run_id)
         for part, text, numbers, share in _differences(then["parts"], now["parts"]):
-            subject = spec.loss.name if part == "loss" else ""
+            subject = spec.loss.names if part == "loss" else ""
             change = changes.setdefault((part, subject, bool(numbers)), Change(part, subject))
             change.run_ids.append(run_id)
-            change.rows.add(labels.get(run_id, spec.loss.name))
+            change.rows.add(labels.get(run_id, spec.loss.label))
             change.text |= text
             change.numbers |= numbers
             change.share = max(change.share, share)

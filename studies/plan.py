@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -11,13 +11,10 @@ from bench.errors import SpecError, unknown
 from bench.files import Strict, parse
 from bench.manifest import Manifest, Row, TableSpec
 from bench.profile import Profile
-from bench.spec import CRFSpec, LossSpec, RunSpec, Scalar
+from bench.spec import CRFSpec, LossSpec, Option, RunSpec, Scalar
 from studies.jobs import Job, group_jobs
 from studies.schema import RowDefinition, Study, TableDefinition, Values
-
-Settings = dict[str, Scalar]
-# Name and options of a loss -> its canonical spec and the full value of every option.
-ResolveLoss = Callable[[str, Settings], tuple[LossSpec, Settings]]
+from studies.sums import ResolveLoss, Settings, resolved
 
 
 class Cell(Strict):
@@ -156,19 +153,18 @@ def row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterato
     if row.crf and method.crf is None:
         raise SpecError("crf options need a method with crf")
     for loss in _combinations(loss_options):
-        name = str(loss.pop("name"))
-        spec, full = resolve(name, loss)
+        spec, full = resolved(loss, resolve)
         for crf in _combinations(crf_options):
             crf_spec = parse(CRFSpec, crf, where="crf") if method.crf is not None else None
             yield Cell(
                 method=f"{row.method}-{crf_spec.steps}" if crf_spec else row.method,
                 loss=spec,
                 crf=crf_spec,
-                settings=_settings(name, full, crf_spec),
+                settings=_settings(full, crf_spec),
             )
 
 
-def _combinations(options: dict[str, Values]) -> Iterator[Settings]:
+def _combinations(options: Mapping[str, Values]) -> Iterator[dict[str, Option]]:
     """Yield every combination of the listed values; the last option varies fastest."""
     for option, value in options.items():
         if value == ():
@@ -178,9 +174,8 @@ def _combinations(options: dict[str, Values]) -> Iterator[Settings]:
         yield dict(zip(options, values, strict=True))
 
 
-def _settings(loss: str, full: Settings, crf: CRFSpec | None) -> Settings:
-    settings: Settings = {"loss.name": loss}
-    settings |= {f"loss.{key}": value for key, value in full.items()}
+def _settings(loss: Settings, crf: CRFSpec | None) -> Settings:
+    settings: Settings = {f"loss.{key}": value for key, value in loss.items()}
     if crf is not None:
         settings |= {f"crf.{key}": v for key, v in crf.model_dump(exclude={"version"}).items()}
     return settings

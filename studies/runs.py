@@ -69,7 +69,7 @@ def labels_of(plans: Sequence[Plan]) -> dict[str, str]:
     rows, labels = row_names([plan.manifest for plan in plans]), {}
     for plan in plans:
         for run_id, spec in plan.specs.items():
-            labels[run_id] = rows[run_id].label if run_id in rows else spec.loss.name
+            labels[run_id] = rows[run_id].label if run_id in rows else spec.loss.label
     return labels
 
 

@@ -12,6 +12,8 @@ columns = ["loss.pooling", "loss.downsample_factor", "miou"]
 rows = [{ method = "RMI", loss.pooling = ["interp", "max"], loss.downsample_factor = 4 }]
 ```
 A list of values gives one row for each value; several lists give a row for each combination.
+A value that is a list stands in a list: ``loss.class_weights = [[0.1, 0.9]]``. ``studies.sums``
+describes weighted sums of losses, whose options have names such as ``loss.rmi.pooling``.
 """
 
 from __future__ import annotations
@@ -29,8 +31,9 @@ from bench.iou import HEADLINE, TRIMAP_WIDTHS
 from bench.profile import read_toml, split_name
 from bench.search_space import Space
 from bench.spec import Scalar
+from studies.sums import fault_of, flat
 
-Values = Scalar | tuple[Scalar, ...]
+Values = Scalar | tuple[Scalar | tuple[Scalar, ...], ...]
 COLUMNS: Mapping[str, str] = {
     HEADLINE: "the profile's metric, with its gain over the base row",
     "miou_image": "mean over the images of each image's own mean IoU",
@@ -58,7 +61,10 @@ COLUMN_PATTERNS: Mapping[str, tuple[str, str]] = {
 
 
 class MethodDefinition(Strict):
-    """A method: a loss with options, or a CRF (``crf``) on the weights of a method (``of``)."""
+    """A method: a loss with options, or a CRF (``crf``) on the weights of a method (``of``).
+
+    The options of a weighted sum have the key of their term before them, as in "rmi.pooling".
+    """
 
     loss: dict[str, Values] | None = None
     of: str | None = None
@@ -69,8 +75,8 @@ class MethodDefinition(Strict):
         trains, evaluates = self.loss is not None, self.of is not None and self.crf is not None
         if trains == evaluates or (trains and (self.of or self.crf)):
             raise ValueError('needs either loss.name = "…", or of = "<method>" with crf.steps')
-        if self.loss is not None and not isinstance(self.loss.get("name"), str):
-            raise ValueError('needs loss.name = "…"')
+        if self.loss is not None and (fault := fault_of(self.loss)):
+            raise ValueError(fault)
         return self
 
 
@@ -167,17 +173,30 @@ def load_study(name: str) -> Study:
 def _expand_shorthand(raw: dict[str, Any]) -> dict[str, Any]:
     """Replace the shorthand of a study file by full records, in place; return it.
 
-    A row may be the name of a method only, and a search space a list of choices only.
+    A row may be the name of a method only, and a search space a list of choices only. The terms of
+    a sum have tables of their own.
     """
+    for method in _records(raw.get("methods")):
+        method["loss"] = flat(method.get("loss"))
     for table in _records(raw.get("tables")):
         if isinstance(table.get("rows"), list):
             rows = table["rows"]
             table["rows"] = [{"method": row} if isinstance(row, str) else row for row in rows]
+            for row in table["rows"]:
+                if isinstance(row, dict) and "loss" in row:
+                    row["loss"] = flat(row["loss"])
     for definition in _records(raw.get("search")):
+        if "loss" in definition:
+            definition["loss"] = flat(definition["loss"], _is_term)
         for options in _records(definition):
             for option, space in options.items():
                 options[option] = {"choices": space} if isinstance(space, list) else space
     return raw
+
+
+def _is_term(space: Any) -> bool:
+    """Return whether a table in a search is a term of a sum, and no search space."""
+    return isinstance(space, dict) and not space.keys() & Space.model_fields.keys()
 
 
 def _records(raw: Any) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from bench.runs.environment import code_digests, peak_memory_mb
 from bench.runs.heartbeat import Heartbeat
 from bench.runs.rundir import RunDir
 from bench.spec import CRFSpec, RunSpec
-from losses import build_loss
+from losses import loss_from
 from postproc.dense_crf import DenseCRF
 
 TIMED_IMAGES = 10
@@ -69,7 +69,7 @@ class Scoring:
         """
         spec = self.specs[0]
         split = evaluation_split(self.dataset, spec.data, self.cache)
-        loss = build_loss(spec.loss.name, **spec.loss.options)
+        loss = loss_from(spec.loss)
         predictor = Predictor(model, loss, self.dataset, self.device, spec.evaluation)
         runs = [
             _ScoredRun(directory, each, PixelCounts(self.dataset))

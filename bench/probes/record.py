@@ -45,7 +45,7 @@ from bench.runs.rundir import RunDir, run_dir
 from bench.runs.source_code import Text, text_of
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, digest
 from bench.training.trainer import Training
-from losses import build_loss, find_loss
+from losses import loss_from, loss_modules
 
 FORM = 1
 """To be raised when a probe is made in another way: records of another form are not compared."""
@@ -94,8 +94,8 @@ class Prober:
         return self._made[key]
 
     def _loss(self, loss: LossSpec) -> Part:
-        text = text_of(find_loss(loss.name).__module__)
-        return _part(text, lambda: loss_numbers(lambda: build_loss(loss.name, **loss.options)))
+        text = text_of(*loss_modules(loss))
+        return _part(text, lambda: loss_numbers(lambda: loss_from(loss)))
 
     def _network(self, settings: tuple[ModelSpec, DataSpec]) -> Part:
         model, data = settings

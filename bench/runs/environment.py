@@ -61,13 +61,13 @@ def tensor_share(memory_share: float, total_bytes: int) -> float:
     return max(memory_share - CONTEXT_BYTES / total_bytes, memory_share / 2)
 
 
-def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
+def environment(device: str, threads: int, *losses: type) -> dict[str, Any]:
     """Return the facts that env.json holds.
 
     Args:
         device: Name of the device, as ``device_name`` returns it.
         threads: Number of CPU threads of the worker.
-        loss: Class of the run's loss.
+        losses: Classes of the run's loss; a sum has several.
 
     Returns:
         Interpreter, packages and machine. Its "digest" covers what can change a training's numbers.
@@ -85,7 +85,7 @@ def environment(device: str, threads: int, loss: type) -> dict[str, Any]:
         "pydensecrf": _version("pydensecrf2"),
         "host": platform.node(),
         "code": code_digest(),
-        "plugin": plugin_digest(loss),
+        "plugin": plugin_digest(*losses),
         "digest": digest(facts),
     }
 

@@ -69,10 +69,11 @@ def code_digest() -> str:
     return content.hexdigest()[:12]
 
 
-def plugin_digest(loss: type) -> str | None:
-    """Return the digest of the file of a plug-in loss; None for a loss of the project."""
-    path = Path(inspect.getfile(loss))
-    return None if _is_ours(path) else _short(path.read_bytes())
+def plugin_digest(*losses: type) -> str | None:
+    """Return the digest of the files of losses outside the project; None without any."""
+    paths = dict.fromkeys(Path(inspect.getfile(loss)) for loss in losses)
+    others = [path.read_bytes() for path in paths if not _is_ours(path)]
+    return _short(b"".join(others)) if others else None
 
 
 def text_of(*modules: str, within: tuple[str, ...] = ("",)) -> Text:

@@ -31,7 +31,7 @@ from bench.models.deeplab import build_model
 from bench.runs.environment import device_name, environment
 from bench.runs.rundir import RunDir, all_run_dirs, run_dir
 from bench.spec import CRFSpec, RunSpec
-from losses import build_loss, find_loss
+from losses import loss_classes, loss_from
 
 Arrays = tuple[np.ndarray, ...]
 """The fields of a BoundaryCounts as arrays, which go from process to process."""
@@ -157,7 +157,7 @@ class CrfScorer:
     @cached_property
     def _environment(self) -> dict[str, Any]:
         cpu = torch.device("cpu")
-        return environment(device_name(cpu), 1, find_loss(self.specs[0].loss.name))
+        return environment(device_name(cpu), 1, *loss_classes(self.specs[0].loss))
 
     @cached_property
     def _pools(self) -> list[ProcessPoolExecutor]:
@@ -198,7 +198,7 @@ class _Networks:
     def _predictor(self, spec: RunSpec, weights: Path) -> Predictor:
         model = build_model(spec.model, len(self.dataset.class_names), seed=0)
         model.load_state_dict(load_file(weights))
-        loss = build_loss(spec.loss.name, **spec.loss.options)
+        loss = loss_from(spec.loss)
         return Predictor(model, loss, self.dataset, torch.device("cpu"), spec.evaluation)
 
     def _probabilities(self, seed: int, image: int) -> Float32[np.ndarray, "c h w"]:

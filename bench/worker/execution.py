@@ -57,7 +57,7 @@ from bench.training.batches import TrainingData
 from bench.training.checkpoint import Checkpoints
 from bench.training.distributed import lead
 from bench.training.trainer import Training, weights_digest
-from losses import build_loss, find_loss
+from losses import loss_classes, loss_from, loss_modules
 
 # Messages of torch on a CPU, of the operating system, of CUDA, of cuBLAS and cuDNN 8, of cuDNN 9.
 OUT_OF_MEMORY = (
@@ -110,7 +110,7 @@ def failure_of(error: Exception) -> Failure:
 def _run(heartbeat: Heartbeat, data_root: Path | None, threads: int) -> None:
     specs = [directory.spec() for directory in heartbeat.run_dirs]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    facts = environment(device_name(device), threads, find_loss(specs[0].loss.name))
+    facts = environment(device_name(device), threads, *loss_classes(specs[0].loss))
     heartbeat.acquire_leases(specs, facts)
     check_run(specs[0])
     check_crf(specs)
@@ -195,7 +195,7 @@ class Execution:
         init = weights_digest(model)
         with lead(self._gpus(), self._rank_command(), self.device) as ranks:
             data = TrainingData(split, self.dataset, spec.recipe, spec.seed, ranks)
-            loss = build_loss(spec.loss.name, **spec.loss.options)
+            loss = loss_from(spec.loss)
             training = Training(model, loss, data, device=self.device)
             environments = self._train_to_the_end(training)
 
@@ -247,7 +247,7 @@ class Execution:
 
     def _checkpoints(self) -> Checkpoints:
         spec = self.specs[0]
-        loss = text_of(find_loss(spec.loss.name).__module__)["files"]  # of a plug-in: all its files
+        loss = text_of(*loss_modules(spec.loss))["files"]  # of a plug-in: all its files
         mark = {"run_id": spec.run_id, "loss_files": digest(loss), **code_digests(self.environment)}
         return Checkpoints(self.run_dirs[0].checkpoint, mark)
 

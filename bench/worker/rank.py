@@ -18,7 +18,7 @@ from bench.runs.rundir import RunDir
 from bench.training.batches import TrainingData
 from bench.training.distributed import Ranks, follow, leave
 from bench.training.trainer import Training
-from losses import build_loss
+from losses import loss_from
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     data = TrainingData(split, dataset, spec.recipe, spec.seed, ranks)
     # The initial weights do not matter: rank 0 sends its own.
     model = build_model(spec.model, len(dataset.class_names), seed=0)
-    loss = build_loss(spec.loss.name, **spec.loss.options)
+    loss = loss_from(spec.loss)
     try:
         for _ in Training(model, loss, data, device=device).run(lambda _: None):
             pass

@@ -30,7 +30,7 @@ from bench.files import write_whole
 from bench.models.deeplab import build_model
 from bench.runs.rundir import RunDir
 from bench.spec import RunSpec
-from losses import build_loss
+from losses import loss_from
 
 Competition = Literal["comp5", "comp6"]
 Prediction = tuple[str, UInt8[np.ndarray, "h w"]]
@@ -105,7 +105,7 @@ def _predictions(
         reason = str(error).splitlines()[0]
         raise RootError(f"{weights} does not hold this run's weights: {reason}") from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loss = build_loss(spec.loss.name, **spec.loss.options)
+    loss = loss_from(spec.loss)
     predictor = Predictor(model, loss, dataset, device, spec.evaluation)
     crf = crf_of([spec.crf]) if spec.crf else None
     for image_id, path in images.items():

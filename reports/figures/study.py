@@ -75,7 +75,7 @@ def _curves(scores: Scores, table: TableSpec) -> Iterator[Figure]:
     points = curve_data(scores, table)
     if not table.x or points["x"].isna().to_numpy().all():
         return
-    name, key, score = table.x.rpartition(".")[2], f"curve-{slug(table.key)}", _score(scores)
+    name, key, score = table.x.partition(".")[2], f"curve-{slug(table.key)}", _score(scores)
     caption = f"{score} over {name}; bands are 95 % intervals; a single seed has none."
     marks = zip(points["series"], points["x"], points["mean"], strict=True)
     in_words = "; ".join(f"{series} at {x:g}: {mean:.2f}" for series, x, mean in marks)

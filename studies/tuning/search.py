@@ -10,6 +10,7 @@ from bench.search_space import SearchSpec, Space
 from bench.spec import LossSpec, Scalar
 from studies.plan import ResolveLoss, Settings, row_cells
 from studies.schema import RowDefinition, Study, Values
+from studies.sums import Options
 
 QUARTERS = (0.0, 1.0, 0.25, 0.75, 0.5)
 """The first positions to try in the range of a single setting."""
@@ -97,12 +98,12 @@ def first_values(spaces: Mapping[str, Space], own: Settings) -> list[Settings]:
 def without_warnings(resolve: ResolveLoss) -> ResolveLoss:
     """Return ``resolve`` without its warnings: a tuning tries unusual values on purpose."""
 
-    def resolved(name: str, options: Settings) -> tuple[LossSpec, Settings]:
+    def quiet(name: str, options: Options) -> tuple[LossSpec, Settings]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return resolve(name, options)
 
-    return resolved
+    return quiet
 
 
 def _checked(

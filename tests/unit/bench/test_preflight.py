@@ -123,11 +123,11 @@ def test_of_losses_that_differ_in_a_weight_one_is_tried(monkeypatch):
     """Not so where the weight is 0 or 1, or another option differs: other terms may be taken."""
     tried = []
 
-    def noted(name, **options):
-        tried.append(options)
-        return losses.build_loss(name, **options)
+    def noted(loss):
+        tried.append(loss.options)
+        return losses.loss_from(loss)
 
-    monkeypatch.setattr(preflight, "build_loss", noted)
+    monkeypatch.setattr(preflight, "loss_from", noted)
     settings = [{"lambda_": 0.2}, {"lambda_": 0.3}, {"lambda_": 0.3}]
     settings += [{"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}]
     rmi = [LossSpec(name="rmi", options=options) for options in settings]
