@@ -88,9 +88,17 @@ class RecipeSpec(Strict):
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     warmup_start_lr: Annotated[float, Field(ge=0)] = 0.0
     """Learning rate at step 0 of the warm-up."""
+    schedule: Literal["poly", "cosine"] = "poly"
+    """How the rate falls after the warm-up."""
     poly_power: Annotated[float, Field(gt=0)] = 0.9
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """AdamW has torch's betas (0.9, 0.999) and eps (1e-8)."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Highest norm of all gradients together; larger ones are scaled down to it."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of a moving average of the weights, which is scored instead of the last weights."""
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.75, 1.25)
     scale_step: Annotated[float, Field(gt=0)] | None = None
     """Distance between two factors of the range ``scale``; None draws from all of it."""
@@ -103,6 +111,26 @@ class RecipeSpec(Strict):
     """Precision of the convolutions in training; weights, upsampling and loss are float32."""
     compile: bool = False
     """Whether the network is compiled with torch.compile for training."""
+
+    @model_validator(mode="after")
+    def _values_are_used(self) -> RecipeSpec:
+        uses = {"momentum": self.optimizer == "sgd", "poly_power": self.schedule == "poly"}
+        for name, used in uses.items():
+            if not used and getattr(self, name) != RecipeSpec.model_fields[name].default:
+                other = "adamw" if name == "momentum" else "cosine"
+                raise ValueError(f"{name} = {getattr(self, name)} has no effect with {other}")
+        return self
+
+    @property
+    def description(self) -> str:
+        """Words for titles, such as "AdamW, cosine schedule"; empty for SGD and poly alone."""
+        parts = {
+            "AdamW": self.optimizer == "adamw",
+            "cosine schedule": self.schedule == "cosine",
+            f"gradients clipped to norm {self.clip_norm or 0:g}": self.clip_norm is not None,
+            f"EMA {self.ema_decay} of the weights": self.ema_decay is not None,
+        }
+        return ", ".join(words for words, on in parts.items() if on)
 
 
 class LossSpec(Strict):

@@ -200,6 +200,8 @@ class Execution:
             environments = self._train_to_the_end(training)
 
         self._write_records()
+        if training.average is not None:
+            model.load_state_dict(training.average.weights)
         weights = {name: t.contiguous() for name, t in model.state_dict().items()}
         write_whole(directory.weights, lambda path: save_file(weights, path))
         progress = training.progress

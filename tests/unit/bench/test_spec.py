@@ -153,3 +153,18 @@ def test_an_evaluation_that_cannot_be_is_refused(evaluation, message):
     data = SPEC.model_dump(mode="json", exclude_defaults=True) | {"evaluation": evaluation}
     with pytest.raises(SpecError, match="here: " + message):
         parse(RunSpec, data, where="here")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optimizer": "adamw", "momentum": 0.8}, "momentum = 0.8 has no effect with adamw"),
+        ({"schedule": "cosine", "poly_power": 1.0}, "poly_power = 1.0 has no effect with cosine"),
+        ({"clip_norm": 0.0}, "clip_norm"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+    ],
+)
+def test_a_recipes_value_that_does_nothing_is_refused(changes, words):
+    """Else two names would stand for one training."""
+    with pytest.raises(ValueError, match=words):
+        RecipeSpec(steps=1, batch_size=2, crop_size=(8, 8), lr=0.1, **changes)
