@@ -25,9 +25,12 @@ class Row(Strict):
     method: str
     """The row's name as printed in the first column, such as "RMI"."""
     settings: dict[str, Scalar]
-    """All settings: "loss.name", "loss.<option>" for every option, "crf.<parameter>"."""
+    """All settings: "loss.name", "loss.<option>" for every option, "crf.<parameter>", and
+    "recipe.<field>" for every field of the recipe that some method of the study has of its own."""
     run_ids: tuple[str, ...]
     """One run per seed, in the order of ``Manifest.seeds``."""
+    trials: int | None = None
+    """Number of trials that tuned its recipe; None: the study gives it, or the profile."""
 
 
 class TableSpec(Strict):
@@ -151,7 +154,8 @@ def grouping_keys(manifest: Manifest) -> list[str]:
     rows = list(manifest.rows.values())
     shown = [key for table in manifest.tables for key in (*table.columns, table.x) if key]
     known = {key for row in rows for key in row.settings}
-    keys = ("loss.name", "crf.steps", *varying(rows), *shown)
+    own = sorted(key for key in known if key.startswith("recipe."))
+    keys = ("loss.name", "crf.steps", *varying(rows), *shown, *own)
     return list(dict.fromkeys(key for key in keys if key in known))
 
 

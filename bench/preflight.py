@@ -114,21 +114,21 @@ def check_crf(specs: Collection[RunSpec]) -> None:
 
 
 def _check_setup(spec: RunSpec) -> None:
-    _check_fixed_settings(spec.data, spec.model, spec.recipe)  # pyright: ignore (frozen: has a hash)
-
-
-@lru_cache
-def _check_fixed_settings(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
-    """Check what all runs of a study share; cached, so it runs once per study."""
-    open_dataset(data, None)
-    check_model(model)
-    check_pretrained(model)
-    images = data.train_images
+    _check_fixed_settings(spec.data, spec.model)  # pyright: ignore (frozen: has a hash)
+    images, recipe = spec.data.train_images, spec.recipe
     if images is not None and images < recipe.batch_size:
         raise SpecError(
             f"data.train_images = {images} does not fill a batch of {recipe.batch_size}"
         )
     _check_recipe(recipe)
+
+
+@lru_cache
+def _check_fixed_settings(data: DataSpec, model: ModelSpec) -> None:
+    """Check what all runs of a study share; cached, so it runs once per study."""
+    open_dataset(data, None)
+    check_model(model)
+    check_pretrained(model)
 
 
 def _check_recipe(recipe: RecipeSpec) -> None:

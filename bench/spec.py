@@ -11,6 +11,7 @@ import hashlib
 import json
 import operator
 import re
+from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+OWN_RECIPE = ("lr", "head_lr_multiplier", "weight_decay", "clip_norm")
+"""Fields of a recipe that depend on the scale of a loss: a method may have values of its own."""
 
 
 class ModelSpec(Strict):
@@ -78,7 +81,7 @@ class ModelSpec(Strict):
 
 
 class RecipeSpec(Strict):
-    """How a model is trained: the same for every method of a study."""
+    """How a model is trained: the same for every method of a study, but for OWN_RECIPE."""
 
     steps: Positive
     batch_size: Annotated[int, Field(ge=2)]
@@ -243,10 +246,15 @@ class RunSpec(Strict):
     @property
     def comparison_key(self) -> str:
         """Digest of what runs of one table share: everything but loss, CRF, seed and fold."""
+        return self.shared_key(())
+
+    def shared_key(self, own_recipe: Collection[str]) -> str:
+        """Return ``comparison_key`` without the fields of the recipe that a study lets differ."""
         shared = self.model_dump(
             mode="json", exclude_defaults=True, include={"data", "model", "recipe", "evaluation"}
         )
         shared["data"].pop("fold", None)
+        shared["recipe"] = {k: v for k, v in shared["recipe"].items() if k not in own_recipe}
         return digest({"schema": SCHEMA_VERSION, **shared})
 
 

@@ -98,7 +98,7 @@ def test_every_score_is_a_percentage():
 
 
 def test_another_optimiser_is_another_experiment():
-    """No verdict on the paper's number follows from AdamW; a manifest of before has no optimiser."""
+    """AdamW gives no verdict on the paper's number; a manifest of before has no optimiser."""
     table = TABLES["4", "deeplabv3"]
     assert table.other_than(table.fixed) is None
     same = {**table.fixed, "recipe.optimizer": "sgd", "recipe.ema_decay": None}
