@@ -167,6 +167,10 @@ class EvaluationSpec(Strict):
     """Size of a window that slides over the image; logits are averaged. None: whole images."""
     stride: Size | None = None
     """Distance between two positions of the window."""
+    every: Positive | None = None
+    """Steps of a training between two scores on the way; None scores it at its end alone."""
+    on: str | None = None
+    """Split to score on the way; None: the one that is scored at the end."""
 
     @model_validator(mode="after")
     def _windows_touch(self) -> EvaluationSpec:
@@ -176,7 +180,14 @@ class EvaluationSpec(Strict):
             raise ValueError("stride is above window: pixels between two windows would be left out")
         if len(set(self.scales)) < len(self.scales):
             raise ValueError("scales names a factor twice")
+        if self.on is not None and self.every is None:
+            raise ValueError("on is the split to score every so many steps; give every, too")
         return self
+
+    @property
+    def of_training(self) -> EvaluationSpec:
+        """How the training behind an evaluation is scored: in the default way, at each score."""
+        return EvaluationSpec(every=self.every, on=self.on)
 
     @property
     def description(self) -> str:
@@ -224,13 +235,13 @@ class RunSpec(Strict):
     @property
     def source(self) -> RunSpec:
         """The training whose weights this run uses: itself, unless it is an evaluation."""
-        plain = {"crf": None, "evaluation": EvaluationSpec()}
+        plain = {"crf": None, "evaluation": self.evaluation.of_training}
         return self if self.trains else self.model_copy(update=plain)
 
     @property
     def trains(self) -> bool:
         """Whether this run is a training; it is scored in the default way."""
-        return self.crf is None and self.evaluation == EvaluationSpec()
+        return self.crf is None and self.evaluation == self.evaluation.of_training
 
     @property
     def pass_id(self) -> str:

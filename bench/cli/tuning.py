@@ -59,8 +59,8 @@ def run_tuning(name: str, study: Study, profile: Profile, options: TuneOptions) 
         check_target(name, options.write, [search.method for search in tuner.searches])
     if missed := left_out(study, tuner.searches):
         typer.echo(
-            f"unequal treatment: the recipe of {joined(missed)} is not searched, that of others is; "
-            "give every method the same search and number of trials",
+            f"unequal treatment: the recipe of {joined(missed)} is not searched, that of others "
+            "is; give every method the same search and number of trials",
             err=True,
         )
     with lock_root(root):

@@ -141,6 +141,11 @@ class Training:
                 self.model.load_state_dict(own)
             self.model.train()
 
+    def finish(self) -> None:
+        """Give the model the weights that are scored and saved at the end."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.weights)
+
     def _preparation(self) -> dict[str, Any]:
         """Return how batches are prepared: in advance, in threads, when a GPU leaves cores idle."""
         on_gpu = self.device.type == "cuda"
