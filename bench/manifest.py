@@ -27,10 +27,13 @@ class Row(Strict):
     settings: dict[str, Scalar]
     """All settings: "loss.name", "loss.<option>" for every option, "crf.<parameter>".
 
-    A sum of losses has "loss.<term>.weight" and "loss.<term>.<option>".
+    A sum of losses has "loss.<term>.weight" and "loss.<term>.<option>"; a study in which some
+    method has a recipe of its own has "recipe.<field>" for each such field.
     """
     run_ids: tuple[str, ...]
     """One run per seed, in the order of ``Manifest.seeds``."""
+    trials: int | None = None
+    """Number of trials that tuned its recipe; None: the study gives it, or the profile."""
 
 
 class TableSpec(Strict):
@@ -154,7 +157,8 @@ def grouping_keys(manifest: Manifest) -> list[str]:
     rows = list(manifest.rows.values())
     shown = [key for table in manifest.tables for key in (*table.columns, table.x) if key]
     known = {key for row in rows for key in row.settings}
-    keys = ("loss.name", "crf.steps", *varying(rows), *shown)
+    own = sorted(key for key in known if key.startswith("recipe."))
+    keys = ("loss.name", "crf.steps", *varying(rows), *shown, *own)
     return list(dict.fromkeys(key for key in keys if key in known))
 
 

@@ -125,21 +125,29 @@ def check_crf(specs: Collection[RunSpec]) -> None:
 
 
 def _check_setup(spec: RunSpec) -> None:
-    _check_fixed_settings(spec.data, spec.model, spec.recipe)  # pyright: ignore (frozen: has a hash)
-
-
-@lru_cache
-def _check_fixed_settings(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
-    """Check what all runs of a study share; cached, so it runs once per study."""
-    open_dataset(data, None)
-    check_model(model)
-    check_pretrained(model)
-    images = data.train_images
+    _check_fixed_settings(spec.data, spec.model)  # pyright: ignore (frozen: has a hash)
+    if (on_the_way := _data_on_the_way(spec)) is not None:
+        open_dataset(on_the_way, None)
+    images, recipe = spec.data.train_images, spec.recipe
     if images is not None and images < recipe.batch_size:
         raise SpecError(
             f"data.train_images = {images} does not fill a batch of {recipe.batch_size}"
         )
     _check_recipe(recipe)
+
+
+def _data_on_the_way(spec: RunSpec) -> DataSpec | None:
+    """Return the data with the split that is scored on the way, if that is another one."""
+    on = spec.evaluation.on
+    return None if on is None else spec.data.model_copy(update={"evaluate": on})
+
+
+@lru_cache
+def _check_fixed_settings(data: DataSpec, model: ModelSpec) -> None:
+    """Check what all runs of a study share; cached, so it runs once per study."""
+    open_dataset(data, None)
+    check_model(model)
+    check_pretrained(model)
 
 
 def _check_recipe(recipe: RecipeSpec) -> None:
@@ -219,6 +227,8 @@ def check_data(spec: RunSpec, data_root: Path | None, cache: Cache | None = None
     Raises:
         DataError: A file is missing or damaged, or the splits are not what they should be.
     """
+    if (on_the_way := _data_on_the_way(spec)) is not None:
+        _checked(on_the_way.model_dump_json(), spec.recipe.batch_size, data_root, cache)
     return _checked(spec.data.model_dump_json(), spec.recipe.batch_size, data_root, cache)
 
 

@@ -64,6 +64,14 @@ class Profile(Strict):
     """Steps in the profile's file, if the schedule was shortened."""
     _for_tuning: bool = PrivateAttr(default=False)
 
+    @model_validator(mode="after")
+    def _scored_on_the_way(self) -> Profile:
+        if self.evaluation.on in self.data.train:
+            raise ValueError(
+                f"evaluation.on = {self.evaluation.on!r} is a split that is trained on"
+            )
+        return self
+
     @property
     def scale(self) -> str:
         """Words for every title: data, network, length of the training, and how it is scored."""
@@ -126,7 +134,8 @@ class Profile(Strict):
                 "held_out_share": self.tuning.share or 0.0,
             }
         )
-        profile = self.model_copy(update={"data": data})
+        evaluation = self.evaluation.model_copy(update={"every": None, "on": None})
+        profile = self.model_copy(update={"data": data, "evaluation": evaluation})
         profile._for_tuning = True
         return profile
 
@@ -179,8 +188,21 @@ def load_profile(name: str) -> Profile:
         raw["data"] = expand(raw["data"], folder)
     if isinstance(raw.get("data_root"), str):
         raw["data_root"] = str((folder / raw["data_root"]).resolve())
+    if isinstance(raw.get("evaluation"), dict) and raw["evaluation"].get("on") == HELD_OUT:
+        raw["evaluation"]["on"] = _tuning_split(raw, base)
     profile = parse(Profile, raw, where=base)
     return profile if steps is None else profile.shortened(steps)
+
+
+def _tuning_split(raw: dict[str, Any], name: str) -> Any:
+    """Return the split that a tuning scores, where the trainings of the tables do not see it."""
+    tuning = raw.get("tuning")
+    if not isinstance(tuning, dict) or "evaluate" not in tuning:
+        raise SpecError(
+            f"{name}: evaluation.on = {HELD_OUT!r} needs tuning.evaluate, a split of its own: the "
+            "trainings of the tables would be scored on images that they are trained on"
+        )
+    return tuning["evaluate"]
 
 
 def shipped(folder: Traversable) -> dict[str, Traversable]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import operator
 import re
+from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+OWN_RECIPE = ("lr", "head_lr_multiplier", "weight_decay", "clip_norm")
+"""Fields of a recipe that depend on the scale of a loss: a method may have values of its own."""
 
 
 class ModelSpec(Strict):
@@ -79,7 +82,7 @@ class ModelSpec(Strict):
 
 
 class RecipeSpec(Strict):
-    """How a model is trained: the same for every method of a study."""
+    """How a model is trained: the same for every method of a study, but for OWN_RECIPE."""
 
     steps: Positive
     batch_size: Annotated[int, Field(ge=2)]
@@ -89,9 +92,17 @@ class RecipeSpec(Strict):
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     warmup_start_lr: Annotated[float, Field(ge=0)] = 0.0
     """Learning rate at step 0 of the warm-up."""
+    schedule: Literal["poly", "cosine"] = "poly"
+    """How the rate falls after the warm-up."""
     poly_power: Annotated[float, Field(gt=0)] = 0.9
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """AdamW has torch's betas (0.9, 0.999) and eps (1e-8)."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Highest norm of all gradients together; larger ones are scaled down to it."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of a moving average of the weights, which is scored instead of the last weights."""
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.75, 1.25)
     scale_step: Annotated[float, Field(gt=0)] | None = None
     """Distance between two factors of the range ``scale``; None draws from all of it."""
@@ -104,6 +115,26 @@ class RecipeSpec(Strict):
     """Precision of the convolutions in training; weights, upsampling and loss are float32."""
     compile: bool = False
     """Whether the network is compiled with torch.compile for training."""
+
+    @model_validator(mode="after")
+    def _values_are_used(self) -> RecipeSpec:
+        uses = {"momentum": self.optimizer == "sgd", "poly_power": self.schedule == "poly"}
+        for name, used in uses.items():
+            if not used and getattr(self, name) != RecipeSpec.model_fields[name].default:
+                other = "adamw" if name == "momentum" else "cosine"
+                raise ValueError(f"{name} = {getattr(self, name)} has no effect with {other}")
+        return self
+
+    @property
+    def description(self) -> str:
+        """Words for titles, such as "AdamW, cosine schedule"; empty for SGD and poly alone."""
+        parts = {
+            "AdamW": self.optimizer == "adamw",
+            "cosine schedule": self.schedule == "cosine",
+            f"gradients clipped to norm {self.clip_norm or 0:g}": self.clip_norm is not None,
+            f"EMA {self.ema_decay} of the weights": self.ema_decay is not None,
+        }
+        return ", ".join(words for words, on in parts.items() if on)
 
 
 Option = Scalar | tuple[Scalar, ...] | None
@@ -167,6 +198,10 @@ class EvaluationSpec(Strict):
     """Size of a window that slides over the image; logits are averaged. None: whole images."""
     stride: Size | None = None
     """Distance between two positions of the window."""
+    every: Positive | None = None
+    """Steps of a training between two scores on the way; None scores it at its end alone."""
+    on: str | None = None
+    """Split to score on the way; None: the one that is scored at the end."""
 
     @model_validator(mode="after")
     def _windows_touch(self) -> EvaluationSpec:
@@ -176,7 +211,14 @@ class EvaluationSpec(Strict):
             raise ValueError("stride is above window: pixels between two windows would be left out")
         if len(set(self.scales)) < len(self.scales):
             raise ValueError("scales names a factor twice")
+        if self.on is not None and self.every is None:
+            raise ValueError("on is the split to score every so many steps; give every, too")
         return self
+
+    @property
+    def of_training(self) -> EvaluationSpec:
+        """How the training behind an evaluation is scored: in the default way, at each score."""
+        return EvaluationSpec(every=self.every, on=self.on)
 
     @property
     def description(self) -> str:
@@ -224,13 +266,13 @@ class RunSpec(Strict):
     @property
     def source(self) -> RunSpec:
         """The training whose weights this run uses: itself, unless it is an evaluation."""
-        plain = {"crf": None, "evaluation": EvaluationSpec()}
+        plain = {"crf": None, "evaluation": self.evaluation.of_training}
         return self if self.trains else self.model_copy(update=plain)
 
     @property
     def trains(self) -> bool:
         """Whether this run is a training; it is scored in the default way."""
-        return self.crf is None and self.evaluation == EvaluationSpec()
+        return self.crf is None and self.evaluation == self.evaluation.of_training
 
     @property
     def pass_id(self) -> str:
@@ -246,10 +288,15 @@ class RunSpec(Strict):
     @property
     def comparison_key(self) -> str:
         """Digest of what runs of one table share: everything but loss, CRF, seed and fold."""
+        return self.shared_key(())
+
+    def shared_key(self, own_recipe: Collection[str]) -> str:
+        """Return ``comparison_key`` without the fields of the recipe that a study lets differ."""
         shared = self.model_dump(
             mode="json", exclude_defaults=True, include={"data", "model", "recipe", "evaluation"}
         )
         shared["data"].pop("fold", None)
+        shared["recipe"] = {k: v for k, v in shared["recipe"].items() if k not in own_recipe}
         return digest({"schema": SCHEMA_VERSION, **shared})
 
 

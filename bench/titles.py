@@ -106,6 +106,8 @@ def training_words(
         steps = (
             f"shortened to {recipe.steps:,} of {whole_steps:,} steps of batch {recipe.batch_size}"
         )
+    if recipe.description:
+        steps = f"{steps} with {recipe.description}"
     if image_size is None:
         return "{}, {} on crops of {} x {}".format(network, steps, *recipe.crop_size)
     return "{} at {} x {}, {}".format(network, *image_size, steps)

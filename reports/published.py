@@ -12,6 +12,14 @@ from bench.spec import Scalar
 
 FILE = Path(__file__).with_name("published.toml")
 
+RECIPE = {
+    "recipe.optimizer": "sgd",
+    "recipe.schedule": "poly",
+    "recipe.clip_norm": None,
+    "recipe.ema_decay": None,
+}
+"""The recipe of every paper; manifests of older versions lack these settings."""
+
 
 class PublishedRow(Strict):
     """One printed row."""
@@ -62,6 +70,8 @@ class PublishedTable(Strict):
             return "on other data than the paper's"
         if any(found.get(key) != value for key, value in self.fixed.items()):
             return "at another scale than the paper's"
+        if any(found.get(key, value) != value for key, value in RECIPE.items()):
+            return "with another recipe than the paper's"
         return None
 
 

@@ -152,6 +152,9 @@ def _report(
         shown = _gallery(uri, scores)
     histories = read_training(uri, frame, manifest.tables[0], list(TRAINING.values()))
     figures += training_figures(manifest, frame, histories)
+    if manifest.settings.get("evaluation.every"):
+        drawn, said = _progress(uri, scores)
+        figures, result = [*figures, *drawn], f"{result} {said}".strip()
     if shown and shown.examples:
         figures.append(gallery_figure(shown))
     return Report(
@@ -166,6 +169,21 @@ def _report(
         runs=_runs(scores),
         origin=origin,
     )
+
+
+def _progress(uri: str, scores: Scores) -> tuple[list[Figure], str]:
+    """Return the figure of the scores on the way, and the sentence about the ranking."""
+    from reports.figures.progress import (
+        metric_on_the_way,
+        progress_data,
+        progress_figures,
+        sentence,
+    )
+
+    table = scores.manifest.tables[0]
+    histories = read_training(uri, scores.frame, table, [metric_on_the_way(scores)])
+    data = progress_data(scores, table, histories)
+    return progress_figures(scores, data), "" if data.empty else sentence(data)
 
 
 def _unprobed(frame: pd.DataFrame) -> list[str]:

@@ -184,12 +184,12 @@ def _rows(studies: Iterable[Manifest], jobs: Mapping[str, JobRecord]) -> dict[st
                 evaluates = job.source is not None
                 rows[job.pass_id] = (manifest.comparison_key, evaluates, _settings(row))
                 if job.source:
-                    key = (manifest.comparison_key, False, _settings(row, "loss."))
+                    key = (manifest.comparison_key, False, _settings(row, ("loss.", "recipe.")))
                     rows.setdefault(job.source, key)
     return rows
 
 
-def _settings(row: Row, prefix: str = "") -> frozenset[tuple[str, object]]:
+def _settings(row: Row, prefix: str | tuple[str, ...] = "") -> frozenset[tuple[str, object]]:
     """Return the settings of a row with this prefix, except the CRF's steps: they share a job."""
     chosen = (item for item in row.settings.items() if item[0].startswith(prefix))
     return frozenset(item for item in chosen if item[0] != "crf.steps")

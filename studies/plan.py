@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -11,19 +11,26 @@ from bench.errors import SpecError, unknown
 from bench.files import Strict, parse
 from bench.manifest import Manifest, Row, TableSpec
 from bench.profile import Profile
-from bench.spec import CRFSpec, LossSpec, Option, RunSpec, Scalar
+from bench.spec import CRFSpec, LossSpec, Option, RecipeSpec, RunSpec, Scalar
 from studies.jobs import Job, group_jobs
 from studies.schema import RowDefinition, Study, TableDefinition, Values
 from studies.sums import ResolveLoss, Settings, resolved
 
+SETTINGS = ("loss.", "crf.", "recipe.")
+"""Beginnings of the columns that show a row's settings."""
+OWN = "each row's own"
+"""Stands among a study's fixed settings for a field of the recipe that its methods declare."""
+
 
 class Cell(Strict):
-    """A row without seeds: its method, loss, CRF and settings."""
+    """A row without seeds: its method, loss, CRF, recipe and settings."""
 
     method: str
     loss: LossSpec
     crf: CRFSpec | None
+    recipe: RecipeSpec
     settings: Settings
+    trials: int | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,10 @@ def plan(
     """
     if seeds < 1:
         raise SpecError(f"seeds must be at least 1, got {seeds}")
-    cells = {key: _table_cells(study, key, table, resolve) for key, table in study.tables.items()}
+    cells = {
+        key: _table_cells(study, key, table, resolve, profile.recipe)
+        for key, table in study.tables.items()
+    }
     labels = _labels([cell for table in cells.values() for cell in table])
     specs: dict[str, RunSpec] = {}
 
@@ -83,24 +93,29 @@ def plan(
             for run in (spec.source, spec):
                 specs[run.run_id] = run
             ids.append(spec.run_id)
-        return Row(label=label, method=cell.method, settings=cell.settings, run_ids=tuple(ids))
+        return Row(
+            label=label,
+            method=cell.method,
+            settings=cell.settings,
+            run_ids=tuple(ids),
+            trials=cell.trials,
+        )
 
     tables = tuple(
         TableSpec(
             key=key,
             title=table.title,
             paper=table.paper,
-            columns=table.columns,
+            columns=_with_own_recipe(table.columns, study.own_recipe),
             rows=tuple(row(cell) for cell in cells[key]),
             x=table.x,
         )
         for key, table in study.tables.items()
     )
     row_specs = (specs[run_id] for table in tables for row in table.rows for run_id in row.run_ids)
-    fixed = {spec.comparison_key: spec for spec in row_specs}
-    if len(fixed) > 1:
+    keys = {spec.shared_key(study.own_recipe) for spec in row_specs}
+    if len(keys) > 1:
         raise SpecError("runs of one study must share everything but loss, CRF and seed")
-    (example,) = fixed.values()
     manifest = Manifest(
         study=names[0],
         profile=names[1],
@@ -109,8 +124,8 @@ def plan(
         role=role,
         metric=profile.metric,
         seeds=tuple(range(seeds)),
-        comparison_key=example.comparison_key,
-        settings=profile.settings(),
+        comparison_key=keys.pop(),
+        settings=profile.settings() | {f"recipe.{name}": OWN for name in study.own_recipe},
         tables=tables,
         jobs=tuple(job.record for job in group_jobs(specs)),
     )
@@ -125,17 +140,24 @@ def jobs(plans: Iterable[Plan]) -> list[Job]:
     return group_jobs({run_id: spec for plan in plans for run_id, spec in plan.specs.items()})
 
 
+def _with_own_recipe(columns: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a table's columns with every field of the recipe in which methods may differ."""
+    added = [f"recipe.{name}" for name in own if f"recipe.{name}" not in columns]
+    last = max((i for i, c in enumerate(columns) if c.startswith(SETTINGS)), default=-1)
+    return (*columns[: last + 1], *added, *columns[last + 1 :])
+
+
 def _table_cells(
-    study: Study, key: str, table: TableDefinition, resolve: ResolveLoss
+    study: Study, key: str, table: TableDefinition, resolve: ResolveLoss, recipe: RecipeSpec
 ) -> list[Cell]:
     cells: list[Cell] = []
     for row in table.rows:
         try:
-            cells += row_cells(study, row, resolve)
+            cells += row_cells(study, row, resolve, recipe, study.own_recipe)
         except SpecError as error:
             raise SpecError(f"tables.{key}, row {row.method!r}: {error}") from None
     known = {name: value for cell in cells for name, value in cell.settings.items()}
-    settings = [column for column in table.columns if column.startswith(("loss.", "crf."))]
+    settings = [column for column in table.columns if column.startswith(SETTINGS)]
     for name in (*settings, *([table.x] if table.x else [])):
         if name not in known:
             raise SpecError(f"tables.{key}: {unknown('setting', name, known)}")
@@ -144,23 +166,43 @@ def _table_cells(
     return cells
 
 
-def row_cells(study: Study, row: RowDefinition, resolve: ResolveLoss) -> Iterator[Cell]:
-    """Yield one cell for each combination of the values that a row lists."""
+def row_cells(
+    study: Study,
+    row: RowDefinition,
+    resolve: ResolveLoss,
+    recipe: RecipeSpec,
+    own_recipe: Collection[str],
+) -> Iterator[Cell]:
+    """Yield one cell for each combination of the values that a row lists.
+
+    Args:
+        study: the study.
+        row: a row of one of its tables.
+        resolve: completes a loss's options.
+        recipe: the profile's.
+        own_recipe: the fields of the recipe that are settings of every row.
+    """
     method = study.methods[row.method]
     trained = study.methods[method.of] if method.of else method
     loss_options = {**(trained.loss or {}), **row.loss}
     crf_options = {**(method.crf or {}), **row.crf}
+    recipe_options = {**trained.recipe, **row.recipe}
     if row.crf and method.crf is None:
         raise SpecError("crf options need a method with crf")
     for loss in _combinations(loss_options):
         spec, full = resolved(loss, resolve)
-        for crf in _combinations(crf_options):
+        for own, crf in itertools.product(*map(_combinations, (recipe_options, crf_options))):
             crf_spec = parse(CRFSpec, crf, where="crf") if method.crf is not None else None
+            whole = {**recipe.model_dump(mode="json"), **own}
+            trained_with = parse(RecipeSpec, whole, where="recipe") if own else recipe
             yield Cell(
                 method=f"{row.method}-{crf_spec.steps}" if crf_spec else row.method,
                 loss=spec,
                 crf=crf_spec,
-                settings=_settings(full, crf_spec),
+                recipe=trained_with,
+                settings=_settings(full, crf_spec)
+                | {f"recipe.{key}": _shown(getattr(trained_with, key)) for key in own_recipe},
+                trials=None if row.recipe else trained.trials,
             )
 
 
@@ -174,6 +216,10 @@ def _combinations(options: Mapping[str, Values]) -> Iterator[dict[str, Option]]:
         yield dict(zip(options, values, strict=True))
 
 
+def _shown(value: float | None) -> Scalar:
+    return "none" if value is None else value
+
+
 def _settings(loss: Settings, crf: CRFSpec | None) -> Settings:
     settings: Settings = {f"loss.{key}": value for key, value in loss.items()}
     if crf is not None:
@@ -185,7 +231,7 @@ def _run_spec(profile: Profile, cell: Cell, seed: int) -> RunSpec:
     return RunSpec(
         data=profile.data.for_seed(seed),
         model=profile.model,
-        recipe=profile.recipe,
+        recipe=cell.recipe,
         evaluation=profile.evaluation,
         loss=cell.loss,
         crf=cell.crf,

@@ -23,14 +23,14 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from bench.errors import SpecError, unknown
 from bench.files import Strict, parse
 from bench.iou import HEADLINE, TRIMAP_WIDTHS
 from bench.profile import read_toml, split_name
 from bench.search_space import Space
-from bench.spec import Scalar
+from bench.spec import OWN_RECIPE, Scalar
 from studies.sums import fault_of, flat
 
 Values = Scalar | tuple[Scalar | tuple[Scalar, ...], ...]
@@ -56,8 +56,23 @@ COLUMN_PATTERNS: Mapping[str, tuple[str, str]] = {
     "iou/CLASS": (r"iou/.+", "IoU of one class"),
     "loss.OPTION": (r"loss\..+", "the value of a loss's option in each row"),
     "crf.PARAMETER": (r"crf\..+", "the value of a CRF's parameter in each row"),
+    "recipe.FIELD": (r"recipe\..+", "the value of a recipe's field that methods have of their own"),
 }
 """The columns with a variable part: a regular expression and its meaning."""
+
+
+def _of_the_scale(recipe: dict[str, Any]) -> dict[str, Any]:
+    for name in recipe:
+        if name not in OWN_RECIPE:
+            raise ValueError(
+                f"{name} is the same for every method: set it in the profile; a method's own are "
+                f"{', '.join(OWN_RECIPE)}"
+            )
+    return recipe
+
+
+OwnRecipe = Annotated[dict[str, Values], AfterValidator(_of_the_scale)]
+"""Fields of the recipe, with values that replace the profile's."""
 
 
 class MethodDefinition(Strict):
@@ -69,6 +84,9 @@ class MethodDefinition(Strict):
     loss: dict[str, Values] | None = None
     of: str | None = None
     crf: dict[str, Values] | None = None
+    recipe: OwnRecipe = {}
+    trials: Annotated[int, Field(ge=1)] | None = None
+    """Number of trials that tuned ``recipe``; ``segloss tune --write`` writes it."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> MethodDefinition:
@@ -77,6 +95,10 @@ class MethodDefinition(Strict):
             raise ValueError('needs either loss.name = "…", or of = "<method>" with crf.steps')
         if self.loss is not None and (fault := fault_of(self.loss)):
             raise ValueError(fault)
+        if self.of and self.recipe:
+            raise ValueError(f"recipe belongs to the training: give it to {self.of!r}")
+        if self.trials and not self.recipe:
+            raise ValueError("trials counts what tuned the method's recipe, which it lacks")
         return self
 
 
@@ -86,6 +108,7 @@ class RowDefinition(Strict):
     method: str
     loss: dict[str, Values] = {}
     crf: dict[str, Values] = {}
+    recipe: OwnRecipe = {}
 
 
 class TableDefinition(Strict):
@@ -103,12 +126,13 @@ class SearchDefinition(Strict):
 
     loss: dict[str, Space] = {}
     crf: dict[str, Space] = {}
+    recipe: Annotated[dict[str, Space], AfterValidator(_of_the_scale)] = {}
 
     @property
     def spaces(self) -> dict[str, Space]:
         """Return the spaces by setting, such as "loss.lambda_"."""
-        loss = {f"loss.{option}": space for option, space in self.loss.items()}
-        return loss | {f"crf.{option}": space for option, space in self.crf.items()}
+        parts = {"loss": self.loss, "crf": self.crf, "recipe": self.recipe}
+        return {f"{part}.{name}": s for part, spaces in parts.items() for name, s in spaces.items()}
 
 
 class Study(Strict):
@@ -125,6 +149,13 @@ class Study(Strict):
         rows = [row for table in self.tables.values() for row in table.rows]
         return any(self.methods[row.method].crf is not None for row in rows)
 
+    @property
+    def own_recipe(self) -> tuple[str, ...]:
+        """Return the fields of the recipe that some method or row has of its own."""
+        rows = [row for table in self.tables.values() for row in table.rows]
+        own = {name for one in (*self.methods.values(), *rows) for name in one.recipe}
+        return tuple(name for name in OWN_RECIPE if name in own)
+
     @model_validator(mode="after")
     def _known_methods(self) -> Study:
         references = [(f"methods.{name}.of", m.of) for name, m in self.methods.items() if m.of]
@@ -140,6 +171,8 @@ class Study(Strict):
         for name, method in self.methods.items():
             if method.of and self.methods[method.of].loss is None:
                 raise ValueError(f"methods.{name}.of: {method.of!r} is not a training")
+            if method.of and name in self.search and self.search[name].recipe:
+                raise ValueError(f"search.{name}.recipe: search the recipe of {method.of!r}")
         return self
 
 

@@ -32,9 +32,10 @@ from reports.statistics.scores import Scores
 from reports.stored import read_frame
 from reports.tuning.answer import answers
 from reports.tuning.sentences import origin
+from reports.wording import joined
 from studies.ledger import lock_root
 from studies.schema import Study, profile_name, study_name
-from studies.tuning.search import searches
+from studies.tuning.search import left_out, searches
 from studies.tuning.session import TuningSession
 from studies.tuning.tuner import Tuner
 from studies.tuning.write import TunedValues, check_target, write_study
@@ -56,6 +57,12 @@ def run_tuning(name: str, study: Study, profile: Profile, options: TuneOptions) 
     tuner = _tuner(name, study, with_weights(profile, options.weights), options)
     if options.write is not None:
         check_target(name, options.write, [search.method for search in tuner.searches])
+    if missed := left_out(study, tuner.searches):
+        typer.echo(
+            f"unequal treatment: the recipe of {joined(missed)} is not searched, that of others "
+            "is; give every method the same search and number of trials",
+            err=True,
+        )
     with lock_root(root):
         # Before the session, which proposes trials from the scores of earlier ones.
         behaviour = admit_plans(root, [tuner.first_plan()], options, resources.data_root)
@@ -88,6 +95,7 @@ def _tuner(name: str, study: Study, profile: Profile, options: TuneOptions) -> T
                 parameters=parameters,
                 trials=options.trials,
                 resolve=resolve_loss,
+                recipe=profile.recipe,
             )
         ),
         seeds=profile.seeds if options.seeds is None else options.seeds,
@@ -162,6 +170,7 @@ def _write(study: str, path: Path, manifest: Manifest, uri: str) -> None:
         if answer.values is None:
             typer.echo(f"{method}: too few trials; its values are unchanged", err=True)
         else:
-            tuned.append(TunedValues(method, answer.values, origin(record.manifest, answer)))
+            where = origin(record.manifest, answer)
+            tuned.append(TunedValues(method, answer.values, where, answer.complete))
     write_study(study, path, tuned)
     typer.echo(f"study with the values found: {path}")

@@ -26,7 +26,8 @@ from bench.models.deeplab import build_model
 from bench.seeding import torch_seed
 from bench.spec import ModelSpec, RecipeSpec, digest
 from bench.training.batches import TrainingData
-from bench.training.trainer import Training, build_optimizer, learning_rate, set_learning_rate
+from bench.training.optimizer import build_optimizer, clip, learning_rate, set_learning_rate
+from bench.training.trainer import Training
 from losses.base import SegmentationLoss
 
 Group = dict[str, Any]
@@ -140,6 +141,8 @@ def recipe_numbers(recipe: RecipeSpec) -> Numbers:
         rates += [group["lr"] for group in training.optimizer.param_groups]
     pairs = zip(training.model.parameters(), before, strict=True)
     moved = [x for after, start in pairs for x in _summary((after - start) / sum(rates))]
+    averaged = training.average.weights.values() if training.average else ()
+    moved += [x for weight in averaged for x in _summary(weight)]
     return {
         "images": group(RESIZED, [x for images, _ in batches for x in _summary(images)]),
         "labels": group(RESIZED, [x for _, labels in batches for x in shares(labels)]),
@@ -181,6 +184,7 @@ def _moves(recipe: RecipeSpec) -> list[float]:
     for gradient in (0.0, 1.0, 1.0):
         for parameter in network.parameters():
             parameter.grad = torch.full_like(parameter, gradient)
+        clip(optimizer, recipe.clip_norm)
         optimizer.step()
         moves += [x for p in network.parameters() for x in _summary(p.detach())]
     return moves

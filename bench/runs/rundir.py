@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -205,9 +205,29 @@ class RunDir:
             file.write(json.dumps(record).encode() + b"\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return all complete lines of metrics.jsonl, by step; of two for one step the later."""
-        by_step = {record["step"]: record for record in _lines(self.path / "metrics.jsonl")}
+        """Return a record for each step in metrics.jsonl: its lines together, a later one first."""
+        by_step: dict[int, dict[str, Any]] = {}
+        for record in _lines(self.path / "metrics.jsonl"):
+            by_step[record["step"]] = {**by_step.get(record["step"], {}), **record}
         return [by_step[step] for step in sorted(by_step)]
+
+
+@dataclass
+class Records:
+    """Lines of a training's metrics.jsonl that wait until the disk takes them."""
+
+    directory: RunDir
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Keep a record, with the time, for the next ``write``."""
+        self.waiting.append({"time": time.time(), **record})
+
+    def write(self) -> None:
+        """Append everything that waits; raises OSError where the disk is full."""
+        while self.waiting:
+            self.directory.append_metrics(self.waiting[0])
+            del self.waiting[0]
 
 
 def run_dir(root: Path, run_id: str) -> RunDir:

@@ -112,11 +112,14 @@ def _state(manifest: Manifest, query: str) -> dict[str, Any]:
     columns = [f"metrics.`{metric}`", "params.`method`"]
     columns += [f"params.`{key}`" for key in settings]
     columns += ["params.`seed`", "metrics.`cost/train_s`", "metrics.`cost/infer_ms`"]
+    scored = bool(manifest.settings.get("evaluation.every"))
+    interim = [_line("on-the-way", "eval", f"eval/{manifest.metric}")] if scored else []
     axes = dict.fromkeys(table.x for table in manifest.tables if table.x)
     charts = [
         _bar("headline", "final", metric),
         _line("training-miou", "train", "train/miou"),
         _line("training-loss", "train", "train/loss"),
+        *interim,
         _scatter("cost", "cost", ("cost/train_s", "METRIC"), metric),
         *(_scatter(f"over-{slug(x)}", "final", (x, "PARAM"), metric) for x in axes),
     ]
@@ -161,7 +164,7 @@ def _state(manifest: Manifest, query: str) -> dict[str, Any]:
                 "deleted": False,
                 "isGenerated": False,
             }
-            for name in ("final", "iou", "train", "cost")
+            for name in ("final", "iou", *(["eval"] if scored else []), "train", "cost")
         ],
         "compareRunCharts": charts,
     }

@@ -1,12 +1,12 @@
-"""Training of one model: optimiser, learning rate and loop, free of files, stores and studies."""
+"""The loop that trains one model, free of files, stores and studies."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,63 +18,18 @@ from bench.errors import DivergedError
 from bench.evaluation.metrics import confusion_matrix
 from bench.iou import class_iou, mean_known
 from bench.seeding import torch_seed
-from bench.spec import RecipeSpec
 from bench.training.batches import AccumulatedBatch, Batch, TrainingData, batches
+from bench.training.optimizer import (
+    average_of,
+    build_optimizer,
+    clip,
+    learning_rate,
+    set_learning_rate,
+)
 from losses.base import SegmentationLoss
 
-# The published code never lets the rate fall below this (the paper's formula ends at zero).
-LOWEST_LR = 1e-6
 # Batches prepared in advance: 8 of the paper's take 130 MB of pinned memory.
 MOST_AHEAD = 8
-
-
-def learning_rate(recipe: RecipeSpec, step: int) -> float:
-    """Return the rate of step 1, 2, … ``recipe.steps``.
-
-    Linear warm-up, then the poly schedule (Zhao et al. 2019, section 5.1).
-    """
-    if step <= recipe.warmup_steps:
-        start = recipe.warmup_start_lr
-        return start + (recipe.lr - start) * step / recipe.warmup_steps
-    done = (step - recipe.warmup_steps) / (recipe.steps - recipe.warmup_steps)
-    return max(recipe.lr * (1 - done) ** recipe.poly_power, LOWEST_LR)
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set each group's rate to ``rate`` times its scale."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
-
-
-def build_optimizer(
-    model: nn.Module, recipe: RecipeSpec, learned: Iterable[nn.Parameter] = ()
-) -> torch.optim.SGD:
-    """Return SGD whose groups carry "scale", the head's multiplier; norms and biases do not decay.
-
-    Args:
-        model: parameters whose name begins with "head." get ``recipe.head_lr_multiplier``.
-        recipe: learning rate, momentum and weight decay.
-        learned: parameters of the loss; a group of its own, at the base rate without decay.
-    """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    on_gpu = False
-    for name, parameter in model.named_parameters():
-        scale = recipe.head_lr_multiplier if name.startswith("head.") else 1.0
-        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((scale, decay), []).append(parameter)
-        on_gpu = parameter.is_cuda
-    optimizer = torch.optim.SGD(
-        [
-            {"params": parameters, "scale": scale, "weight_decay": decay}
-            for (scale, decay), parameters in groups.items()
-        ],
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        fused=on_gpu or None,
-    )
-    if of_loss := list(learned):
-        optimizer.add_param_group({"params": of_loss, "scale": 1.0, "weight_decay": 0.0})
-    return optimizer
 
 
 @dataclass
@@ -122,11 +77,14 @@ class Training:
         self.device = device
         self.network = data.ranks.network(self.model, compiled=data.recipe.compile)
         self.optimizer = build_optimizer(model, data.recipe, loss.parameters())
+        self.average = average_of(self.model, data.recipe.ema_decay)
         self.progress = Progress()
 
     def state(self) -> dict[str, Any]:
         """Return everything that ``restore`` needs."""
+        averaged = {} if self.average is None else {"average": self.average.weights}
         return {
+            **averaged,
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -138,6 +96,8 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.restore(state["average"])
         self.progress = Progress(**state["progress"])
 
     def run(self, on_epoch: Callable[[dict[str, Any]], None]) -> Iterator[int]:
@@ -163,6 +123,28 @@ class Training:
                 on_epoch(self._epoch_record())
             yield self.progress.step
             started = time.perf_counter()
+
+    @contextmanager
+    def scored_model(self) -> Iterator[nn.Module]:
+        """Yield the model with the weights that are scored: the averaged ones, if there are any.
+
+        Afterwards the training continues unchanged, in training mode with its own weights.
+        """
+        own = None
+        if self.average is not None:
+            own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            self.model.load_state_dict(self.average.weights)
+        try:
+            yield self.model
+        finally:
+            if own is not None:
+                self.model.load_state_dict(own)
+            self.model.train()
+
+    def finish(self) -> None:
+        """Give the model the weights that are scored and saved at the end."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.weights)
 
     def _preparation(self) -> dict[str, Any]:
         """Return how batches are prepared: in advance, in threads, when a GPU leaves cores idle."""
@@ -192,7 +174,10 @@ class Training:
         self._score(accumulated.logits.detach(), labels)
         self.optimizer.zero_grad(set_to_none=True)
         accumulated.backward(total, self.model)
+        clip(self.optimizer, self.data.recipe.clip_norm)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model, step + 1)
 
     def _logits(self, step: int, micro_batch: int, last: bool, images: Tensor) -> Tensor:
         # Dropout is seeded at each step from the run's seed alone, so a resumed run repeats it.

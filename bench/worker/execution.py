@@ -12,7 +12,6 @@ import errno
 import os
 import signal
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ from bench.runs.environment import (
     take_gpu,
 )
 from bench.runs.heartbeat import Heartbeat, log_line
-from bench.runs.rundir import ORPHANED, Failure, RunDir, Status
+from bench.runs.rundir import ORPHANED, Failure, Records, RunDir, Status
 from bench.runs.source_code import text_of
 from bench.seeding import torch_seed
 from bench.spec import RunSpec, digest
@@ -166,7 +165,7 @@ class Execution:
         self.dataset = open_dataset(specs[0].data, data_root)
         self.cache = Cache(self.run_dirs[0].root / "cache", log_line)
         self.scoring = Scoring(heartbeat, specs, self.dataset, self.cache, device, environment)
-        self.unwritten: list[dict[str, Any]] = []
+        self.records = Records(self.run_dirs[0])
 
     def run(self) -> None:
         """Train and score, or score only.
@@ -199,7 +198,8 @@ class Execution:
             training = Training(model, loss, data, device=self.device)
             environments = self._train_to_the_end(training)
 
-        self._write_records()
+        self.records.write()
+        training.finish()
         weights = {name: t.contiguous() for name, t in model.state_dict().items()}
         write_whole(directory.weights, lambda path: save_file(weights, path))
         progress = training.progress
@@ -219,11 +219,19 @@ class Execution:
             log_line(f"resuming from step {training.progress.step}")
         elif checkpoints.path.exists():
             log_line("the checkpoint is damaged or of other code: starting again")
-        steps = training.data.recipe.steps
+        spec, interim = self.specs[0], None
+        if spec.evaluation.every is not None:
+            from bench.evaluation.interim import InterimScores
+
+            pulse = self.heartbeat.pulse
+            interim = InterimScores(spec, self.dataset, self.cache, self.device, pulse)
         for step in training.run(self._record):
             self.heartbeat.pulse(step)
-            stopping = self.heartbeat.stop_requested and step < steps
-            if stopping or checkpoints.due or step == steps:
+            if interim is not None and interim.due(step):
+                with training.scored_model() as model:
+                    self.records.add(interim.record(model, training.loss, step))
+            stopping = self.heartbeat.stop_requested and step < spec.recipe.steps
+            if stopping or checkpoints.due or step == spec.recipe.steps:
                 self._save(checkpoints, training, environments)
             if stopping:
                 raise StoppedError
@@ -274,21 +282,16 @@ class Execution:
             f"step {record['step']}: "
             f"loss {record['train/loss']:.4f}, train mIoU {record['train/miou']:.3f}"
         )
-        self.unwritten.append({"time": time.time(), **record})
+        self.records.add(record)
         try:
-            self._write_records()
+            self.records.write()
         except OSError as error:  # a full disk: the training may still finish
             log_line(f"not recorded yet: {error}")
-
-    def _write_records(self) -> None:
-        while self.unwritten:
-            self.run_dirs[0].append_metrics(self.unwritten[0])
-            del self.unwritten[0]
 
     def _save(self, checkpoints: Checkpoints, training: Training, environments: list[str]) -> None:
         try:
             # Records first: a resumed training does not repeat those before its checkpoint.
-            self._write_records()
+            self.records.write()
             checkpoints.save({**training.state(), "environments": environments})
         except OSError as error:
             log_line(f"no checkpoint: {error}")

@@ -78,7 +78,7 @@ def _columns(draft: Draft, key: str) -> list[Column]:
     frame = draft.scores.frame
     if key == "loss.name":
         return [Column(key, "loss", "setting")]
-    if key.startswith(("loss.", "crf.")):
+    if key.startswith(("loss.", "crf.", "recipe.")):
         return [Column(key, key.removeprefix("loss."), "setting")]
     if key == "class_iou":
         return [Column(f"iou/{name}", name, "class") for name in class_names(frame)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.iou import BORDER_METRICS, HEADLINE
-from bench.manifest import Row, varying
+from bench.manifest import Manifest, Row, varying
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
 from reports.runs import class_names
@@ -21,6 +21,7 @@ from reports.statistics.scores import (
     with_holm,
 )
 from reports.tables.build import tables_of
+from reports.tables.recipes import recipes
 from reports.tables.sentences import exact_test, titled
 from reports.wording import header, seeds
 
@@ -49,12 +50,18 @@ def class_tables(scores: Scores) -> list[Table]:
     changes = {
         "key": "classes",
         "title": "IoU by class",
-        "columns": ("class_iou",),
+        "columns": (*_own_recipe(manifest), "class_iou"),
         "paper": CLASS_TABLES.get(str(manifest.settings.get("data.name"))),
         "x": None,
     }
     # Classes are compared over seeds alone: per-image counts, and notes about them, stay out.
     return tables_of(Scores(manifest, frame), manifest.tables[0].model_copy(update=changes))
+
+
+def _own_recipe(manifest: Manifest) -> list[str]:
+    """Return the settings of the recipe that are a row's own, such as "recipe.lr"."""
+    keys = (key for row in manifest.rows.values() for key in row.settings)
+    return list(dict.fromkeys(key for key in keys if key.startswith("recipe.")))
 
 
 def effect_table(scores: Scores) -> Table | None:
@@ -76,7 +83,8 @@ def effect_table(scores: Scores) -> Table | None:
         "Mean over all pairs of rows that differ in this setting alone, paired by seed; "
         f"percentage points. {scores.population}"
     )
-    return replace(table, notes=(meaning, *exact_test(table)))
+    notes = (meaning, *exact_test(table), *recipes(scores.manifest, scores.manifest.rows))
+    return replace(table, notes=notes)
 
 
 def effects(rows: Sequence[Row]) -> Iterator[Effect]:
@@ -139,7 +147,9 @@ def measure_table(scores: Scores) -> Table | None:
         lines.append(TableRow(row.label, row.label, cells, len(scores.runs(row.label))))
     title = f"Gain over {base.label} by measure"
     table = _table(scores, "measures", title, columns, with_holm(lines))
-    return replace(table, notes=(*_measure_notes(scores, known), *exact_test(table)))
+    trained = recipes(scores.manifest, [row.label for row in rows])
+    notes = (*_measure_notes(scores, known), *exact_test(table), *trained)
+    return replace(table, notes=notes)
 
 
 def _measure_notes(scores: Scores, known: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from reports.model import Table, TableRow
 from reports.published import PublishedTable, find_published
 from reports.statistics.scores import Scores
 from reports.statistics.stats import LEVEL
+from reports.tables.recipes import recipes
 from reports.wording import DAGGER, DASH, PLUS_MINUS, estimate_text, joined, listed, seeds
 
 
@@ -69,6 +70,10 @@ def _gains(subject: Subject) -> list[str]:
         f"weights, sample order and augmentation). {subject.scores.population}"
     )
     return [pairing, *exact_test(subject.table)]
+
+
+def _recipes(subject: Subject) -> list[str]:
+    return recipes(subject.scores.manifest, {row.label for row in subject.table.rows})
 
 
 def _numbers_missing(subject: Subject) -> list[str]:
@@ -155,6 +160,7 @@ NOTES: tuple[Callable[[Subject], Sequence[str]], ...] = (
     _best,
     _ties,
     _gains,
+    _recipes,
     _numbers_missing,
     _counts_missing,
     _times,

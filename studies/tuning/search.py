@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.errors import SpecError, unknown
 from bench.search_space import SearchSpec, Space
-from bench.spec import LossSpec, Scalar
+from bench.spec import OWN_RECIPE, LossSpec, RecipeSpec, Scalar
 from studies.plan import ResolveLoss, Settings, row_cells
 from studies.schema import RowDefinition, Study, Values
 from studies.sums import Options
 
+SettingsOf = Callable[[RowDefinition], Settings]
+"""Returns every setting of a row, defaults included."""
 QUARTERS = (0.0, 1.0, 0.25, 0.75, 0.5)
 """The first positions to try in the range of a single setting."""
 
@@ -23,6 +25,7 @@ def searches(
     parameters: Sequence[str],
     trials: int,
     resolve: ResolveLoss,
+    recipe: RecipeSpec,
 ) -> list[SearchSpec]:
     """Return the search of each method.
 
@@ -32,6 +35,7 @@ def searches(
         parameters: the settings to search; if empty, all of a method's section.
         trials: the number of trials of each method, at least 1.
         resolve: completes a loss's options.
+        recipe: the profile's.
 
     Raises:
         SpecError: a method or a parameter has no search space, or a space holds a value that the
@@ -44,22 +48,31 @@ def searches(
             raise SpecError(f"--methods: {unknown('method', method, study.methods)}")
         if method not in study.search:
             raise SpecError(f"--methods {method}: the study has no [search.{_quoted(method)}]")
+    settings_of = _resolver(study, resolve, recipe)
     every = {method: study.search[method].spaces for method in methods or study.search}
     for name in parameters:
         lacking = [m for m, spaces in every.items() if name not in spaces]
         if len(lacking) == len(every) or (methods and lacking):
-            raise SpecError(f"--param: {_lacking(study, lacking[0], name, every, resolve)}")
+            raise SpecError(f"--param: {_lacking(lacking[0], name, every, settings_of)}")
     found = []
     for method, spaces in every.items():
         chosen = {n: space for n, space in spaces.items() if not parameters or n in parameters}
         if chosen:
-            found.append(_checked(study, method, chosen, trials, resolve))
+            found.append(_checked(method, chosen, trials, settings_of))
     return found
+
+
+def left_out(study: Study, found: Sequence[SearchSpec]) -> list[str]:
+    """Return the trainings of the tables whose recipe is not searched, if that of others is."""
+    searched = {s.method for s in found if any(name.startswith("recipe.") for name in s.spaces)}
+    rows = [row.method for table in study.tables.values() for row in table.rows]
+    trainings = dict.fromkeys(study.methods[method].of or method for method in rows)
+    return [method for method in trainings if method not in searched] if searched else []
 
 
 def row(search: SearchSpec, values: Mapping[str, Scalar]) -> RowDefinition:
     """Return the study's row for the method of ``search`` with ``values``."""
-    parts: dict[str, dict[str, Scalar]] = {"loss": {}, "crf": {}}
+    parts: dict[str, dict[str, Scalar]] = {"loss": {}, "crf": {}, "recipe": {}}
     for name, value in values.items():
         part, _, option = name.partition(".")
         parts[part][option] = value
@@ -69,7 +82,9 @@ def row(search: SearchSpec, values: Mapping[str, Scalar]) -> RowDefinition:
 def pinned(study: Study) -> Study:
     """Return the study with one value per option: the last one of each list of values."""
     methods = {
-        name: method.model_copy(update={"loss": _last(method.loss), "crf": _last(method.crf)})
+        name: method.model_copy(
+            update={part: _last(getattr(method, part)) for part in ("loss", "crf", "recipe")}
+        )
         for name, method in study.methods.items()
     }
     return study.model_copy(update={"methods": methods})
@@ -106,25 +121,36 @@ def without_warnings(resolve: ResolveLoss) -> ResolveLoss:
     return quiet
 
 
+def _resolver(study: Study, resolve: ResolveLoss, recipe: RecipeSpec) -> SettingsOf:
+    """Return the function that returns every setting of a row of ``study``."""
+    quiet, one_each = without_warnings(resolve), pinned(study)
+
+    def settings_of(definition: RowDefinition) -> Settings:
+        (cell,) = row_cells(one_each, definition, quiet, recipe, OWN_RECIPE)
+        return cell.settings
+
+    return settings_of
+
+
 def _checked(
-    study: Study, method: str, spaces: Mapping[str, Space], trials: int, resolve: ResolveLoss
+    method: str, spaces: Mapping[str, Space], trials: int, settings_of: SettingsOf
 ) -> SearchSpec:
     try:
-        return _search(study, method, spaces, trials, without_warnings(resolve))
+        return _search(method, spaces, trials, settings_of)
     except SpecError as error:
         raise SpecError(f"search.{_quoted(method)}: {error}") from None
 
 
 def _search(
-    study: Study, method: str, spaces: Mapping[str, Space], trials: int, resolve: ResolveLoss
+    method: str, spaces: Mapping[str, Space], trials: int, settings_of: SettingsOf
 ) -> SearchSpec:
-    settings = _settings(study, RowDefinition(method=method), resolve)
+    settings = settings_of(RowDefinition(method=method))
     typed, own = {}, {}
     found = SearchSpec(method=method, spaces={}, own={}, trials=trials)
     for name, space in spaces.items():
         edges = space.choices or space.ends
         if name not in settings:
-            _settings(study, row(found, {name: edges[0]}), resolve)  # raises SpecError
+            settings_of(row(found, {name: edges[0]}))  # raises SpecError
         own[name] = settings[name]
         typed[name] = _typed(name, space, own[name])
         if not typed[name].holds(own[name]):
@@ -133,14 +159,8 @@ def _search(
                 "the space, because the first trial has this value and others are compared with it"
             )
         for edge in typed[name].choices or map(typed[name].value, (0.0, 1.0)):
-            _settings(study, row(found, {name: edge}), resolve)
+            settings_of(row(found, {name: edge}))
     return found.model_copy(update={"spaces": typed, "own": own})
-
-
-def _settings(study: Study, definition: RowDefinition, resolve: ResolveLoss) -> Settings:
-    """Return every setting of a row, defaults included."""
-    (cell,) = row_cells(pinned(study), definition, resolve)
-    return cell.settings
 
 
 def _typed(name: str, space: Space, own: Scalar) -> Space:
@@ -155,14 +175,13 @@ def _typed(name: str, space: Space, own: Scalar) -> Space:
 
 
 def _lacking(
-    study: Study,
     method: str,
     name: str,
     every: Mapping[str, Mapping[str, Space]],
-    resolve: ResolveLoss,
+    settings_of: SettingsOf,
 ) -> str:
     """Return the reason why ``name`` cannot be searched for ``method``."""
-    known = _settings(study, RowDefinition(method=method), without_warnings(resolve))
+    known = settings_of(RowDefinition(method=method))
     if name in known:
         return (
             f"[search.{_quoted(method)}] has no {name}; add {name} = {{ low = …, high = … }} or a "

@@ -23,6 +23,14 @@ class TunedValues:
     values: Mapping[str, Scalar]
     origin: str
     """A sentence on where the values come from; written beside them as a comment."""
+    trials: int
+    """Number of complete trials behind them."""
+
+    @property
+    def lines(self) -> dict[str, Scalar]:
+        """Return what is written: the values and, if the recipe is tuned, the number of trials."""
+        of_recipe = any(name.startswith("recipe.") for name in self.values)
+        return {**self.values, **({"trials": self.trials} if of_recipe else {})}
 
 
 def check_target(study: str, target: Path, methods: Sequence[str]) -> None:
@@ -51,7 +59,7 @@ def write_study(study: str, target: Path, tuned: Sequence[TunedValues]) -> None:
     """
     lines = _text(study).splitlines()
     for one in tuned:
-        for name, value in one.values.items():
+        for name, value in one.lines.items():
             lines = _with_value(lines, one, name, value)
     try:
         target.write_text("\n".join(lines) + "\n")
@@ -62,6 +70,7 @@ def write_study(study: str, target: Path, tuned: Sequence[TunedValues]) -> None:
         method = methods[one.method]
         written = {f"loss.{k}": v for k, v in (method.loss or {}).items()}
         written |= {f"crf.{k}": v for k, v in (method.crf or {}).items()}
+        written |= {f"recipe.{k}": v for k, v in method.recipe.items()}
         if any(written.get(name) != value for name, value in one.values.items()):
             raise SpecError(f"{target}: set {dict(one.values)} in methods.{one.method} by hand")
 

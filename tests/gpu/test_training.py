@@ -53,8 +53,10 @@ def check(made, waits):
         made._step(batch(), step)
         assert waits.counts == STEP, waits.found
         assert {weight.grad.device for weight in made.model.parameters()} == {GPU}
-    held = [state["momentum_buffer"] for state in made.optimizer.state.values()]
-    assert {tensor.device for tensor in [*held, *made.model.buffers()]} == {GPU}
+    held = [t for state in made.optimizer.state.values() for t in state.values()]
+    averaged = made.average.weights.values() if made.average else []
+    assert held
+    assert {tensor.device for tensor in [*held, *averaged, *made.model.buffers()]} == {GPU}
     assert made.progress.matrix.device == GPU
     waits.found.clear()
     made.progress.step = 2
@@ -70,8 +72,17 @@ def test_a_step_of_every_loss_stays_on_the_gpu(loss, monkeypatch):
         check(training(network(), loss), waits)
 
 
-@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"precision": "bfloat16"}], ids=str)
-def test_a_step_in_parts_and_one_in_half_precision_stay_on_the_gpu(changes, monkeypatch):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accumulate": 2},
+        {"precision": "bfloat16"},
+        {"optimizer": "adamw", "schedule": "cosine"},
+        {"clip_norm": 1.0, "ema_decay": 0.99},
+    ],
+    ids=str,
+)
+def test_a_step_of_other_recipes_stays_on_the_gpu(changes, monkeypatch):
     """And wait no more often."""
     with fake_gpu(monkeypatch) as waits:
         check(training(network(), "rmi", **changes), waits)

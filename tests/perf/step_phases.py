@@ -27,7 +27,8 @@ from bench.models.deeplab import build_model
 from bench.perf.job import peak_bytes, processor
 from bench.profile import Profile, load_profile
 from bench.training.batches import TrainingData, batches
-from bench.training.trainer import Training, build_optimizer, learning_rate, set_learning_rate
+from bench.training.optimizer import build_optimizer, learning_rate, set_learning_rate
+from bench.training.trainer import Training
 from losses import build_loss
 
 LOSSES = ("ce", "bce", "affinity", "rmi")

@@ -65,7 +65,9 @@ def _counts(plans: list[Plan], specs: dict[str, RunSpec]) -> str:
 
 def _rows(table: TableSpec) -> list[list[str]]:
     """Return the rows of a table under their headings: method, settings, run ids."""
-    settings = [column for column in table.columns if column.startswith(("loss.", "crf."))]
+    settings = [
+        column for column in table.columns if column.startswith(("loss.", "crf.", "recipe."))
+    ]
     rows = [["row", *settings, "runs"]]
     for row in table.rows:
         values = [str(row.settings.get(setting, "–")) for setting in settings]

@@ -48,6 +48,7 @@ def test_shipped_profiles_pass_every_check(name):
     ("spec", "message"),
     [
         (changed("data", name="citiscapes"), r"unknown data set 'citiscapes'"),
+        (changed("evaluation", every=5, on="valid"), r"unknown split 'valid'"),
         (changed("data", evaluate="tset"), r"data.evaluate: unknown split 'tset'; did you mean"),
         (changed("model", backbone="resnet50t"), r"no ImageNet weights for 'resnet50t'"),
         (

@@ -1,9 +1,11 @@
 """Profiles: the paper's numbers, and schedules that are shortened and say so."""
 
 import pytest
+from tiny import TINY_PROFILE
 
 from bench.errors import SpecError
 from bench.profile import load_profile, shortened_name, split_name
+from bench.spec import EvaluationSpec
 from studies.schema import profile_name
 
 PAPER = ["camvid-paper", "camvid-paper-v3plus", "voc-paper", "voc-paper-v3plus"]
@@ -71,3 +73,38 @@ def test_steps_and_scale_name_the_same_shortened_profile():
 def test_a_schedule_that_cannot_be_is_refused(name, steps, scale, said):
     with pytest.raises(SpecError, match=said):
         load_profile(shortened_name(name, steps, scale))
+
+
+WITH_TUNING = (
+    TINY_PROFILE
+    + """
+[evaluation]
+every = 3
+on = "held-out"
+"""
+)
+
+
+def test_the_held_out_split_is_the_one_that_a_tuning_scores(tmp_path):
+    """A tuning scores it at the end alone."""
+    path = tmp_path / "mine.toml"
+    path.write_text(WITH_TUNING)
+    profile = load_profile(str(path))
+    assert profile.evaluation == EvaluationSpec(every=3, on="val")
+    assert profile.for_tuning().evaluation == EvaluationSpec()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('evaluate = "val"', "share = 0.2", "'held-out' needs tuning.evaluate, a split of its own"),
+        ('on = "held-out"', 'on = "train"', "evaluation.on = 'train' is a split that is trained"),
+        ("every = 3", "", "give every, too"),
+        ("every = 3", "every = 0", "evaluation.every: input should be greater than or equal to 1"),
+    ],
+)
+def test_scores_on_the_way_that_cannot_be_are_refused(tmp_path, old, new, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(WITH_TUNING.replace(old, new))
+    with pytest.raises(SpecError, match=message):
+        load_profile(str(path))

@@ -153,3 +153,35 @@ def test_an_evaluation_that_cannot_be_is_refused(evaluation, message):
     data = SPEC.model_dump(mode="json", exclude_defaults=True) | {"evaluation": evaluation}
     with pytest.raises(SpecError, match="here: " + message):
         parse(RunSpec, data, where="here")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optimizer": "adamw", "momentum": 0.8}, "momentum = 0.8 has no effect with adamw"),
+        ({"schedule": "cosine", "poly_power": 1.0}, "poly_power = 1.0 has no effect with cosine"),
+        ({"clip_norm": 0.0}, "clip_norm"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+    ],
+)
+def test_a_recipes_value_that_does_nothing_is_refused(changes, words):
+    """Else two names would stand for one training."""
+    with pytest.raises(ValueError, match=words):
+        RecipeSpec(steps=1, batch_size=2, crop_size=(8, 8), lr=0.1, **changes)
+
+
+def test_a_training_that_is_scored_on_the_way_is_a_training():
+    """An evaluation of it has it as its source; without ``every`` all is as before."""
+    scored = SPEC.model_copy(update={"evaluation": EvaluationSpec(every=5)})
+    assert scored.trains
+    assert scored.source == scored
+    assert scored.run_id != SPEC.run_id
+    for changes in ({"crf": CRFSpec(steps=1)}, {"evaluation": EvaluationSpec(every=5, flip=True)}):
+        evaluated = scored.model_copy(update=changes)
+        assert not evaluated.trains
+        assert evaluated.source == scored
+
+
+def test_a_split_to_score_on_the_way_needs_every():
+    with pytest.raises(ValueError, match="give every, too"):
+        EvaluationSpec(on="val")

@@ -53,6 +53,15 @@ def test_a_copied_profile_with_other_settings_has_a_true_title():
     )
 
 
+def test_a_recipe_that_is_not_sgd_and_poly_is_in_the_title():
+    other = {"optimizer": "adamw", "schedule": "cosine", "clip_norm": 1.0, "ema_decay": 0.999}
+    recipe = CPU.recipe.model_copy(update=other)
+    assert CPU.model_copy(update={"recipe": recipe}).scale.endswith(
+        "800 steps of batch 4 with AdamW, cosine schedule, gradients clipped to norm 1, EMA 0.999 "
+        "of the weights"
+    )
+
+
 @pytest.mark.parametrize(
     ("title", "words"),
     [

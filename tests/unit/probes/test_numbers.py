@@ -11,7 +11,7 @@ from bench.models import deeplab
 from bench.probes import numbers
 from bench.probes.numbers import loss_numbers, network_numbers, recipe_numbers
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
-from bench.training import batches, trainer
+from bench.training import batches, optimizer, trainer
 from losses import LOSSES, build_loss
 from losses.base import SegmentationLoss
 from losses.dice import DiceLoss
@@ -145,6 +145,10 @@ def test_a_network_without_its_imagenet_weights_is_compared_by_its_head():
         {"interpolation": "bicubic"},
         {"flip": False},
         {"accumulate": 2},
+        {"optimizer": "adamw"},
+        {"schedule": "cosine"},
+        {"clip_norm": 0.5},
+        {"ema_decay": 0.9},
     ],
     ids=str,
 )
@@ -167,7 +171,7 @@ def test_what_a_recipe_does_with_its_options_shows(monkeypatch, place):
 
         monkeypatch.setattr(batches, "training_batch", brighter)
     elif place == "optimiser":
-        monkeypatch.setattr(trainer, "LOWEST_LR", 0.01)
+        monkeypatch.setattr(optimizer, "LOWEST_LR", 0.01)
     elif place == "order":
         monkeypatch.setattr(batches, "epoch_order", lambda seed, epoch, n: np.arange(n))
     else:

@@ -95,3 +95,13 @@ def test_every_score_is_a_percentage():
             scores = [value for name, value in row.values.items() if name.startswith("miou")]
             assert all(0 < value < 100 for value in (*scores, *row.iou))
             assert not row.iou or len(row.iou) == len(table.classes)
+
+
+def test_another_optimiser_is_another_experiment():
+    """AdamW gives no verdict on the paper's number; a manifest of before has no optimiser."""
+    table = TABLES["4", "deeplabv3"]
+    assert table.other_than(table.fixed) is None
+    same = {**table.fixed, "recipe.optimizer": "sgd", "recipe.ema_decay": None}
+    assert table.other_than(same) is None
+    other = table.other_than({**same, "recipe.optimizer": "adamw"})
+    assert other == "with another recipe than the paper's"

@@ -300,3 +300,62 @@ def test_a_score_that_older_runs_lack_is_missing_from_theirs_alone():
     assert any("trimap_mIoU_w: at pixels" in note for note in table.notes)
     (table,) = build_tables(Scores(manifest(columns=columns), frame()))
     assert all(cell(table, label, "trimap_miou_3").missing for label in SCORES)
+
+
+def with_rates(rates, trials=(None, None, None), **fixed):
+    """The study of SCORES whose rows have these learning rates."""
+    study = manifest(columns=("recipe.lr", "miou"))
+    rows = [
+        row.model_copy(update={"settings": {**row.settings, "recipe.lr": rate}, "trials": count})
+        for row, rate, count in zip(study.rows.values(), rates, trials, strict=True)
+    ]
+    table = study.tables[0].model_copy(update={"rows": tuple(rows)})
+    settings = {**study.settings, "recipe.lr": "each row's own", **fixed}
+    return study.model_copy(update={"tables": (table,), "settings": settings})
+
+
+@pytest.mark.parametrize(
+    ("rates", "trials", "sentence"),
+    [
+        (
+            (0.05, 0.05, 0.05),
+            (None, None, None),
+            "All rows share one learning rate, 0.05: a loss on another scale might rank "
+            "differently at a rate of its own.",
+        ),
+        (
+            (0.05, 0.1, 0.2),
+            (12, 12, 12),
+            "Rows have learning rates of their own (CE 0.05, RMI df=2 0.1, RMI df=4 0.2), each "
+            "tuned with 12 trials.",
+        ),
+        (
+            (0.05, 0.1, 0.1),
+            (None, None, None),
+            "Rows have learning rates of their own (CE 0.05, RMI df=2 0.1, RMI df=4 0.1), given by "
+            "the study, not tuned.",
+        ),
+        (
+            (0.05, 0.1, 0.1),
+            (None, 12, 6),
+            "Rows have learning rates of their own (CE 0.05, RMI df=2 0.1, RMI df=4 0.1), which is "
+            "unequal treatment: they were not all tuned alike (CE given, RMI df=2 12 trials, "
+            "RMI df=4 6 trials).",
+        ),
+    ],
+)
+def test_a_table_says_whether_its_rows_share_a_learning_rate(rates, trials, sentence):
+    """Also the tables that no study asks for; and each table shows the rates."""
+    scores = Scores(with_rates(rates, trials), frame())
+    tables = [*build_tables(scores), *class_tables(scores)]
+    assert len(tables) == 2
+    for table in tables:
+        assert sentence in table.notes
+        shown = [cell(table, label, "recipe.lr").text for label in SCORES]
+        assert shown == [str(rate) for rate in rates]
+
+
+def test_a_study_that_declares_nothing_says_its_one_rate():
+    study = manifest().model_copy(update={"settings": {"recipe.lr": 0.05}})
+    (table,) = build_tables(Scores(study, frame()))
+    assert any(note.startswith("All rows share one learning rate, 0.05:") for note in table.notes)

@@ -92,3 +92,13 @@ def test_links_to_one_run_and_to_several():
     assert runs_url("http://x", "1", ["a", "b"]).startswith(
         "http://x/#/compare-runs?runs=%5B%22a%22%2C%20%22b%22%5D&experiments="
     )
+
+
+def test_scores_on_the_way_have_a_chart_where_runs_have_them():
+    plain = study(CE, rmi(2))
+    scored = plain.model_copy(update={"settings": {"evaluation.every": 20}})
+    keys = [
+        [c.get("metricKey") for c in main_view(m).state["compareRunCharts"]]
+        for m in (plain, scored)
+    ]
+    assert ["eval/miou_11" in found for found in keys] == [False, True]

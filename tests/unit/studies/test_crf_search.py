@@ -63,7 +63,14 @@ def search_on(tmp_path):
     (tmp_path / "s.toml").write_text(TINY_STUDY[: TINY_STUDY.index("[search")] + SEARCH)
     profile = load_profile(str(tmp_path / "tiny.toml")).for_tuning()
     study = load_study(str(tmp_path / "s.toml"))
-    found = searches(study, methods=(), parameters=(), trials=14, resolve=resolve_loss)
+    found = searches(
+        study,
+        methods=(),
+        parameters=(),
+        trials=14,
+        resolve=resolve_loss,
+        recipe=profile.recipe,
+    )
 
     def run(root, stop_after=1000):
         root, scorer, left = tmp_path / root, FakeScorer(), [stop_after]

@@ -191,3 +191,82 @@ def test_a_wrong_option_is_refused_at_plan_time(options, message):
     wrong = study.model_copy(update={"tables": {"3a": table}})
     with pytest.raises(SpecError, match=message):
         made("downsampling", study=wrong)
+
+
+OWN = """
+title = "Own rates"
+[methods.CE]
+loss.name = "ce"
+recipe.lr = 0.1
+[methods."CE & CRF"]
+of = "CE"
+crf.steps = 1
+[methods.Dice]
+loss.name = "dice"
+recipe.lr = 0.2
+trials = 12
+[tables.1]
+title = "Own rates"
+rows = ["CE", "CE & CRF", "Dice", { method = "Dice", recipe.lr = [0.4, 0.3] }]
+columns = ["loss.name", "miou"]
+x = "recipe.lr"
+"""
+
+
+@pytest.fixture
+def own_rates(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+    return made("own", study=load_study(str(path)))
+
+
+def test_a_methods_own_rate_is_in_its_runs_its_settings_and_every_table(own_rates):
+    """A CRF has that of its training; the row that lists values has no tuned one."""
+    (table,) = own_rates.manifest.tables
+    assert table.columns == ("loss.name", "recipe.lr", "miou")
+    rows = own_rates.manifest.rows
+    rates = {label: row.settings["recipe.lr"] for label, row in rows.items()}
+    assert rates == {
+        **{"CE": 0.1, "CE & CRF-1": 0.1},
+        **{"Dice lr=0.2": 0.2, "Dice lr=0.4": 0.4, "Dice lr=0.3": 0.3},
+    }
+    for row in rows.values():
+        assert own_rates.specs[row.run_ids[0]].recipe.lr == row.settings["recipe.lr"]
+        assert row.trials == (12 if row.label == "Dice lr=0.2" else None)
+    assert own_rates.manifest.settings["recipe.lr"] == "each row's own"
+
+
+def test_a_rate_that_is_the_profiles_is_the_profiles_run(own_rates):
+    """The demo's rate is 0.1: the run of a study that declares nothing is found again."""
+    plain = made("losses").manifest.rows["CE"].run_ids
+    assert own_rates.manifest.rows["CE"].run_ids == plain
+
+
+def test_the_key_of_a_study_leaves_out_what_its_methods_declare(own_rates):
+    """And nothing else: other steps are another study."""
+    specs = [own_rates.specs[row.run_ids[0]] for row in own_rates.manifest.rows.values()]
+    assert {spec.shared_key(("lr",)) for spec in specs} == {own_rates.manifest.comparison_key}
+    assert len({spec.comparison_key for spec in specs}) == 4
+    recipe = specs[0].recipe.model_copy(update={"steps": 1})
+    other = specs[0].model_copy(update={"recipe": recipe})
+    assert other.shared_key(("lr",)) != own_rates.manifest.comparison_key
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("recipe.lr = 0.1", "recipe.steps = 9", "steps is the same for every method: set it in"),
+        ("recipe.lr = 0.1", "recipe.lr = 0.0", "row 'CE': recipe: lr: input should be greater"),
+        ("recipe.lr = 0.1", 'recipe.lr = "fast"', "recipe: lr: input should be a valid number"),
+        ("recipe.lr = [0.4, 0.3]", "recipe.lr = []", "the list is empty"),
+        ("crf.steps = 1", "crf.steps = 1\nrecipe.lr = 0.1", "give it to 'CE'"),
+        ("recipe.lr = 0.2\n", "", "trials counts what tuned the method's recipe, which it lacks"),
+        ("[tables.1]", '[search."CE & CRF"]\nrecipe.lr = [0.1, 0.2]\n[tables.1]', "of 'CE'"),
+    ],
+)
+def test_a_recipe_that_cannot_be_a_methods_own_is_refused(tmp_path, old, new, message):
+    assert old in OWN
+    path = tmp_path / "own.toml"
+    path.write_text(OWN.replace(old, new))
+    with pytest.raises(SpecError, match=message):
+        made("own", study=load_study(str(path)))

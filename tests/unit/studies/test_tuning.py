@@ -17,7 +17,7 @@ from studies.behaviour import StaleError
 from studies.plan import plan
 from studies.schema import load_study
 from studies.tuning.sampler import Trial, open_storage, propose
-from studies.tuning.search import searches
+from studies.tuning.search import left_out, searches
 from studies.tuning.session import TuningSession
 from studies.tuning.tuner import Tuner
 
@@ -41,12 +41,24 @@ def tuner_on(tmp_path, study_of):
 
     def make(root, search="[search.RMI]\nloss.lambda_ = { low = 0.0, high = 1.0 }", trials=12):
         study = study_of(search)
-        found = searches(study, methods=(), parameters=(), trials=trials, resolve=resolve_loss)
+        found = searches_of(study, trials=trials)
         return Tuner(
             study, profile, ("study-tune", "tiny"), tuple(found), 2, tmp_path / root, resolve_loss
         )
 
     return make
+
+
+def searches_of(study, *, methods=(), parameters=(), trials=3):
+    """The searches of a study on the demo's recipe."""
+    return searches(
+        study,
+        methods=methods,
+        parameters=parameters,
+        trials=trials,
+        resolve=resolve_loss,
+        recipe=load_profile("scenes-demo").recipe,
+    )
 
 
 def score_of(spec):
@@ -217,13 +229,21 @@ def test_what_is_proposed_depends_on_the_arguments_alone():
             "loss.lambda_ = 0.5, the study's own value, is outside the search space: ext",
         ),
         ("", r"no \[search\] section"),
+        (
+            "[search.RMI]\nrecipe.lr = { low = 0.2, high = 1.0 }",
+            "recipe.lr = 0.1, the study's own value, is outside the search space",
+        ),
+        (
+            "[search.RMI]\nrecipe.clip_norm = { low = 0.1, high = 1.0 }",
+            "recipe.clip_norm is not a number \\('none'\\): search it as a list",
+        ),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(study_of, search, message):
     """By the option's own words, where there are any."""
     study = study_of(search)
     with pytest.raises(SpecError, match=message):
-        searches(study, methods=(), parameters=(), trials=3, resolve=resolve_loss)
+        searches_of(study)
 
 
 @pytest.mark.parametrize(
@@ -242,14 +262,24 @@ def test_a_method_or_parameter_that_is_not_searched_is_named(
     """With what was meant, or what to add."""
     study = study_of("[search.RMI]\nloss.lambda_ = { low = 0.0, high = 1.0 }")
     with pytest.raises(SpecError, match=message):
-        searches(study, methods=methods, parameters=parameters, trials=3, resolve=resolve_loss)
+        searches_of(study, methods=methods, parameters=parameters)
+
+
+def test_methods_whose_recipe_is_not_searched_are_named(study_of):
+    """A method that is tuned alone has an advantage that no table shows."""
+    rate = "recipe.lr = { low = 0.01, high = 1.0 }"
+    every = study_of(f"[search.CE]\n{rate}\n[search.RMI]\n{rate}")
+    assert left_out(every, searches_of(every)) == []
+    assert left_out(every, searches_of(every, methods=["RMI"])) == ["CE"]
+    of_loss = study_of("[search.RMI]\nloss.lambda_ = { low = 0.0, high = 1.0 }")
+    assert left_out(of_loss, searches_of(of_loss)) == []
 
 
 @pytest.mark.parametrize("name", ["losses", "lambda"])
 def test_shipped_studies_can_be_searched(name):
     """Each space within its option's range."""
     study = load_study(name)
-    found = searches(study, methods=(), parameters=(), trials=3, resolve=resolve_loss)
+    found = searches_of(study)
     assert [search.method for search in found] == list(study.search)
 
 

@@ -14,14 +14,17 @@ def test_found_values_go_into_the_study_with_their_origin(tmp_path):
     path.write_text("# Mine.\n" + TINY_STUDY)
     values = {"loss.downsample_factor": 3, "loss.lambda_": 0.62, "loss.pooling": "max"}
     found = [
-        TunedValues("RMI", values, "tuned"),
-        TunedValues("CE & CRF", {"crf.theta_alpha": 41.5}, "tuned"),
+        TunedValues("RMI", values, "tuned", 12),
+        TunedValues("CE & CRF", {"crf.theta_alpha": 41.5}, "tuned", 12),
+        TunedValues("CE", {"recipe.lr": 0.02}, "tuned", 12),
     ]
     write_study(str(path), path, found)
     methods = load_study(str(path)).methods
     loss = {"name": "rmi", "downsample_factor": 3, "lambda_": 0.62, "pooling": "max"}
     assert methods["RMI"].loss == loss
     assert methods["CE & CRF"].crf == {"steps": (1, 5), "theta_alpha": 41.5}
+    assert methods["CE"].recipe == {"lr": 0.02}
+    assert [methods[name].trials for name in ("CE", "RMI", "CE & CRF")] == [12, None, None]
     text = path.read_text()
     assert text.startswith("# Mine.\n")
     assert "loss.lambda_ = 0.62  # tuned\n" in text

@@ -40,9 +40,11 @@ def of_two(tmp_path_factory):
 
 @pytest.mark.parametrize("loss", CHANGES)
 def test_two_ranks_train_what_one_process_trains(of_two, loss):
-    """To rounding: weights, running statistics, curves; and exactly what is drawn."""
+    """To rounding: weights, their average, running statistics, curves; exactly what is drawn."""
     alone, found = train(training(loss, ALONE, **CHANGES[loss])), of_two[loss]
     assert_close(found["model"], alone.model.state_dict(), rtol=1e-4, atol=1e-5)
+    averaged = alone.average.weights if alone.average else {}
+    assert_close(found["average"], averaged, rtol=1e-4, atol=1e-5)
     assert found["digests"] == [alone.progress.order, alone.progress.augment]
     for record, expected in zip(found["records"], alone.records, strict=True):
         # A pixel whose two best classes are as good as equal may go either way.

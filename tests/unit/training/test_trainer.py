@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from timm.optim import param_groups_weight_decay
+from timm.utils import ModelEmaV3
 
 from bench.data.registry import open_dataset, training_split
 from bench.errors import DivergedError
@@ -11,13 +13,8 @@ from bench.models.deeplab import build_model
 from bench.profile import load_profile
 from bench.spec import DataSpec, ModelSpec, RecipeSpec
 from bench.training.batches import TrainingData
-from bench.training.trainer import (
-    Training,
-    build_optimizer,
-    learning_rate,
-    set_learning_rate,
-    weights_digest,
-)
+from bench.training.optimizer import build_optimizer, clip, learning_rate, set_learning_rate
+from bench.training.trainer import Training, weights_digest
 from losses import build_loss
 
 DATA = DataSpec(name="scenes", train_images=9)
@@ -156,9 +153,20 @@ def test_the_papers_recipes_train(training, name):
     assert weights_digest(small.model) != before
 
 
-@pytest.mark.parametrize("changes", [{"precision": "bfloat16"}, {"accumulate": 2}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bfloat16"},
+        {"accumulate": 2},
+        {"optimizer": "adamw", "lr": 0.001},
+        {"schedule": "cosine"},
+        {"clip_norm": 0.1},
+        {"ema_decay": 0.5},
+    ],
+    ids=str,
+)
 def test_other_ways_to_train_end_and_resume_in_the_same_bits_too(training, tmp_path, changes):
-    """In half precision and in parts; the weights stay float32, and differ from the plain ones."""
+    """The weights stay float32, and differ from the plain ones; an average leaves them alone."""
     recipe = RECIPE.model_copy(update=changes)
     whole = training("rmi", recipe=recipe)
     records = run(whole)
@@ -169,9 +177,12 @@ def test_other_ways_to_train_end_and_resume_in_the_same_bits_too(training, tmp_p
     after.restore(torch.load(tmp_path / "state.pt", weights_only=True))
     assert kept + run(after) == records
     assert weights_digest(after.model) == weights_digest(whole.model)
+    if whole.average is not None:
+        for name, tensor in whole.average.weights.items():
+            assert torch.equal(tensor, after.average.weights[name]), name
     plain = training("rmi")
     run(plain)
-    assert weights_digest(plain.model) != weights_digest(whole.model)
+    assert (weights_digest(plain.model) == weights_digest(whole.model)) == ("ema_decay" in changes)
     assert (plain.progress.order, plain.progress.augment) == (
         whole.progress.order,
         whole.progress.augment,
@@ -251,3 +262,66 @@ def test_every_weight_is_in_one_group_and_norms_and_biases_do_not_decay():
             assert group["lr"] == 0.03 * (5.0 if name.startswith("head.") else 1.0)
             assert (group["weight_decay"] == 0.0) == (parameter.ndim == 1), name
     assert sorted(seen) == sorted(names.values())
+
+
+def test_adamw_has_timms_groups_and_moves_as_torchs():
+    """Norms and biases do not decay: timm's own grouping of the same model says which."""
+    model = build_model(MODEL, 9, seed=0)
+    recipe = RECIPE.model_copy(update={"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05})
+    optimizer = build_optimizer(model, recipe)
+    assert type(optimizer) is torch.optim.AdamW
+    assert optimizer.defaults["betas"] == (0.9, 0.999)
+    still, decaying = (
+        {id(p) for p in group["params"]} for group in param_groups_weight_decay(model, 0.05)
+    )
+    for group in optimizer.param_groups:
+        expected = decaying if group["weight_decay"] else still
+        assert {id(p) for p in group["params"]} <= expected
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(still | decaying)
+
+
+def test_the_rates_of_a_cosine():
+    """By hand: lr at its start, 3/4 of it after a third (cos 60° = 1/2), half in the middle."""
+    recipe = RECIPE.model_copy(update={"schedule": "cosine", "steps": 62, "warmup_steps": 2})
+    for step, share in {2: 1.0, 22: 0.75, 32: 0.5, 42: 0.25}.items():
+        assert learning_rate(recipe, step) == pytest.approx(0.1 * share), step
+    assert learning_rate(recipe, 1) == 0.05
+    assert learning_rate(recipe, 62) == 1e-6
+
+
+def test_gradients_above_the_norm_are_scaled_to_it(training):
+    """All weights together, those of the loss included; smaller gradients stay as they are."""
+    made = training(**LEARNED)
+    weights = [*made.model.parameters(), *made.loss.parameters()]
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    whole = sum(weight.numel() for weight in weights) ** 0.5
+    clip(made.optimizer, 2 * whole)
+    assert all((weight.grad == 1).all() for weight in weights)
+    clip(made.optimizer, whole / 4)
+    for weight in weights:
+        torch.testing.assert_close(weight.grad, torch.full_like(weight, 0.25))
+
+
+def test_the_average_is_that_of_timm(training):
+    """Weights and running statistics, step by step; timm's warm-up of the decay."""
+    made = training(recipe=RECIPE.model_copy(update={"ema_decay": 0.6}))
+    theirs = ModelEmaV3(made.model, decay=0.6, use_warmup=True)
+    for step in made.run(lambda record: None):
+        theirs.update(made.model, step)
+    expected = theirs.module.state_dict()
+    assert made.average.weights.keys() == expected.keys()
+    for name, tensor in made.average.weights.items():
+        torch.testing.assert_close(tensor, expected[name])
+
+
+def test_the_averaged_weights_are_scored_and_leave_the_training_alone(training):
+    made = training(recipe=RECIPE.model_copy(update={"ema_decay": 0.6}))
+    run(made, steps=3)
+    own = weights_digest(made.model)
+    with made.scored_model() as model:
+        model.eval()
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, made.average.weights[name])
+    assert weights_digest(made.model) == own
+    assert made.model.training
