@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bench.errors import DivergedError
 from bench.evaluation.metrics import confusion_matrix
 from bench.iou import class_iou, mean_known
+from bench.models.deeplab import in_backbone
 from bench.seeding import torch_seed
 from bench.spec import RecipeSpec
 from bench.training.batches import AccumulatedBatch, Batch, TrainingData, batches
@@ -52,14 +53,14 @@ def build_optimizer(
     """Return SGD whose groups carry "scale", the head's multiplier; norms and biases do not decay.
 
     Args:
-        model: parameters whose name begins with "head." get ``recipe.head_lr_multiplier``.
+        model: parameters that are not of its backbone get ``recipe.head_lr_multiplier``.
         recipe: learning rate, momentum and weight decay.
         learned: parameters of the loss; a group of its own, at the base rate without decay.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     on_gpu = False
     for name, parameter in model.named_parameters():
-        scale = recipe.head_lr_multiplier if name.startswith("head.") else 1.0
+        scale = 1.0 if in_backbone(name) else recipe.head_lr_multiplier
         decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
         on_gpu = parameter.is_cuda
