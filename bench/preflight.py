@@ -22,8 +22,8 @@ from bench.data.registry import (
 )
 from bench.errors import DataError, InstallError, SpecError, format_error, hint, unknown
 from bench.iou import BORDER_METRICS
-from bench.models.deeplab import check_model
-from bench.models.pretrained import check_pretrained
+from bench.models.deeplab import check_model, takes_any_size
+from bench.models.pretrained import check_pretrained, with_weights
 from bench.profile import Profile
 from bench.spec import (
     HELD_OUT,
@@ -67,6 +67,24 @@ def resolve_loss(name: str, options: dict[str, Option]) -> tuple[LossSpec, dict[
         raise SpecError(str(error)) from None
     except Exception as error:  # a plug-in loss may raise anything
         raise SpecError(f"loss {name!r} cannot be built: {format_error(error)}") from None
+
+
+def settled(profile: Profile, weights: Path | None) -> Profile:
+    """Return the profile with what names its runs beside its file: weights, package of a network.
+
+    Args:
+        profile: The fixed settings.
+        weights: File of the backbone's weights, if the user named one.
+
+    Raises:
+        SpecError: File or package is not the one that the profile demands.
+        InstallError: The package is not installed.
+    """
+    if not profile.model.is_deeplab:
+        from bench.models.foreign import with_package
+
+        profile = with_package(profile)
+    return with_weights(profile, weights)
 
 
 def check_profile(profile: Profile) -> None:
@@ -125,10 +143,15 @@ def check_crf(specs: Collection[RunSpec]) -> None:
 
 
 def _check_setup(spec: RunSpec) -> None:
-    _check_fixed_settings(spec.data, spec.model)  # pyright: ignore (frozen: has a hash)
+    data, model, recipe = spec.data, spec.model, spec.recipe
+    _check_fixed_settings(data, model)  # pyright: ignore (frozen: has a hash)
+    if not takes_any_size(model):
+        from bench.models.trial import check_multiplier
+
+        check_multiplier(model, parameters_of(data, model, recipe), recipe.head_lr_multiplier)
     if (on_the_way := _data_on_the_way(spec)) is not None:
         open_dataset(on_the_way, None)
-    images, recipe = spec.data.train_images, spec.recipe
+    images = data.train_images
     if images is not None and images < recipe.batch_size:
         raise SpecError(
             f"data.train_images = {images} does not fill a batch of {recipe.batch_size}"
@@ -148,6 +171,18 @@ def _check_fixed_settings(data: DataSpec, model: ModelSpec) -> None:
     open_dataset(data, None)
     check_model(model)
     check_pretrained(model)
+
+
+def parameters_of(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> tuple[int, int]:
+    """Return the numbers of parameters of a network's backbone and head, after a trial of it.
+
+    Raises:
+        SpecError: The network cannot be built, or does not take images of the crop's size.
+    """
+    from bench.models.trial import try_network
+
+    classes = len(open_dataset(data, None).class_names)
+    return try_network(model, classes, recipe.crop_size, data.image_size)  # pyright: ignore (hash)
 
 
 def _check_recipe(recipe: RecipeSpec) -> None:

@@ -147,12 +147,15 @@ class Profile(Strict):
             "recipe": self.recipe,
             "evaluation": self.evaluation,
         }
-        unused = {key for key in OWN_FIELDS if getattr(self.data, key) == DataSpec.default(key)}
+        unused = {f"model.{key}" for key in self.model.unused}
+        for key in OWN_FIELDS:
+            if getattr(self.data, key) == DataSpec.default(key):
+                unused.add(f"data.{key}")
         return {
             f"{group}.{key}": _format_value(value)
             for group, record in records.items()
             for key, value in record.model_dump(mode="json").items()
-            if key not in unused
+            if f"{group}.{key}" not in unused
         }
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bench.data_spec import HELD_OUT, DataSpec, Positive, Size
+from bench.errors import hint
 from bench.files import Scalar, Strict
 
 __all__ = [
@@ -39,12 +40,26 @@ SCHEMA_VERSION = 1
 OWN_RECIPE = ("lr", "head_lr_multiplier", "weight_decay", "clip_norm")
 """Fields of a recipe that depend on the scale of a loss: a method may have values of its own."""
 
+DEEPLAB_HEADS = ("deeplabv3", "deeplabv3plus")
+SMP = "smp:"
+"""Beginning of the name of a head of segmentation_models_pytorch."""
+SMP_HEADS = (
+    "DPT", "DeepLabV3", "DeepLabV3Plus", "FPN", "Linknet", "MAnet", "PAN", "PSPNet", "Segformer",
+    "UPerNet", "Unet", "UnetPlusPlus",
+)  # fmt: skip
+HEADS = (*DEEPLAB_HEADS, *(SMP + name for name in SMP_HEADS))
+IMPORT_PATH = re.compile(r"(?!smp:)[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
 
 class ModelSpec(Strict):
-    """A segmentation head over a timm feature backbone."""
+    """A head over a timm backbone, or a network by import path."""
 
-    backbone: str
-    head: Literal["deeplabv3", "deeplabv3plus"] = "deeplabv3plus"
+    backbone: str = ""
+    """timm's name, or one of an encoder of segmentation_models_pytorch for a head of it."""
+    head: str = "deeplabv3plus"
+    """One of HEADS; or "package.module:function", which returns a whole network."""
+    package: str | None = None
+    """Distribution and version that the head is from; set when a study is planned."""
     pretrained: bool = True
     """Start from ImageNet weights."""
     weights: str | None = None
@@ -66,6 +81,53 @@ class ModelSpec(Strict):
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     batch_norm_eps: Annotated[float, Field(gt=0)] | None = None
     """None: the backbone's own value, and 1e-5 in the head."""
+
+    @property
+    def is_deeplab(self) -> bool:
+        """Whether the head is one of this project."""
+        return self.head in DEEPLAB_HEADS
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the head is the import path of a whole network."""
+        return self.head not in HEADS
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether the backbone starts from weights that the bench places."""
+        return self.pretrained and not self.is_imported
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Names of the fields that a network with this head does not read."""
+        if self.is_deeplab:
+            return frozenset({"package"})
+        fields = list(ModelSpec.model_fields)
+        of_deeplab = fields[fields.index("output_stride") :]
+        return frozenset([*of_deeplab, *(("backbone", "weights") if self.is_imported else ())])
+
+    @field_validator("backbone")
+    @classmethod
+    def _is_timms_name(cls, backbone: str) -> str:
+        return backbone.removeprefix("tu-")  # segmentation_models_pytorch marks timm's names so
+
+    @field_validator("head")
+    @classmethod
+    def _is_known(cls, head: str) -> str:
+        if head not in HEADS and not IMPORT_PATH.fullmatch(head):
+            raise ValueError(
+                f"no head and no import path package.module:function; {hint(head, HEADS)}"
+            )
+        return head
+
+    @model_validator(mode="after")
+    def _fields_are_used(self) -> ModelSpec:
+        if not self.backbone and not self.is_imported:
+            raise ValueError(f"backbone is missing; head = {self.head!r} needs one")
+        for name, field in ModelSpec.model_fields.items():
+            if name in self.unused and getattr(self, name) != field.default:
+                raise ValueError(f"head = {self.head!r} does not read {name}; remove it")
+        return self
 
     @field_validator("weights")
     @classmethod

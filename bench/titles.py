@@ -20,7 +20,23 @@ DATA = {
 }
 DRAWN = ("scenes",)
 """Data sets of drawn images: the title says "synthetic" even if the profile's own words do not."""
-HEADS = {"deeplabv3": "DeepLabv3", "deeplabv3plus": "DeepLabv3+"}
+HEADS = {
+    "deeplabv3": "DeepLabv3",
+    "deeplabv3plus": "DeepLabv3+",
+    "smp:DPT": "DPT",
+    "smp:DeepLabV3": "DeepLabv3 (smp)",
+    "smp:DeepLabV3Plus": "DeepLabv3+ (smp)",
+    "smp:FPN": "FPN",
+    "smp:Linknet": "LinkNet",
+    "smp:MAnet": "MA-Net",
+    "smp:PAN": "PAN",
+    "smp:PSPNet": "PSPNet",
+    "smp:Segformer": "SegFormer",
+    "smp:UPerNet": "UPerNet",
+    "smp:Unet": "U-Net",
+    "smp:UnetPlusPlus": "U-Net++",
+}
+"""Names in the literature; "(smp)" tells segmentation_models_pytorch's DeepLab from this one."""
 BACKBONES = {
     r"resnet(\d+)": "ResNet-{}",
     r"resnet(\d+)([cdst])": "ResNet-{}-{}",
@@ -35,6 +51,10 @@ BACKBONES = {
     r"convnextv2_(atto|femto|pico|nano|tiny|small|base|large|huge)": "ConvNeXtV2-{}",
     r"densenet(\d+)": "DenseNet-{}",
     r"hrnet_w(\d+)": "HRNet-W{}",
+    r"mit_b(\d)": "MiT-B{}",
+    r"swin_(tiny|small|base|large)_patch4_window\d+_\d+": "Swin-{}",
+    r"swinv2_(tiny|small|base|large)_window\d+_\d+": "SwinV2-{}",
+    r"vit_(tiny|small|base|large)_patch(\d+)_\d+": "ViT-{}/{}",
     r"vgg(\d+)": "VGG-{}",
     r"vgg(\d+)_(bn)": "VGG-{}-{}",
     r"xception(\d+)": "Xception-{}",
@@ -42,11 +62,15 @@ BACKBONES = {
 """Names in the literature by timm's name; a variant that no pattern matches keeps timm's name."""
 A_BACKBONE = re.compile(
     r"(?<![a-z])(?:wide[ _-]?)?"
-    r"(?:resne[xs]?t|efficientnet|mobilenet|convnext|densenet|hrnet|vgg|xception)"
+    r"(?:resne[xs]?t|efficientnet|mobilenet|convnext|densenet|hrnet|swin|vgg|xception)"
     r"(?:[ _-]?v\d)?(?:[ _-]?(?:lite|b|w)?[ _-]?\d+)?",
     re.IGNORECASE,
 )
-A_HEAD = re.compile(r"(?<![a-z])deeplab(?:[ _-]?v\d)?(?:[ _-]?plus|\+)?", re.IGNORECASE)
+A_HEAD = re.compile(
+    r"(?<![a-z])(?:deeplab(?:[ _-]?v\d)?(?:[ _-]?plus|\+)?"
+    r"|upernet|segformer|pspnet|linknet|u-?net(?![a-z])(?:\+\+)?)",
+    re.IGNORECASE,
+)
 
 
 def backbone_name(backbone: str) -> str:
@@ -61,6 +85,17 @@ def backbone_name(backbone: str) -> str:
             parts = (p.upper() if len(p) < 3 else p.capitalize() for p in found.groups())
             return name.format(*parts)
     return architecture
+
+
+def network_name(model: ModelSpec) -> str:
+    """Return backbone and head in words; of an import path the function's name.
+
+    >>> network_name(ModelSpec(backbone="convnextv2_atto", head="smp:UPerNet"))
+    'ConvNeXtV2-Atto UPerNet'
+    """
+    if model.is_imported:
+        return model.head.partition(":")[2]
+    return f"{backbone_name(model.backbone)} {HEADS[model.head]}"
 
 
 def data_words(title: str | None, data: DataSpec, *, tuning: bool = False) -> str:
@@ -100,7 +135,7 @@ def training_words(
         image_size: Size of an image in the network; None: its stored size.
         whole_steps: Steps of the schedule before it was shortened; None if it was not.
     """
-    network = f"{backbone_name(model.backbone)} {HEADS[model.head]}"
+    network = network_name(model)
     steps = f"{recipe.steps:,} steps of batch {recipe.batch_size}"
     if whole_steps is not None:
         steps = (
@@ -119,9 +154,9 @@ def contradiction(title: str | None, model: ModelSpec) -> str | None:
     >>> contradiction("CamVid, ResNet50", ModelSpec(backbone="resnet18"))
     "title names ResNet50, but model.backbone = 'resnet18'; let the title name the data alone"
     """
-    own = {"backbone": backbone_name(model.backbone), "head": HEADS[model.head]}
     for kind, named in _networks(title or ""):
-        if not _is_named(own[kind], named):
+        if not _is_named(network_name(model), named):
+            kind = "head" if model.is_imported else kind
             return (
                 f"title names {named}, but model.{kind} = {getattr(model, kind)!r}; let the title "
                 "name the data alone"

@@ -21,6 +21,7 @@ from bench.cli.options import (
 
 if TYPE_CHECKING:
     from bench.profile import Profile
+    from bench.spec import RunSpec
     from studies.plan import Plan
     from studies.schema import Study
 
@@ -38,6 +39,8 @@ def validate(studies: Studies, options: PlanOptions, without_crf: WithoutCrfOpti
     spec = next(iter(plans[0].specs.values()))
     data_root = data_folder(options.data_root, inputs[1])
     source = source_of_weights(options.root.resolve(), spec.model, options.weights)
+    if not spec.model.is_deeplab:
+        print_network(spec)
     typer.echo(f"weights ok: {source}")
     typer.echo(f"data ok: {check_data(spec, data_root)}")
     for plan in plans:
@@ -167,6 +170,18 @@ def require_crf(studies: Mapping[str, Study]) -> None:
             )
 
 
+def print_network(spec: RunSpec) -> None:
+    """Print where a network of another package is from, and how its parameters are split."""
+    from bench.models.trial import name_of
+    from bench.preflight import parameters_of
+
+    backbone, head = parameters_of(spec.data, spec.model, spec.recipe)
+    typer.echo(
+        f"network ok: {name_of(spec.model)} ({spec.model.package}), {backbone:,} parameters of the "
+        f"backbone, {head:,} of the head"
+    )
+
+
 def leave_out_crf(plan: Plan) -> Plan:
     """Return the plan without its evaluations with a CRF; their rows stay in the tables, empty.
 
@@ -193,12 +208,11 @@ def make_plans(
     Raises:
         SpecError: a study, the profile or a run is invalid.
     """
-    from bench.models.pretrained import with_weights
-    from bench.preflight import check_profile, check_runs, resolve_loss
+    from bench.preflight import check_profile, check_runs, resolve_loss, settled
     from studies.plan import plan
     from studies.schema import profile_name
 
-    profile = with_weights(profile, options.weights)
+    profile = settled(profile, options.weights)
     check_profile(profile)
     plans = [
         plan(

@@ -24,8 +24,7 @@ from bench.cli.session import (
 from bench.cli.tune import TuneOptions
 from bench.data.cache import Cache
 from bench.manifest import Manifest
-from bench.models.pretrained import with_weights
-from bench.preflight import check_crf, check_profile, check_runs, resolve_loss
+from bench.preflight import check_crf, check_profile, check_runs, resolve_loss, settled
 from bench.profile import Profile
 from bench.store.client import StoreError, default_uri
 from reports.statistics.scores import Scores
@@ -54,7 +53,7 @@ def run_tuning(name: str, study: Study, profile: Profile, options: TuneOptions) 
         The exit code of the session.
     """
     root, resources = options.root.resolve(), resources_of(options, profile)
-    tuner = _tuner(name, study, with_weights(profile, options.weights), options)
+    tuner = _tuner(name, study, settled(profile, options.weights), options)
     if options.write is not None:
         check_target(name, options.write, [search.method for search in tuner.searches])
     if missed := left_out(study, tuner.searches):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.data.cache import Cache
 from bench.data.dataset import SegmentationDataset, Split, evenly_spaced, groups_of
@@ -20,7 +20,6 @@ from bench.data.registry import evaluation_entries, evaluation_split
 from bench.evaluation.metrics import PixelCounts
 from bench.evaluation.predictor import Prediction, Predictor, best
 from bench.files import write_json, write_whole
-from bench.models.deeplab import SegmentationModel
 from bench.runs.environment import code_digests, peak_memory_mb
 from bench.runs.heartbeat import Heartbeat
 from bench.runs.rundir import RunDir
@@ -59,7 +58,7 @@ class Scoring:
     device: torch.device
     environment: dict[str, Any]
 
-    def score(self, model: SegmentationModel, digests: dict[str, str], train_s: float) -> None:
+    def score(self, model: nn.Module, digests: dict[str, str], train_s: float) -> None:
         """Predict the split once and write the result of every run.
 
         Args:

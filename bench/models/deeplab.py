@@ -6,6 +6,7 @@ Sources: Chen et al. 2017, "Rethinking atrous convolution" (DeepLabv3); Chen et 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -23,18 +24,34 @@ SKIP_CHANNELS = 48
 
 
 class SegmentationModel(nn.Module):
-    """Logits [b, num_classes, h, w] for images [b, 3, h, w] of any size."""
+    """Logits [b, num_classes, h, w] for images [b, 3, h, w] of any size.
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, *, align_corners: bool) -> None:
+    Args:
+        backbone: returns the features of images.
+        head: returns logits of features.
+        align_corners: of the upsampling.
+        multiple: of which the backbone needs height and width; images are padded below and on the
+            right with the mean colour, and the logits cropped.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, *, align_corners: bool, multiple: int = 1
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.align_corners = align_corners
+        self.multiple = multiple
 
     def forward(self, images: Tensor) -> Tensor:
         """Upsample the head's logits bilinearly to the size of the images."""
+        height, width = images.shape[-2:]
+        right, below = -width % self.multiple, -height % self.multiple
+        if right or below:
+            images = F.pad(images, (0, right, 0, below))
         logits = self.head(self.backbone(images)).float()  # under autocast they are bfloat16
-        return upsample(logits, images, align_corners=self.align_corners)
+        logits = upsample(logits, images, align_corners=self.align_corners)
+        return logits[..., :height, :width] if right or below else logits
 
 
 class ASPP(nn.Module):
@@ -102,6 +119,8 @@ HEADS = {"deeplabv3": DeepLabV3Head, "deeplabv3plus": DeepLabV3PlusHead}
 
 def upsample(maps: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:
     """Return ``maps`` [b, c, h, w] resized bilinearly to the height and width of ``like``."""
+    if maps.shape[-2:] == like.shape[-2:]:
+        return maps
     return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=align_corners)
 
 
@@ -124,25 +143,51 @@ def conv_bn_relu(
     )
 
 
+def in_backbone(parameter: str) -> bool:
+    """Return whether a network's parameter of this name is of its backbone, or else of its head.
+
+    In a network by import path, "network.", the backbone may be called encoder.
+    """
+    return parameter.removeprefix("network.").startswith(("backbone.", "encoder."))
+
+
 def check_model(spec: ModelSpec) -> None:
-    """Raise SpecError if the backbone is unknown or has no features at the output stride."""
-    if not timm.is_model(spec.backbone):
+    """Check the names of a network.
+
+    Raises:
+        SpecError: a name is unknown, or the backbone has no features at the output stride.
+        InstallError: the package of the network is not installed.
+    """
+    if not spec.is_deeplab:
+        from bench.models.foreign import check_foreign
+
+        check_foreign(spec)
+    elif not timm.is_model(spec.backbone):
         raise SpecError(unknown("model.backbone", spec.backbone, timm.list_models()))
-    if fault := _fault(spec.backbone, spec.output_stride, spec.dilated):
+    elif fault := _tried(spec.backbone, spec.output_stride, spec.dilated)[0]:
         raise SpecError(
             f"model.backbone = {spec.backbone!r} gives no feature maps of stride 4 to "
             f"{spec.output_stride}: {fault}"
         )
 
 
+def takes_any_size(spec: ModelSpec) -> bool:
+    """Return whether the network is known to take images of any size, as convolutions do."""
+    return spec.is_deeplab and _tried(spec.backbone, spec.output_stride, spec.dilated)[1] == 1
+
+
 @cache
-def _fault(backbone: str, output_stride: int, dilated: bool) -> str | None:
+def _tried(backbone: str, output_stride: int, dilated: bool) -> tuple[str | None, int]:
+    """Return why the backbone cannot be built, if so, and of what it needs multiples as size."""
     try:
         with torch.device("meta"):
-            _backbone(backbone, output_stride, dilated)
+            return None, _multiple(_backbone(backbone, output_stride, dilated))
     except Exception as error:  # timm raises whatever its model does
-        return str(error) or type(error).__name__
-    return None
+        return str(error) or type(error).__name__, 1
+
+
+def _multiple(backbone: nn.Module) -> int:
+    return getattr(backbone, "multiple", 1)  # bench.models.stages sets it
 
 
 def _backbone(name: str, output_stride: int, dilated: bool) -> nn.Module:
@@ -166,25 +211,38 @@ def _convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
 
 
 def _features(name: str, output_stride: int) -> nn.Module:
-    return timm.create_model(
-        name, features_only=True, out_indices=(1, 2, 3, 4), output_stride=output_stride
-    )
+    random_state = torch.get_rng_state()
+    if not name.startswith("hrnet"):  # its branches fit together at some sizes only
+        with suppress(Exception):  # without five stages or dilation timm raises whatever it does
+            return timm.create_model(
+                name, features_only=True, out_indices=(1, 2, 3, 4), output_stride=output_stride
+            )
+        torch.set_rng_state(random_state)
+    from bench.models.stages import four_stages
+
+    return four_stages(name, output_stride)
 
 
 def build_model(
     spec: ModelSpec, num_classes: int, *, seed: int, weights: Path | None = None
-) -> SegmentationModel:
+) -> nn.Module:
     """Return the model with weights drawn from ``seed`` alone.
 
     Args:
-        spec: backbone, head and their options.
+        spec: backbone, head and their options; or a network of another package.
         num_classes: channels of the logits.
         seed: of the random weights.
         weights: file of the backbone's ImageNet weights; None keeps the random ones.
 
     Raises:
-        SpecError: the file does not hold the weights of this backbone.
+        SpecError: the file does not hold the weights of this backbone, or the function of another
+            package returns no network.
+        InstallError: the package of the network is not installed.
     """
+    if not spec.is_deeplab:
+        from bench.models.foreign import build_foreign
+
+        return build_foreign(spec, num_classes, seed=seed, weights=weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = _backbone(spec.backbone, spec.output_stride, spec.dilated)
@@ -194,7 +252,9 @@ def build_model(
             _initialise(head)
     if weights is not None:
         load_backbone(backbone, spec.backbone, weights)
-    model = SegmentationModel(backbone, head, align_corners=spec.align_corners)
+    model = SegmentationModel(
+        backbone, head, align_corners=spec.align_corners, multiple=_multiple(backbone)
+    )
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = spec.batch_norm_momentum

@@ -19,7 +19,7 @@ STORED_AS = ("model.safetensors", "pytorch_model.bin")
 
 def has_weights(backbone: str) -> bool:
     """Return whether timm has pretrained weights of this name."""
-    found = get_pretrained_cfg(backbone)
+    found = get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
     return found is not None and bool(found.has_weights)
 
 

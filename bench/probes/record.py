@@ -42,13 +42,14 @@ from bench.probes.numbers import (
     shares,
 )
 from bench.runs.rundir import RunDir, run_dir
-from bench.runs.source_code import Text, text_of
+from bench.runs.source_code import Text, installed_version, text_of
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, digest
 from bench.training.trainer import Training
 from losses import loss_from, loss_modules
 
 FORM = 1
 """To be raised when a probe is made in another way: records of another form are not compared."""
+SMP_MODULE = "segmentation_models_pytorch"
 NETWORK = ("bench.models", "bench.seeding", "timm", "torch")
 RECIPE = ("bench.training", "bench.data.augmentation", "bench.seeding", "torch", "numpy")
 DATA = ("bench.data", "numpy", "PIL")
@@ -99,7 +100,7 @@ class Prober:
 
     def _network(self, settings: tuple[ModelSpec, DataSpec]) -> Part:
         model, data = settings
-        text = text_of(build_model.__module__, within=NETWORK)
+        text = network_text(model)
         classes = len(open_dataset(data, None).class_names)
         weights = _weights_at_hand(self.root, model)
         key = [model.model_dump(mode="json"), classes, text, _timm_stamp(), weights is None]
@@ -159,6 +160,20 @@ def write_records(directories: Sequence[RunDir], spec: RunSpec, data_root: Path 
     for directory in directories:
         if record is not None:
             write_json(directory.probes, record)
+
+
+def network_text(model: ModelSpec) -> Text:
+    """Return the files and packages that a network consists of."""
+    builder = build_model.__module__
+    if model.is_deeplab:
+        return text_of(builder, within=NETWORK)
+    module = model.head.partition(":")[0] if model.is_imported else SMP_MODULE
+    package = module.partition(".")[0]
+    if version := installed_version(package):
+        text = text_of(builder, within=NETWORK)
+        text["packages"][package] = version
+        return text
+    return text_of(builder, module, within=(*NETWORK, package))  # editable: every file counts
 
 
 def _part(text: Text, numbers: Callable[[], Numbers]) -> Part:

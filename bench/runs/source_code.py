@@ -95,7 +95,7 @@ def text_of(*modules: str, within: tuple[str, ...] = ("",)) -> Text:
         if name in seen or top in sys.stdlib_module_names or not name.startswith(within):
             continue
         seen.add(name)
-        if top not in own and (found := _installed_version(top)):
+        if top not in own and (found := installed_version(top)):
             text["packages"][top] = found
         elif path := _file_of(name):
             data = path.read_bytes()
@@ -113,7 +113,7 @@ def changed_text(recorded: Text) -> list[str]:
         if path is None or _short(path.read_bytes()) != digest:
             changed.append(name)
     packages = recorded.get("packages", {}).items()
-    return changed + [name for name, digest in packages if _installed_version(name) != digest]
+    return changed + [name for name, digest in packages if installed_version(name) != digest]
 
 
 def _imports(source: str, package: str) -> Iterator[str]:
@@ -147,7 +147,7 @@ def _file_of(module: str) -> Path | None:
 
 
 @cache
-def _installed_version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
     """Return the version of a package in site-packages, without the build behind "+"; else None."""
     with contextlib.suppress(ImportError, ValueError):
         spec = find_spec(package)

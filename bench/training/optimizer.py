@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from bench.models.deeplab import in_backbone
 from bench.spec import RecipeSpec
 
 # The published code never lets the rate fall below this (the paper's formula ends at zero).
@@ -43,14 +44,14 @@ def build_optimizer(
     "scale" is the head's multiplier. Norms and biases do not decay, as in timm's groups.
 
     Args:
-        model: parameters whose name begins with "head." get ``recipe.head_lr_multiplier``.
+        model: parameters that are not of its backbone get ``recipe.head_lr_multiplier``.
         recipe: optimiser, learning rate, momentum (of SGD alone) and weight decay.
         learned: parameters of the loss; a group of its own, at the base rate without decay.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     on_gpu = False
     for name, parameter in model.named_parameters():
-        scale = recipe.head_lr_multiplier if name.startswith("head.") else 1.0
+        scale = 1.0 if in_backbone(name) else recipe.head_lr_multiplier
         decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
         on_gpu = parameter.is_cuda

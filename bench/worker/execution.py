@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from bench.data.cache import Cache
 from bench.data.registry import open_dataset, training_split
@@ -36,10 +37,10 @@ from bench.errors import (
 )
 from bench.evaluation.scoring import Scoring, training_digests
 from bench.files import write_whole
-from bench.models.deeplab import SegmentationModel, build_model
+from bench.models.deeplab import build_model
 from bench.models.pretrained import find_weights
 from bench.preflight import check_crf, check_run
-from bench.probes.record import write_records
+from bench.probes.record import network_text, write_records
 from bench.runs.environment import (
     code_digests,
     device_name,
@@ -257,6 +258,8 @@ class Execution:
         spec = self.specs[0]
         loss = text_of(*loss_modules(spec.loss))["files"]  # of a plug-in: all its files
         mark = {"run_id": spec.run_id, "loss_files": digest(loss), **code_digests(self.environment)}
+        if spec.model.is_imported:
+            mark["network_files"] = digest(network_text(spec.model)["files"])
         return Checkpoints(self.run_dirs[0].checkpoint, mark)
 
     def _evaluate(self) -> None:
@@ -270,7 +273,7 @@ class Execution:
         model.load_state_dict(load_file(source.weights))
         self.scoring.score(model, training_digests(result), result["cost"]["train_s"])
 
-    def _new_model(self, weights: Path | None = None) -> SegmentationModel:
+    def _new_model(self, weights: Path | None = None) -> nn.Module:
         # The loss is no part of the seed, so one seed gives every method the same weights.
         spec = self.specs[0]
         seed = torch_seed(spec.seed, "init")

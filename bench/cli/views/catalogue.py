@@ -51,6 +51,7 @@ def print_models() -> None:
     _print_pairs(
         [
             *((f'head = "{name}"', words) for name, words in HEADS.items()),
+            ('head = "package.module:function"', "a whole network of an installed package"),
             *((f'backbone = "{name}"', backbone_name(name)) for name in backbones),
             ("backbone", "or another of timm's networks, by its name; validate tries it"),
         ]
