@@ -105,7 +105,14 @@ def test_a_search_names_them_too(planned, study_of, tmp_path):
     """Ranges and choices of several terms; the file gets the values that were found."""
     space = "loss.rmi.weight = { low = 0.0, high = 1.0 }\nloss.ce = { weight = [0.5, 1.0] }"
     study = study_of(SUM, '"M"', f"[search.M]\n{space}")
-    (found,) = searches(study, methods=(), parameters=(), trials=4, resolve=resolve_loss)
+    (found,) = searches(
+        study,
+        methods=(),
+        parameters=(),
+        trials=4,
+        resolve=resolve_loss,
+        recipe=load_profile("scenes-demo").recipe,
+    )
     assert found.own == {"loss.rmi.weight": 0.5, "loss.ce.weight": 0.5}
     assert found.spaces["loss.ce.weight"].choices == (0.5, 1.0)
     tried = row(found, {"loss.rmi.weight": 0.75})
