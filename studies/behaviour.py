@@ -7,6 +7,7 @@ record of the code and the data at hand tells whether its result still stands fo
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,8 @@ class Change:
         if not self.numbers or UNTRIED in self.numbers:
             return UNTRIED if self.numbers else ""
         verb = "differs" if len(self.numbers) == 1 else "differ"
+        if self.part == "data":
+            return f"{' and '.join(sorted(self.numbers))} are not those of the finished runs"
         share = f" by up to {100 * self.share:.2g} %" if math.isfinite(self.share) else ""
         return f"{' and '.join(sorted(self.numbers))} {verb}{share}"
 
@@ -82,6 +85,8 @@ class Behaviour:
     """Runs of older versions, which recorded no behaviour: their results count as they are."""
     note: str = ""
     """Why nothing was compared."""
+    unread: Mapping[str, int] = field(default_factory=dict)
+    """Why data cannot be read, each with the number of runs whose data were not compared."""
 
     @property
     def stale(self) -> dict[str, str]:
@@ -98,8 +103,9 @@ class Behaviour:
         found = []
         if count := len(self.stale):
             runs = "1 finished run behaves" if count == 1 else f"{count} finished runs behave"
-            found.append(f"{runs} differently from the code at hand:")
+            found.append(f"{runs} differently from the code and the data at hand:")
             found += [f"  {change}" for change in self.changes]
+        found += self._unread
         if count := len(self.unprobed):
             found.append(
                 f"unprobed: {count} finished run{'s' * (count > 1)} of an older version, which did "
@@ -112,7 +118,15 @@ class Behaviour:
         """Return a line for each part that has changed, in its text or in how it behaves."""
         differently = [f"Behaves differently: {change}." for change in self.changes]
         as_before = [f"Edited, and behaves as before: {change}." for change in self.edited]
-        return [*filter(None, [self.note]), *differently, *as_before]
+        return [*filter(None, [self.note]), *self._unread, *differently, *as_before]
+
+    @property
+    def _unread(self) -> list[str]:
+        return [
+            f"The data of {_runs(count)} cannot be read, so nothing tells whether they are the "
+            f"same: {fault}"
+            for fault, count in self.unread.items()
+        ]
 
 
 def compare(
@@ -131,7 +145,7 @@ def compare(
             nothing has changed since.
     """
     changes: dict[tuple[str, str, bool], Change] = {}
-    compared, unprobed = [], []
+    compared, unprobed, unread = [], [], Counter[str]()
     for run_id, spec in specs.items():
         directory = run_dir(root, run_id)
         status = current_state(directory).status
@@ -145,6 +159,8 @@ def compare(
             unprobed.append(run_id)
             continue
         compared.append(run_id)
+        if "fault" in now["parts"]["data"] and "numbers" in then["parts"]["data"]:
+            unread[now["parts"]["data"]["fault"]] += 1
         for part, text, numbers, share in _differences(then["parts"], now["parts"]):
             subject = spec.loss.names if part == "loss" else ""
             change = changes.setdefault((part, subject, bool(numbers)), Change(part, subject))
@@ -159,6 +175,7 @@ def compare(
         edited=tuple(change for (*_, behaves), change in found if not behaves),
         compared=tuple(compared),
         unprobed=tuple(unprobed),
+        unread=unread,
     )
 
 
@@ -172,7 +189,7 @@ def _differences(
             shares = _shares(then[part]["numbers"], now[part]["numbers"])
             if then[part]["text"]["packages"] != now[part]["text"]["packages"]:
                 shares.pop("pixels", None)  # another decoder may differ in the last bit of a pixel
-        elif part == "data":  # the files are not at hand: nothing can be said
+        elif part == "data":  # ``Behaviour.unread`` says that its files cannot be read
             continue
         else:  # it cannot be tried, so its text decides
             shares = {UNTRIED: math.inf} if text else {}

@@ -13,11 +13,9 @@ from bench.manifest import Manifest, Row, TableSpec
 from bench.profile import Profile
 from bench.spec import CRFSpec, LossSpec, Option, RecipeSpec, RunSpec, Scalar
 from studies.jobs import Job, group_jobs
-from studies.schema import RowDefinition, Study, TableDefinition, Values
+from studies.schema import SETTINGS, RowDefinition, Study, TableDefinition, Values
 from studies.sums import ResolveLoss, Settings, resolved
 
-SETTINGS = ("loss.", "crf.", "recipe.")
-"""Beginnings of the columns that show a row's settings."""
 OWN = "each row's own"
 """Stands among a study's fixed settings for a field of the recipe that its methods declare."""
 
@@ -120,7 +118,7 @@ def plan(
         study=names[0],
         profile=names[1],
         title=study.title,
-        scale=profile.scale,
+        scale=_scale(profile, seeds),
         role=role,
         metric=profile.metric,
         seeds=tuple(range(seeds)),
@@ -130,6 +128,13 @@ def plan(
         jobs=tuple(job.record for job in group_jobs(specs)),
     )
     return Plan(manifest, specs)
+
+
+def _scale(profile: Profile, seeds: int) -> str:
+    """Return the words for every title; they say so if seeds leave folds out."""
+    folds = profile.data.folds
+    few = folds is not None and seeds < folds
+    return f"{profile.scale}, {seeds} of {folds} folds scored" if few else profile.scale
 
 
 def jobs(plans: Iterable[Plan]) -> list[Job]:

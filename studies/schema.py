@@ -18,7 +18,6 @@ describes weighted sums of losses, whose options have names such as ``loss.rmi.p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Annotated, Any
@@ -51,14 +50,18 @@ COLUMNS: Mapping[str, str] = {
     "peak_mem_mb": "peak memory of a training",
 }
 """The columns of numbers that a study may name on any data set, each with its meaning."""
-COLUMN_PATTERNS: Mapping[str, tuple[str, str]] = {
-    "miou_N": (r"miou_\d+", "mean IoU over N classes, where the data set has it"),
-    "iou/CLASS": (r"iou/.+", "IoU of one class"),
-    "loss.OPTION": (r"loss\..+", "the value of a loss's option in each row"),
-    "crf.PARAMETER": (r"crf\..+", "the value of a CRF's parameter in each row"),
-    "recipe.FIELD": (r"recipe\..+", "the value of a recipe's field that methods have of their own"),
+COLUMN_PATTERNS: Mapping[str, str] = {
+    "miou_N": "mean IoU over N classes, where the data set has it",
+    "iou/CLASS": "IoU of one class",
+    "loss.OPTION": "the value of a loss's option in each row",
+    "crf.PARAMETER": "the value of a CRF's parameter in each row",
+    "recipe.FIELD": "the value of a recipe's field that methods have of their own",
 }
-"""The columns with a variable part: a regular expression and its meaning."""
+"""The columns with a variable part, each with its meaning."""
+
+
+SETTINGS = ("loss.", "crf.", "recipe.")
+"""Beginnings of the columns that show a row's settings."""
 
 
 def _of_the_scale(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -177,16 +180,15 @@ class Study(Strict):
 
 
 def own_columns(study: Study) -> dict[str, str]:
-    """Return the columns that are none of ``COLUMNS``, with their place.
+    """Return the columns that are neither of ``COLUMNS`` nor settings, with their place.
 
-    They are known if the data set has such a metric.
+    They are known if the data set has such a metric or class.
     """
     return {
         column: f"tables.{key}.columns"
         for key, table in study.tables.items()
         for column in table.columns
-        if column not in COLUMNS
-        and not any(re.fullmatch(pattern, column) for pattern, _ in COLUMN_PATTERNS.values())
+        if column not in COLUMNS and not column.startswith(SETTINGS)
     }
 
 

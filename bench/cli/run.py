@@ -144,14 +144,16 @@ def check_papers(studies: Mapping[str, Study]) -> None:
 
 
 def check_columns(studies: Mapping[str, Study], profile: Profile) -> None:
-    """Raise SpecError if a column is neither known everywhere nor a metric of the data set."""
+    """Raise SpecError if a column is neither known everywhere nor of the data set."""
     from bench.data.registry import open_dataset
     from bench.errors import SpecError, unknown
     from studies.schema import COLUMNS, own_columns
 
     for name, study in studies.items():
         for column, place in own_columns(study).items():
-            metrics = open_dataset(profile.data, None).metric_names
+            dataset = open_dataset(profile.data, None)
+            classes = [f"iou/{name}" for name in dataset.class_names[: dataset.num_objects]]
+            metrics = (*dataset.metric_names, *classes)
             if column not in metrics:
                 message = unknown("column", column, {*COLUMNS, *metrics})
                 raise SpecError(f"{name}: {place}: {message}; segloss list columns names them")

@@ -91,7 +91,7 @@ def _read(name: str, words: Callable[[str], str]) -> str:
 def print_columns() -> None:
     """Print what a table's ``columns`` may name."""
     typer.echo("In a table's columns; a data set's own metrics too: segloss list metrics")
-    _print_pairs([*COLUMNS.items(), *((key, words) for key, (_, words) in COLUMN_PATTERNS.items())])
+    _print_pairs([*COLUMNS.items(), *COLUMN_PATTERNS.items()])
 
 
 def print_metrics() -> None:

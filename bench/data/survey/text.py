@@ -72,13 +72,19 @@ def classes_of(facts: Facts) -> Classes:
     return Classes(names, palette, pairs, questions=tuple(questions), stored=tuple(labels))
 
 
-def group_pattern(ids: Sequence[str]) -> tuple[str, int] | None:
-    """Return a pattern by which images seem to belong together, and the number of groups."""
+def group_pattern(ids: Sequence[str]) -> tuple[str, list[str]]:
+    """Return a pattern by which images seem to belong together, and the names of the groups.
+
+    The first pattern with more than FOLDS groups, else the first with several; else no group.
+    """
+    few: tuple[str, list[str]] = ("", [])
     for pattern in PATTERNS:
         found = Counter(m[1] if (m := re.search(pattern, id)) else id for id in ids)
-        if 4 < len(found) <= len(ids) / 2:
-            return pattern, len(found)
-    return None
+        if FOLDS < len(found) <= len(ids) / 2:
+            return pattern, list(found)
+        if 1 < len(found) <= len(ids) / 2 and not few[1]:
+            few = pattern, list(found)
+    return few
 
 
 def profile_text(
@@ -194,10 +200,16 @@ def _class_lines(layout: Layout, classes: Classes) -> list[str]:
 def _splits(layout: Layout, ids: Sequence[str]) -> tuple[list[str], int]:
     """Return the lines that say which images are scored, and the number of seeds."""
     lines = []
-    if found := group_pattern(ids):
-        pattern, count = found
-        lines = [f"# {count} groups of images that seem to belong together, and are kept so:"]
+    pattern, groups = group_pattern(ids)
+    if len(groups) > FOLDS:
+        lines = [f"# {len(groups)} groups of images that seem to belong together, and are kept so:"]
         lines.append(f"groups = {_quoted(pattern)}")
+    elif groups:
+        names = _printable(", ".join(groups))
+        lines = [
+            f"# Are these {len(groups)} films or patients: {names}? If so, keep each together:"
+        ]
+        lines.append(f"# groups = {_quoted(pattern)}")
     train = [name for name in layout.splits if name.lower() in TRAIN]
     scored = [name for word in SCORED for name in layout.splits if name.lower() == word]
     if train and scored:
@@ -208,6 +220,10 @@ def _splits(layout: Layout, ids: Sequence[str]) -> tuple[list[str], int]:
         return lines, 3
     if len(ids) < SMALL:
         lines.append(f"folds = {FOLDS}  # seed 0 scores the first fourth, and so on")
+        if 0 < len(groups) < FOLDS:
+            lines.append(
+                f"# {len(groups)} groups need folds = {len(groups)} and seeds = {len(groups)}"
+            )
         return lines, FOLDS
     lines.append("splits = { train = 0.7, val = 0.1, test = 0.2 }")
     return [*lines, 'evaluate = "test"', "", "[tuning]", 'evaluate = "val"'], 3

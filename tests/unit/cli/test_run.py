@@ -48,6 +48,13 @@ def test_a_study_without_a_crf_is_unchanged(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_column_of_a_class_names_one_of_the_data_set(tiny_study, edit):
+    edit(tiny_study, '"infer_ms", "miou"', '"iou/rode", "iou/sky", "class_iou"')
+    study, profile = load_study(str(tiny_study)), load_profile("scenes-demo")
+    with pytest.raises(SpecError, match=r"unknown column 'iou/rode'; did you mean 'iou/road'\?"):
+        run.check_columns({"mine": study}, profile)
+
+
 def test_a_column_is_known_or_a_metric_of_the_data_set(tiny_study, edit, monkeypatch):
     """A data set of one's own names its metrics itself; no list elsewhere must be edited."""
     edit(tiny_study, '"infer_ms", "miou"', '"infer_mz", "cover"')
@@ -56,6 +63,6 @@ def test_a_column_is_known_or_a_metric_of_the_data_set(tiny_study, edit, monkeyp
     with pytest.raises(SpecError, match=message):
         run.check_columns({"mine": study}, profile)
 
-    own = SimpleNamespace(metric_names=("cover", "infer_mz"))
+    own = SimpleNamespace(metric_names=("cover", "infer_mz"), class_names=(), num_objects=0)
     monkeypatch.setattr(registry, "open_dataset", lambda spec, root: own)
     run.check_columns({"mine": study}, profile)

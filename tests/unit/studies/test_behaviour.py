@@ -41,6 +41,10 @@ def record(**parts):
     return {"form": 1, "parts": usual | parts}
 
 
+def named(value):
+    return {"text": TEXT, "numbers": {"names: train": {"within": 0.0, "values": [value]}}}
+
+
 @pytest.fixture
 def made_up(tmp_path):
     """Every run of CE and RMI at two seeds is finished, with the usual record."""
@@ -78,7 +82,7 @@ def test_one_line_for_each_part_and_group_of_runs(made_up):
     at_hand = record(loss=part(0.5, 1.02, text={**TEXT, "files": {"losses.rmi": "bbbbbbbbbbbb"}}))
     behaviour = compared(made_up, at_hand)
     assert behaviour.lines == [
-        "4 finished runs behave differently from the code at hand:",
+        "4 finished runs behave differently from the code and the data at hand:",
         "  loss ce: value differs by up to 2 %; changed: losses.rmi (2 runs of CE)",
         "  loss rmi: value differs by up to 2 %; changed: losses.rmi (2 runs of RMI)",
     ]
@@ -87,6 +91,23 @@ def test_one_line_for_each_part_and_group_of_runs(made_up):
         refuse(behaviour)
     for words in ("`version` in the class of ce and rmi", "--again", "--keep-old"):
         assert words in str(error.value)
+
+
+def test_data_that_cannot_be_read_are_said_to_be_not_compared(made_up):
+    """A mask that is gone hides from nobody that the data of finished runs were not compared."""
+    gone = {"text": TEXT, "fault": "DataError: b.png: no mask"}
+    behaviour = compared(made_up, record(data=gone))
+    line = "The data of 4 runs cannot be read, so nothing tells whether they are the same: "
+    assert behaviour.lines == [f"{line}DataError: b.png: no mask"]
+    assert behaviour.facts == behaviour.lines
+    refuse(behaviour)
+
+
+def test_other_images_are_named_without_a_share(made_up):
+    for label, seed in itertools.product(("CE", "RMI"), (0, 1)):
+        write_json(made_up.dir_of(label, seed).probes, record(data=named(1.0)))
+    (_, change) = compared(made_up, record(data=named(2.0))).lines
+    assert change == "  data: names are not those of the finished runs (4 runs of CE, RMI)"
 
 
 def test_a_version_is_no_way_out_of_another_recipe(made_up):

@@ -270,3 +270,14 @@ def test_a_recipe_that_cannot_be_a_methods_own_is_refused(tmp_path, old, new, me
     path.write_text(OWN.replace(old, new))
     with pytest.raises(SpecError, match=message):
         made("own", study=load_study(str(path)))
+
+
+@pytest.mark.parametrize(("seeds", "end"), [(2, ", 2 of 4 folds scored"), (4, " 96 x 96")])
+def test_a_title_says_that_seeds_leave_folds_out(seeds, end):
+    profile = load_profile("scenes-demo")
+    data = profile.data.model_copy(update={"folds": 4, "evaluate": "fold"})
+    names = ("lambda", "scenes-demo")
+    folded = profile.model_copy(update={"data": data})
+    study = load_study("lambda")
+    found = plan(study, folded, names=names, seeds=seeds, resolve=resolve_loss)
+    assert found.manifest.scale.endswith(end)

@@ -118,7 +118,7 @@ def test_a_search_names_them_too(planned, study_of, tmp_path):
     tried = row(found, {"loss.rmi.weight": 0.75})
     assert tried.loss == {"rmi.weight": 0.75}
     path = tmp_path / "study.toml"
-    write_study(str(path), path, [TunedValues("M", {"loss.rmi.weight": 0.75}, "tuned")])
+    write_study(str(path), path, [TunedValues("M", {"loss.rmi.weight": 0.75}, "tuned", 4)])
     assert load_study(str(path)).methods["M"].loss["rmi.weight"] == 0.75
 
 

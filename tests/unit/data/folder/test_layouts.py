@@ -188,3 +188,25 @@ def test_a_table_of_hugging_face(tmp_path, monkeypatch):
         for number, label in enumerate(train.labels):
             assert np.array_equal(label, labels[f"train{'x' * number}"])
     assert all(np.array_equal(a, b) for a, b in zip(*pixels, strict=True))
+
+
+def test_init_keeps_groups_together_and_asks_about_a_few(tmp_path):
+    """Two sides of a patient are a group; three films are a question, and need three folds."""
+    templates = ("images/{id}.jpg", "masks/{id}.png")
+    for names, words in (
+        ([f"p{n}{side}" for n in range(6) for side in "LR"], ["# 6 groups", "groups = '^(.*"]),
+        (
+            [f"film{film}_{n:02d}" for film in "abc" for n in range(4)],
+            [
+                "# Are these 3 films or patients: filma, filmb, filmc? If so, keep each together:",
+                "# groups = '^(.+?)[_-]?\\d+$'",
+                "# 3 groups need folds = 3 and seeds = 3",
+            ],
+        ),
+    ):
+        folder = tmp_path / names[0]
+        for id in names:
+            draw(folder, templates, "", id, (0, 1))
+        write_profile(folder, tmp_path / f"{names[0]}.toml")
+        lines = (tmp_path / f"{names[0]}.toml").read_text().splitlines()
+        assert all(any(line.startswith(word) for line in lines) for word in words), lines
