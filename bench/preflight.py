@@ -138,6 +138,7 @@ def _check_setup(spec: RunSpec) -> None:
 @lru_cache
 def _check_fixed_settings(data: DataSpec, model: ModelSpec, recipe: RecipeSpec) -> None:
     """Check what all runs of a study share; cached, so it runs once per study."""
+    open_dataset(data, None)
     check_model(model)
     check_pretrained(model)
     if not takes_any_size(model):

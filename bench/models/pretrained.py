@@ -28,9 +28,10 @@ LITE0 = "tf_efficientnet_lite0"
 def check_pretrained(model: ModelSpec) -> None:
     """Raise SpecError if no source of the model's ImageNet weights is known."""
     if model.reads_weights and model.weights is None and not has_weights(model.backbone):
+        file = "name a file with --backbone-weights, or " * timm.is_model(model.backbone)
         raise SpecError(
-            f"model.pretrained: timm has no ImageNet weights for {model.backbone!r}; name a file "
-            "with --backbone-weights, or train from random weights with pretrained = false"
+            f"model.pretrained: timm has no ImageNet weights for {model.backbone!r}; {file}train "
+            "from random weights with pretrained = false"
         )
 
 

@@ -47,7 +47,7 @@ CASES = (
     (0.25, True, torch.float32),
 )
 """Progress of the training, whether pixels are ignored, and precision."""
-SIDE = 224
+SIDE = 128
 """Height and width of the image for networks of other packages, which some of them need."""
 STEPS = 3
 """Steps of the training that a recipe is tried in."""
