@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import SpecError, format_error
+from bench.model_spec import ModelSpec
 from bench.models.deeplab import upsample
-from bench.spec import ModelSpec
 from losses.library import installed
 
 CLASSES = ("num_classes", "classes", "n_classes")

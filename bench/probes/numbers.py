@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from bench.data.dataset import Split
 from bench.iou import IGNORED
-from bench.models.deeplab import build_model, in_backbone
+from bench.model_spec import in_backbone
+from bench.models.deeplab import build_model
 from bench.seeding import torch_seed
 from bench.spec import ModelSpec, RecipeSpec, digest
 from bench.training.batches import TrainingData

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bench.errors import DivergedError
 from bench.evaluation.metrics import confusion_matrix
 from bench.iou import class_iou, mean_known
-from bench.models.deeplab import in_backbone
+from bench.model_spec import in_backbone
 from bench.seeding import torch_seed
 from bench.spec import RecipeSpec
 from bench.training.batches import AccumulatedBatch, Batch, TrainingData, batches

@@ -3,7 +3,7 @@
 import pytest
 import timm
 
-from bench import spec
+from bench import model_spec
 from bench.profile import Profile, load_profile
 from bench.spec import DataSpec, EvaluationSpec, ModelSpec
 from bench.titles import BACKBONES, HEADS, backbone_name, contradiction, network_name
@@ -135,7 +135,7 @@ def test_a_network_of_another_package_has_a_true_name(model, words):
 
 
 def test_every_head_has_a_name():
-    assert HEADS.keys() == set(spec.HEADS)
+    assert HEADS.keys() == set(model_spec.HEADS)
 
 
 @pytest.mark.parametrize(

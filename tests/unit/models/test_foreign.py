@@ -6,12 +6,12 @@ from one_step import step_and_image
 
 from bench.errors import InstallError, SpecError
 from bench.files import parse
+from bench.model_spec import SMP_HEADS, ModelSpec, in_backbone
 from bench.models import foreign
-from bench.models.deeplab import build_model, check_model, in_backbone
+from bench.models.deeplab import build_model, check_model
 from bench.models.foreign import with_package
 from bench.models.trial import check_multiplier, try_network
 from bench.profile import load_profile
-from bench.spec import SMP_HEADS, ModelSpec
 from bench.training.trainer import weights_digest
 
 LRASPP = "torchvision.models.segmentation:lraspp_mobilenet_v3_large"
