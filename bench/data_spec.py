@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.files import Strict
+from bench.files import Positive, Strict
 
-Positive = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive]  # (height, width) in pixels
 Level = Annotated[int, Field(ge=0, le=255)]
 Colour = tuple[Level, Level, Level]

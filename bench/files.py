@@ -7,9 +7,9 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from bench.errors import SpecError, unknown
@@ -65,6 +65,7 @@ def read_json(path: Path) -> Any:
 
 Scalar = bool | int | float | str
 """A value of a setting."""
+Positive = Annotated[int, Field(ge=1)]
 
 
 class Strict(BaseModel):

@@ -39,7 +39,7 @@ def init(
 ) -> None:
     """Look at a folder of images and masks, and write a profile that describes it."""
     from bench.data.survey.profile import write_profile
-    from bench.memory import keep_freed_memory
+    from bench.runs.memory import keep_freed_memory
 
     keep_freed_memory()  # else every image would wait for fresh pages
     path = out or Path(f"{folder.resolve().name}.toml")
@@ -57,7 +57,7 @@ def check(
 ) -> None:
     """Decode every file once; print counts, sizes, labels, and one line per fault."""
     from bench.cli.views.data import check_dataset
-    from bench.memory import keep_freed_memory
+    from bench.runs.memory import keep_freed_memory
 
     keep_freed_memory()
     check_dataset(name, data_root, split)

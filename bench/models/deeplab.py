@@ -143,14 +143,6 @@ def conv_bn_relu(
     )
 
 
-def in_backbone(parameter: str) -> bool:
-    """Return whether a network's parameter of this name is of its backbone, or else of its head.
-
-    In a network by import path, "network.", the backbone may be called encoder.
-    """
-    return parameter.removeprefix("network.").startswith(("backbone.", "encoder."))
-
-
 def check_model(spec: ModelSpec) -> None:
     """Check the names of a network.
 

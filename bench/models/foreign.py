@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import nn
 
 from bench.errors import InstallError, SpecError
+from bench.model_spec import ModelSpec
 from bench.profile import Profile
-from bench.spec import ModelSpec
 from losses.library import installed
 
 SMP_PACKAGE = "segmentation-models-pytorch"

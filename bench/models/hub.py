@@ -17,12 +17,6 @@ PROBE_SECONDS = 10.0
 STORED_AS = ("model.safetensors", "pytorch_model.bin")
 
 
-def has_weights(backbone: str) -> bool:
-    """Return whether timm has pretrained weights of this name."""
-    found = get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
-    return found is not None and bool(found.has_weights)
-
-
 def source_of_hub_weights(backbone: str) -> str:
     """Return where the weights are: timm's local cache, or the address of the hub.
 

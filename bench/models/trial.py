@@ -10,8 +10,8 @@ from torch import nn
 
 from bench.data_spec import Size
 from bench.errors import SpecError, format_error
-from bench.models.deeplab import build_model, in_backbone
-from bench.spec import ModelSpec
+from bench.model_spec import ModelSpec, in_backbone
+from bench.models.deeplab import build_model
 
 
 @cache

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from bench.data.dataset import Split
 from bench.iou import IGNORED
-from bench.models.deeplab import build_model, in_backbone
+from bench.model_spec import in_backbone
+from bench.models.deeplab import build_model
 from bench.seeding import torch_seed
 from bench.spec import ModelSpec, RecipeSpec, digest
 from bench.training.batches import TrainingData
@@ -48,7 +49,7 @@ CASES = (
     (0.25, True, torch.float32),
 )
 """Progress of the training, whether pixels are ignored, and precision."""
-SIDE = 224
+SIDE = 128
 """Height and width of the image for networks of other packages, which some of them need."""
 STEPS = 3
 """Steps of the training that a recipe is tried in."""

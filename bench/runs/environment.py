@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bench.errors import InstallError
-from bench.memory import keep_freed_memory
+from bench.runs.memory import keep_freed_memory
 from bench.runs.source_code import code_digest, plugin_digest
 from bench.spec import digest
 

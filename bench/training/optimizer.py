@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from bench.models.deeplab import in_backbone
+from bench.model_spec import in_backbone
 from bench.spec import RecipeSpec
 
 # The published code never lets the rate fall below this (the paper's formula ends at zero).

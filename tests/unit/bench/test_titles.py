@@ -3,9 +3,10 @@
 import pytest
 import timm
 
+from bench import model_spec
 from bench.profile import Profile, load_profile
 from bench.spec import DataSpec, EvaluationSpec, ModelSpec
-from bench.titles import BACKBONES, backbone_name, contradiction
+from bench.titles import BACKBONES, HEADS, backbone_name, contradiction, network_name
 
 CPU = load_profile("camvid-cpu")
 
@@ -119,6 +120,8 @@ def test_every_pattern_names_a_backbone_of_timm():
         ("tf_efficientnetv2_b0", "EfficientNetV2-B0"),
         ("convnextv2_atto", "ConvNeXtV2-Atto"),
         ("vgg16_bn", "VGG-16-BN"),
+        ("swin_tiny_patch4_window7_224.ms_in1k", "Swin-Tiny"),
+        ("vit_small_patch16_224", "ViT-Small/16"),
         ("resnet50_gn", "resnet50_gn"),
         ("efficientnet_b3_pruned", "efficientnet_b3_pruned"),
         ("mobilenetv3_large_075", "mobilenetv3_large_075"),
@@ -126,6 +129,37 @@ def test_every_pattern_names_a_backbone_of_timm():
 )
 def test_a_variant_without_a_name_keeps_the_one_of_timm(backbone, name):
     assert backbone_name(backbone) == name
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"backbone": "convnextv2_atto", "head": "smp:UPerNet"}, "ConvNeXtV2-Atto UPerNet"),
+        ({"backbone": "resnet18", "head": "smp:DeepLabV3Plus"}, "ResNet-18 DeepLabv3+ (smp)"),
+        ({"head": "package.networks:my_net", "pretrained": False}, "my_net"),
+    ],
+)
+def test_a_network_of_another_package_has_a_true_name(model, words):
+    assert network_name(ModelSpec(**model)) == words
+
+
+def test_every_head_has_a_name():
+    assert HEADS.keys() == set(model_spec.HEADS)
+
+
+@pytest.mark.parametrize(
+    ("title", "network", "named"),
+    [
+        ("CamVid, UPerNet", {"backbone": "resnet18", "head": "smp:UPerNet"}, None),
+        ("CamVid, U-Net", {"backbone": "resnet18", "head": "smp:UPerNet"}, "U-Net"),
+        ("CamVid, UPerNet", {"backbone": "resnet18"}, "UPerNet"),
+        ("CamVid, FCN ResNet-50", {"head": "torchvision:fcn_resnet50"}, None),
+        ("CamVid, ResNet-101", {"head": "torchvision:fcn_resnet50"}, "ResNet-101"),
+    ],
+)
+def test_a_title_is_compared_with_networks_of_other_packages(title, network, named):
+    line = contradiction(title, ModelSpec(**network))
+    assert (line and line.partition(", but")[0]) == (named and f"title names {named}")
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,22 @@ def test_a_network_without_its_imagenet_weights_is_compared_by_its_head():
 
 
 @pytest.mark.parametrize(
+    "model",
+    [
+        ModelSpec(backbone="test_convnext", head="smp:FPN", pretrained=False),
+        ModelSpec(head="foreign_networks:sound", pretrained=False),
+    ],
+    ids=lambda model: model.head,
+)
+def test_a_network_of_another_package_is_compared_by_weights_and_logits(model):
+    usual = network_numbers(model, 11, None)
+    assert len(usual) == 4
+    assert all(map(math.isfinite, usual["logits"]["values"]))
+    assert differences(usual, network_numbers(model, 11, None)) == set()
+    assert differences(usual, network_numbers(model, 12, None)) >= {"weights of the head", "logits"}
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"lr": 0.0501},
