@@ -123,7 +123,8 @@ def build_report(
         known.get(run_id, kept)
         for run_id, kept in zip(frame["run_id"], frame["behaves"], strict=True)
     ]
-    report = _report(uri, scores, origin, since, (*code, *_unprobed(frame)))
+    old = [] if scores.imported else _unprobed(frame)
+    report = _report(uri, scores, origin, since, (*code, *old))
     out_dir.mkdir(parents=True, exist_ok=True)
     return ReportFiles(
         index=_write(out_dir / "index.html", page(report)),

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.manifest import Manifest, slug
+from bench.manifest import IMPORTED, Manifest, slug
 from bench.spec import digest
 from bench.store.pages import runs_url
 from reports.model import Cell, Gallery, Origin, Report, RunLine, Table, Tile
 from reports.render.latex import latex
 from reports.render.text import VERDICTS, mean_and_interval, notes_of, p_value, rows_csv
-from reports.wording import seeds
+from reports.wording import TRUST, seeds
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 BUDGET = 3_000_000
@@ -58,6 +58,7 @@ def page(report: Report) -> str:
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=Markup(_inert({slug(table.key): _copies(table) for table in report.tables})),
+        trust=TRUST if manifest.role == IMPORTED else "",
         study_digest=digest(manifest.model_dump(mode="json")),
         study_link=runs_url(origin.pages, origin.experiment_id, [origin.mlflow_run_id]),
     )
