@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -106,15 +106,15 @@ def read_runs(sheet: Sheet, columns: Columns, *, percent: bool = False) -> Impor
 def missing_seeds(found: ImportedRuns) -> list[str]:
     """Return a line for each method that lacks a seed which another method has."""
     return [
-        f"{next(iter(runs.values())).place}: {method} has no run of seed {_listed(gone)}; its "
+        f"{next(iter(runs.values())).place}: {method} has no run of {_seeds(gone)}; its "
         "gains are paired by the seeds that both rows have; add a line to change that"
         for method, runs in found.methods.items()
         if (gone := [seed for seed in found.seeds if seed not in runs])
     ]
 
 
-def _listed(seeds: Iterable[int]) -> str:
-    return ", ".join(map(str, seeds))
+def _seeds(numbers: Sequence[int]) -> str:
+    return f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
 def with_scores(run: ImportedRun, score: float) -> ImportedRun:
