@@ -188,8 +188,9 @@ class Origin:
 
     pages: str
     """Address of the MLflow pages."""
-    experiment_id: str
-    mlflow_run_id: str
+    experiment_id: str | None
+    """MLflow's ids of the study; None for a report on several profiles."""
+    mlflow_run_id: str | None
     command: str
 
 

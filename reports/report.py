@@ -125,18 +125,23 @@ def build_report(
     ]
     old = [] if scores.imported else _unprobed(frame)
     report = _report(uri, scores, origin, since, (*code, *old))
-    out_dir.mkdir(parents=True, exist_ok=True)
+    index, others = write_report(out_dir, report)
     return ReportFiles(
-        index=_write(out_dir / "index.html", page(report)),
-        others=(
-            *_write_tables(out_dir, report),
-            *(file for figure in report.figures for file in _write_figure(out_dir, figure)),
-        ),
+        index=index,
+        others=others,
         note=f"{escape_markdown(report.summary)}\n\n{markdown_document(report.tables)}",
         summary=_terminal_text(report.summary, report.tables[0], report.news),
         record=record,
         unfinished=_unfinished(scores.frame),
     )
+
+
+def write_report(out_dir: Path, report: Report) -> tuple[Path, tuple[Path, ...]]:
+    """Write a report into ``out_dir``; return its page, and its tables and figures."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    index = _write(out_dir / "index.html", page(report))
+    drawn = (file for figure in report.figures for file in _write_figure(out_dir, figure))
+    return index, (*_write_tables(out_dir, report), *drawn)
 
 
 def _report(
@@ -162,9 +167,9 @@ def _report(
         figures=tuple(figures),
         gallery=shown,
         news=news(scores, since) if since else None,
-        digests=_digests(scores.checks),
+        digests=digest_lines(scores.checks),
         code=code,
-        runs=_runs(scores),
+        runs=run_lines(scores),
         origin=origin,
     )
 
@@ -191,7 +196,8 @@ def _gallery(uri: str, scores: Scores) -> Gallery | None:
     return None
 
 
-def _digests(found: Sequence[Check]) -> tuple[DigestLine, ...]:
+def digest_lines(found: Sequence[Check]) -> tuple[DigestLine, ...]:
+    """Return a line for each digest: its values, and the runs that differ."""
     lines = []
     for name in dict.fromkeys(check.name for check in found):
         mine = [check for check in found if check.name == name]
@@ -201,7 +207,8 @@ def _digests(found: Sequence[Check]) -> tuple[DigestLine, ...]:
     return tuple(lines)
 
 
-def _runs(scores: Scores) -> tuple[RunLine, ...]:
+def run_lines(scores: Scores) -> tuple[RunLine, ...]:
+    """Return a line for each run of a study, whatever its status."""
     return tuple(
         RunLine(
             label=run["label"],

@@ -20,7 +20,7 @@ for verb in (run.validate, run.plan, run.run, tune.tune):
     app.command()(verb)
 for verb in (control.status, control.logs, control.retry, control.cancel):
     app.command()(verb)
-for verb in (report.report, compare.compare, report.sync, report.ui):
+for verb in (report.report, compare.compare, exchange.sync, report.ui):
     app.command()(verb)
 app.command("import")(exchange.import_runs)
 app.add_typer(discover.listing, name="list")

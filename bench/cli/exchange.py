@@ -1,9 +1,9 @@
-"""The verb import, and those of `segloss export`."""
+"""The verbs import and sync, and those of `segloss export`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,9 @@ from bench.cli.options import (
     SeedOption,
     StoreOption,
 )
+
+if TYPE_CHECKING:
+    from studies.merge import MergeResult
 
 export = typer.Typer(help="Export results for other tools.", no_args_is_help=True)
 
@@ -104,3 +107,44 @@ def import_runs(
         typer.echo(line)
     builder = Builder(root, store, manifest.study, manifest.profile)
     builder.publish(builder.build(None))
+
+
+def sync(
+    root: RootOption = DEFAULT_ROOT,
+    store: StoreOption = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Delete every run from the store first.")
+    ] = False,
+    other: Annotated[
+        Path | None,
+        typer.Option("--from", help="Merge the finished runs of this output folder first."),
+    ] = None,
+) -> None:
+    """Bring the MLflow store up to date with the run directories."""
+    from bench.manifest import manifests
+    from bench.store.client import default_uri
+    from bench.store.mirror import Mirror
+    from studies.ledger import lock_root
+    from studies.merge import check_other, merge
+
+    root = root.resolve()
+    if other is None:
+        manifests(root)  # raises before the lock creates a folder
+    else:
+        other = other.resolve()
+        check_other(root, other)
+    mirror = Mirror(store or default_uri(root), root / "artifacts")
+    with lock_root(root):
+        if other is not None:
+            _print_merged(merge(root, other), other)
+        for manifest in manifests(root):
+            if rebuild:
+                mirror.forget(manifest)
+            typer.echo(f"{manifest.name}: {mirror.sync(root, manifest)} runs written")
+
+
+def _print_merged(merged: MergeResult, other: Path) -> None:
+    for note in merged.notes:
+        typer.echo(note, err=True)
+    studies = f", and {', '.join(merged.studies)}" if merged.studies else ""
+    typer.echo(f"from {other}: {len(merged.runs)} runs copied, {merged.same} already here{studies}")

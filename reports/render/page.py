@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +60,25 @@ def page(report: Report) -> str:
         data=Markup(_inert({slug(table.key): _copies(table) for table in report.tables})),
         trust=TRUST if manifest.role == IMPORTED else "",
         study_digest=digest(manifest.model_dump(mode="json")),
-        study_link=runs_url(origin.pages, origin.experiment_id, [origin.mlflow_run_id]),
+        study_link=_runs_link(origin, [origin.mlflow_run_id]),
     )
 
 
 def _link(cell: Cell, origin: Origin) -> str:
     """Return the address of the runs behind a cell, or ""."""
-    return runs_url(origin.pages, origin.experiment_id, cell.links) if cell.links else ""
+    return _runs_link(origin, cell.links)
 
 
 def _run_link(run: RunLine, origin: Origin) -> str:
-    if run.mlflow_run_id is None:
+    return _runs_link(origin, [run.mlflow_run_id])
+
+
+def _runs_link(origin: Origin, mlflow_run_ids: Sequence[str | None]) -> str:
+    """Return the address of runs in MLflow; "" where there is none."""
+    known = [run_id for run_id in mlflow_run_ids if run_id]
+    if origin.experiment_id is None or not known:
         return ""
-    return runs_url(origin.pages, origin.experiment_id, [run.mlflow_run_id])
+    return runs_url(origin.pages, origin.experiment_id, known)
 
 
 def _is_new(cell: Cell, report: Report) -> bool:
