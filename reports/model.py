@@ -180,6 +180,8 @@ class DigestLine:
     """The digests that most runs have, one per seed where a seed decides it."""
     odd: tuple[str, ...]
     """The runs that differ."""
+    trusted: bool = False
+    """Whether the runs are imported ones, of which no digest is known."""
 
 
 @dataclass(frozen=True)

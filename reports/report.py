@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from bench.iou import HEADLINE
 from bench.store.pages import pages_at
 from bench.store.reading import StudyRecord
-from reports.checks import Check
 from reports.figures.gallery import gallery, gallery_figure
 from reports.figures.study import TRAINING, study_figures, training_figures
 from reports.model import DigestLine, Figure, Gallery, News, Origin, Report, RunLine, Table
@@ -167,7 +166,7 @@ def _report(
         figures=tuple(figures),
         gallery=shown,
         news=news(scores, since) if since else None,
-        digests=digest_lines(scores.checks),
+        digests=digest_lines(scores),
         code=code,
         runs=run_lines(scores),
         origin=origin,
@@ -196,14 +195,14 @@ def _gallery(uri: str, scores: Scores) -> Gallery | None:
     return None
 
 
-def digest_lines(found: Sequence[Check]) -> tuple[DigestLine, ...]:
+def digest_lines(scores: Scores) -> tuple[DigestLine, ...]:
     """Return a line for each digest: its values, and the runs that differ."""
     lines = []
-    for name in dict.fromkeys(check.name for check in found):
-        mine = [check for check in found if check.name == name]
+    for name in dict.fromkeys(check.name for check in scores.checks):
+        mine = [check for check in scores.checks if check.name == name]
         odd = tuple(f"{label}, seed {seed}" for check in mine for label, seed in check.odd)
         values = dict.fromkeys(check.value for check in mine if check.value)
-        lines.append(DigestLine(name, tuple(values), odd))
+        lines.append(DigestLine(name, tuple(values), odd, scores.imported))
     return tuple(lines)
 
 

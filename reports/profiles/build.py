@@ -100,7 +100,7 @@ def _manifest(answer: Answer) -> Manifest:
     metrics = {side.manifest.metric for side in sides}
     return first.model_copy(
         update={
-            "profile": " and ".join(side.profile for side in sides),
+            "profile": ", ".join(side.profile for side in sides),
             "scale": answer.scale,
             "role": IMPORTED if all(side.scores.imported for side in sides) else "train",
             "metric": first.metric if len(metrics) == 1 else "score",
@@ -123,9 +123,7 @@ def _settings(sides: Sequence[Side]) -> dict[str, Scalar | None]:
 
 
 def _digests(side: Side) -> list[DigestLine]:
-    if side.scores.imported:
-        return []
-    lines = digest_lines(side.scores.checks)
+    lines = digest_lines(side.scores)
     return [replace(line, name=f"{line.name} on {side.profile}") for line in lines]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reports.figures.draw import INK, draw_gains, looks, sheet, short
+from reports.figures.draw import INK, Looks, draw_gains, looks, sheet, short
 from reports.figures.study import data_frame
 from reports.model import Drawing, Figure, Table
 from reports.profiles.answer import Answer, Ranks
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 GAP = 0.35
 """Distance between two lines of text below the axis of ranks, in inches."""
@@ -21,7 +22,6 @@ def figures(answer: Answer, gains: Table) -> list[Figure]:
     found = []
     data = gain_data(gains)
     if not data.empty:
-        labels = list(dict.fromkeys(map(str, data["label"])))
         caption = (
             f"Gain over {answer.base} on each profile, with its 95 % interval, and the mean over "
             "profiles."
@@ -30,12 +30,12 @@ def figures(answer: Answer, gains: Table) -> list[Figure]:
             f"{label} {mean:+.2f} on {place}"
             for label, place, mean in zip(data["label"], data["class"], data["mean"], strict=True)
         )
-        drawing = draw_gains("gains", data, looks(labels), "gain, percentage points")
+        drawing = draw_gains("gains", data, looks(answer.labels), "gain, percentage points")
         found.append(
             Figure("gains", "Gains", drawing, caption, f"{caption} {words}.", table="gains")
         )
     if answer.ranks and answer.ranks.critical is not None:
-        found.append(_rank_figure(answer.ranks))
+        found.append(_rank_figure(answer.ranks, looks(answer.labels)))
     return found
 
 
@@ -56,7 +56,7 @@ def gain_data(table: Table) -> pd.DataFrame:
     return data_frame(lines, ["label", "class", "mean", "low", "high"])
 
 
-def _rank_figure(found: Ranks) -> Figure:
+def _rank_figure(found: Ranks, looks: Looks) -> Figure:
     caption = (
         f"Mean rank over {found.profiles} profiles; 1 is best. The bar above the axis is Nemenyi's "
         f"critical difference, {found.critical:.2f}; a bar below it joins rows whose ranks do not "
@@ -65,48 +65,46 @@ def _rank_figure(found: Ranks) -> Figure:
     order = "; ".join(f"{label} {rank:.2f}" for label, rank in found.mean.items())
     joined = "; ".join(" and ".join(group) for group in found.groups) or "none"
     alt = f"{caption} {order}. Joined: {joined}."
-    return Figure("ranks", "Ranks", draw_ranks("ranks", found), caption, alt, table="ranks")
+    return Figure("ranks", "Ranks", draw_ranks("ranks", found, looks), caption, alt, table="ranks")
 
 
-def draw_ranks(name: str, found: Ranks) -> Drawing:
+def draw_ranks(name: str, found: Ranks, looks: Looks) -> Drawing:
     """Draw the critical-difference diagram: an axis of ranks, names below it, and joined rows."""
-    assert found.critical is not None
-    labels, groups = list(found.mean), found.groups
-    half = (len(labels) + 1) // 2
-    k, first = len(labels), 0.5 + 0.3 * len(groups)
-    depth = first + half * 1.0
+    k, first = len(found.mean), 0.5 + 0.3 * len(found.groups)
+    depth, beside = first + (k + 1) // 2, 0.45 * (k - 1)
     with sheet(name, 0.9 + GAP * depth) as made:
         axes = made.figure.add_subplot()
-        axes.set_xlim(1 - 0.45 * (k - 1), k + 0.45 * (k - 1))
+        axes.set_xlim(1 - beside, k + beside)
         axes.set_ylim(depth, -1.6)
         axes.axis("off")
-        axes.hlines(0, 1, k, color=INK, linewidth=1)
-        for rank in range(1, k + 1):
-            axes.vlines(rank, -0.15, 0, color=INK, linewidth=1)
-            axes.text(rank, -0.25, str(rank), ha="center", va="bottom")
-        end = min(1 + found.critical, k + 0.45 * (k - 1))
-        axes.hlines(-1.15, 1, end, color=INK, linewidth=1.2)
-        axes.text(
-            (1 + end) / 2,
-            -1.2,
-            f"critical difference {found.critical:.2f}",
-            ha="center",
-            va="bottom",
-        )
-        for i, group in enumerate(groups):
+        _draw_axis(axes, found, longest=k + beside)
+        for i, group in enumerate(found.groups):
             ends = found.mean[group[0]] - 0.03, found.mean[group[-1]] + 0.03
             axes.hlines(0.3 + 0.3 * i, *ends, color=INK, linewidth=3)
-        for i, (label, look) in enumerate(looks(labels).items()):
-            left = i < half
-            y = first + (i if left else k - 1 - i)
-            x, rank = (1 - 0.03 * k if left else k + 0.03 * k), found.mean[label]
-            axes.plot([rank, rank, x], [0, y, y], color=look.colour, linewidth=1)
-            text = f"{short(label, 24)}  {rank:.2f}"
-            axes.text(
-                x,
-                y,
-                f"{text} " if left else f" {text}",
-                ha="right" if left else "left",
-                va="center",
-            )
+        _draw_names(axes, found, looks, first)
     return made.drawing
+
+
+def _draw_axis(axes: Axes, found: Ranks, longest: float) -> None:
+    """Draw the ranks from 1 to the number of rows, and the critical difference above them."""
+    assert found.critical is not None
+    k = len(found.mean)
+    axes.hlines(0, 1, k, color=INK, linewidth=1)
+    for rank in range(1, k + 1):
+        axes.vlines(rank, -0.15, 0, color=INK, linewidth=1)
+        axes.text(rank, -0.25, str(rank), ha="center", va="bottom")
+    end = min(1 + found.critical, longest)
+    axes.hlines(-1.15, 1, end, color=INK, linewidth=1.2)
+    words = f"critical difference {found.critical:.2f}"
+    axes.text((1 + end) / 2, -1.2, words, ha="center", va="bottom")
+
+
+def _draw_names(axes: Axes, found: Ranks, looks: Looks, first: float) -> None:
+    """Draw the better half of the rows on the left, best on top, the others on the right."""
+    k = len(found.mean)
+    for i, (label, rank) in enumerate(found.mean.items()):
+        left = i < (k + 1) // 2
+        y = first + (i if left else k - 1 - i)
+        x, side = (1 - 0.03 * k, "right") if left else (k + 0.03 * k, "left")
+        axes.plot([rank, rank, x], [0, y, y], color=looks[label].colour, linewidth=1)
+        axes.text(x, y, f" {short(label, 24)} {rank:.2f} ", ha=side, va="center")

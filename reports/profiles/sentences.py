@@ -8,7 +8,7 @@ from reports.model import Table, TableRow
 from reports.profiles.answer import Answer, Ranks, Side
 from reports.statistics.stats import LEVEL
 from reports.tables.sentences import exact_test
-from reports.wording import DAGGER, TRUST, estimate_text, joined, listed, seeds
+from reports.wording import DAGGER, TRUST, estimate_text, joined, seeds
 
 
 def gain_notes(answer: Answer, table: Table) -> list[str]:
@@ -25,6 +25,11 @@ def gain_notes(answer: Answer, table: Table) -> list[str]:
         f"{len(sides)} profiles, each of which counts once; it covers other data and networks of "
         "this kind."
     )
+    fewer = [
+        f"{row.label} ({row.seeds} of {len(sides)})" for row in table.rows if row.seeds < len(sides)
+    ]
+    if fewer:
+        found.append(f"Means over fewer profiles: {joined(fewer)}.")
     found += exact_test(table)
     if any(cell.doubtful for row in table.rows for cell in row.cells):
         found.append(
@@ -52,12 +57,12 @@ def _absent(answer: Answer) -> list[str]:
     for side in answer.sides:
         rows = side.manifest.rows
         if gone := [label for label in answer.labels if label not in rows]:
-            found.append(f"{side.profile} has no row {listed(gone)}.")
+            found.append(f"{side.profile} has no row {joined(gone)}.")
         if waiting := [label for label in rows if side.mean(label) is None]:
-            found.append(f"No run has finished on {side.profile} of {listed(waiting)}.")
+            found.append(f"No run has finished on {side.profile} of {joined(waiting)}.")
     left_out = [label for label in answer.labels if label not in answer.common]
     if left_out:
-        found.append(f"Ranks and spreads leave out {listed(left_out)}.")
+        found.append(f"Ranks and spreads leave out {joined(left_out)}.")
     return found
 
 

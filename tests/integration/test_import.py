@@ -4,17 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from imported import import_runs
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from bench.store.mirror import Mirror
 from reports.report import build_report
 from reports.stored import read_scores
 from reports.wording import TRUST
-from studies.imported.images import read_images
-from studies.imported.runs import Columns, read_runs
-from studies.imported.sheet import read_sheet
-from studies.imported.write import manifest_of, write_runs
 
 SCORES = {
     "CE": (52.1344213, 51.82, 52.5101),
@@ -26,27 +22,10 @@ LINES = [(method, i, score) for method, row in SCORES.items() for i, score in en
 RUNS = "method,seed,mIoU\n" + "".join(f"{m},{seed},{score}\n" for m, seed, score in LINES)
 
 
-def import_runs(store, tmp_path, study, images=None):
-    sheets = {}
-    for name, content in (("file", RUNS), ("images", images)):
-        if content:
-            path = tmp_path / f"{name}.csv"
-            path.write_text(content)
-            sheets[name] = read_sheet(path)
-    columns = Columns()
-    found, tables = read_runs(sheets["file"], columns), {}
-    if images:
-        found, tables = read_images(sheets["images"], columns, found)
-    manifest = manifest_of((study, "imported"), found, sheets)
-    root = tmp_path / "out"
-    write_runs(root, manifest, found, tables)
-    Mirror(store.uri, tmp_path / "artifacts").sync(root, manifest)
-
-
 @pytest.fixture(scope="module")
 def report(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("import")
-    import_runs(store, folder, "made-elsewhere")
+    import_runs(store, folder, ("made-elsewhere", "imported"), RUNS)
     return build_report(store.uri, "made-elsewhere", "imported", folder / "report")
 
 
@@ -105,7 +84,7 @@ def test_images_widen_the_interval_by_their_own_part(store, tmp_path):
         for i, d in enumerate(offsets[m])
     ]
     images = "method,seed,image,score\n" + "\n".join(lines)
-    import_runs(store, tmp_path, "with-images", images)
+    import_runs(store, tmp_path, ("with-images", "imported"), RUNS, images)
     _, scores = read_scores(store.uri, "with-images", "imported")
     found = scores.compare("RMI", "CE", "miou")
     plain = stats.ttest_rel(SCORES["RMI"], SCORES["CE"]).confidence_interval(0.95)
