@@ -16,6 +16,9 @@ from bench.files import Strict, parse, read_json, write_json
 from bench.search_space import SearchSpec
 from bench.spec import Scalar, digest
 
+IMPORTED = "imported"
+"""Role of a study whose runs were made elsewhere, and the name of its profile by default."""
+
 
 class Row(Strict):
     """One row of a table: a method at its settings, and its run for each seed."""
@@ -68,8 +71,8 @@ class Manifest(Strict):
     title: str
     scale: str
     """Words for every title: the data and the length of the training."""
-    role: Literal["train", "tune"] = "train"
-    """Purpose of its trainings: the tables, or a search for values."""
+    role: Literal["train", "tune", "imported"] = "train"
+    """Purpose of its trainings: the tables, or a search for values; or its runs were imported."""
     metric: str
     """The metric that a "miou" column shows, such as "miou_11"."""
     seeds: tuple[int, ...]
@@ -94,9 +97,28 @@ class Manifest(Strict):
 
 
 def remember(root: Path, manifest: Manifest) -> None:
-    """Write the manifest to ``root``, for status, sync and the pages of MLflow."""
+    """Write the manifest to ``root``, for status, sync and the pages of MLflow.
+
+    Raises:
+        RootError: the root holds a study of this name that was imported where this one is trained,
+            or the other way round.
+    """
+    check_role(root, manifest)
     path = root / "studies" / f"{manifest.name}.json"
     write_json(path, manifest.model_dump(mode="json"))
+
+
+def check_role(root: Path, manifest: Manifest) -> None:
+    """Raise RootError if imported runs would replace trained ones, or trained ones imported."""
+    path = root / "studies" / f"{manifest.name}.json"
+    old = read_json(path)
+    role = old.get("role", "train") if isinstance(old, dict) else manifest.role
+    if (role == IMPORTED) != (manifest.role == IMPORTED):
+        made = "imported" if role == IMPORTED else "trained"
+        raise RootError(
+            f"{manifest.study} on {manifest.profile} was {made} in {root}; choose another name for "
+            "this study or its profile, or another --root"
+        )
 
 
 def recall(root: Path, study: str, profile: str) -> Manifest | None:

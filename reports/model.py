@@ -180,6 +180,8 @@ class DigestLine:
     """The digests that most runs have, one per seed where a seed decides it."""
     odd: tuple[str, ...]
     """The runs that differ."""
+    trusted: bool = False
+    """Whether the runs are imported ones, of which no digest is known."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,9 @@ class Origin:
 
     pages: str
     """Address of the MLflow pages."""
-    experiment_id: str
-    mlflow_run_id: str
+    experiment_id: str | None
+    """MLflow's ids of the study; None for a report on several profiles."""
+    mlflow_run_id: str | None
     command: str
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from bench.iou import HEADLINE
 from bench.store.pages import pages_at
 from bench.store.reading import StudyRecord
-from reports.checks import Check
 from reports.figures.gallery import gallery, gallery_figure
 from reports.figures.study import TRAINING, study_figures, training_figures
 from reports.model import DigestLine, Figure, Gallery, News, Origin, Report, RunLine, Table
@@ -123,19 +122,25 @@ def build_report(
         known.get(run_id, kept)
         for run_id, kept in zip(frame["run_id"], frame["behaves"], strict=True)
     ]
-    report = _report(uri, scores, origin, since, (*code, *_unprobed(frame)))
-    out_dir.mkdir(parents=True, exist_ok=True)
+    old = [] if scores.imported else _unprobed(frame)
+    report = _report(uri, scores, origin, since, (*code, *old))
+    index, others = write_report(out_dir, report)
     return ReportFiles(
-        index=_write(out_dir / "index.html", page(report)),
-        others=(
-            *_write_tables(out_dir, report),
-            *(file for figure in report.figures for file in _write_figure(out_dir, figure)),
-        ),
+        index=index,
+        others=others,
         note=f"{escape_markdown(report.summary)}\n\n{markdown_document(report.tables)}",
         summary=_terminal_text(report.summary, report.tables[0], report.news),
         record=record,
         unfinished=_unfinished(scores.frame),
     )
+
+
+def write_report(out_dir: Path, report: Report) -> tuple[Path, tuple[Path, ...]]:
+    """Write a report into ``out_dir``; return its page, and its tables and figures."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    index = _write(out_dir / "index.html", page(report))
+    drawn = (file for figure in report.figures for file in _write_figure(out_dir, figure))
+    return index, (*_write_tables(out_dir, report), *drawn)
 
 
 def _report(
@@ -164,9 +169,9 @@ def _report(
         figures=tuple(figures),
         gallery=shown,
         news=news(scores, since) if since else None,
-        digests=_digests(scores.checks),
+        digests=digest_lines(scores),
         code=code,
-        runs=_runs(scores),
+        runs=run_lines(scores),
         origin=origin,
     )
 
@@ -208,17 +213,19 @@ def _gallery(uri: str, scores: Scores) -> Gallery | None:
     return None
 
 
-def _digests(found: Sequence[Check]) -> tuple[DigestLine, ...]:
+def digest_lines(scores: Scores) -> tuple[DigestLine, ...]:
+    """Return a line for each digest: its values, and the runs that differ."""
     lines = []
-    for name in dict.fromkeys(check.name for check in found):
-        mine = [check for check in found if check.name == name]
+    for name in dict.fromkeys(check.name for check in scores.checks):
+        mine = [check for check in scores.checks if check.name == name]
         odd = tuple(f"{label}, seed {seed}" for check in mine for label, seed in check.odd)
         values = dict.fromkeys(check.value for check in mine if check.value)
-        lines.append(DigestLine(name, tuple(values), odd))
+        lines.append(DigestLine(name, tuple(values), odd, scores.imported))
     return tuple(lines)
 
 
-def _runs(scores: Scores) -> tuple[RunLine, ...]:
+def run_lines(scores: Scores) -> tuple[RunLine, ...]:
+    """Return a line for each run of a study, whatever its status."""
     return tuple(
         RunLine(
             label=run["label"],

@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Real
 
 from bench.iou import mean_known
 from reports.statistics.stats import Comparison, compare, percent
@@ -51,10 +51,13 @@ class ImageCounts:
     """Pixel counts of one run for each image and class."""
 
     ids: tuple[str, ...]
-    hits: Int64[np.ndarray, "images k"]
-    """Pixels of the class that were predicted as the class."""
-    unions: Int64[np.ndarray, "images k"]
-    """Pixels that are of the class or were predicted as it."""
+    hits: Real[np.ndarray, "images k"]
+    """Pixels of the class that were predicted as the class.
+
+    Of an imported run with one score per image: that score, in the only column.
+    """
+    unions: Real[np.ndarray, "images k"]
+    """Pixels that are of the class or were predicted as it; 1 for such a score."""
     groups: tuple[str, ...] | None = None
     """The group of each image, such as a film or a patient; None if images stand alone."""
 
@@ -72,6 +75,11 @@ class ImageCounts:
         total = np.zeros((len(names), len(influence)))
         np.add.at(total, group, influence.T)
         return total.T * (len(names) / len(self.ids))
+
+    @cached_property
+    def of_pixels(self) -> bool:
+        """Whether these are counts of pixels, not one score for each image."""
+        return self.unions.shape[1] > 1 or bool((self.unions != 1).any())
 
     @cached_property
     def score(self) -> float:

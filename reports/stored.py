@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.errors import DataError, nearest
 from bench.files import read_json, write_whole
-from bench.manifest import Manifest, Row, TableSpec
+from bench.manifest import IMPORTED, Manifest, Row, TableSpec
 from bench.store.client import StoreError
 from bench.store.reading import (
     RunRecord,
@@ -37,6 +37,8 @@ GROUPS = ("final/", "iou/", "cost/")
 Histories = dict[tuple[str, str], list[tuple[int, float]]]
 """(step, value) pairs by MLflow's run id and the metric's name."""
 MATRICES = "confusion.npz"
+COUNTS = "counts.npz"
+"""Holds the images of an imported run, for which the store has no matrices."""
 ROUNDED = 1.1e-5
 """Tolerance between a stored score and its matrices: the store keeps scores to five places."""
 
@@ -73,7 +75,12 @@ def read_scores(
         StoreError: The store does not hold the study.
     """
     record, frame = read_frame(uri, study, profile)
-    counts = read_counts(uri, frame, record.manifest.metric, cache)
+    imported = record.manifest.role == IMPORTED
+    counts = (
+        read_imported_counts(uri, frame, cache)
+        if imported
+        else read_counts(uri, frame, record.manifest.metric, cache)
+    )
     return record, Scores(record.manifest, frame, counts)
 
 
@@ -205,8 +212,30 @@ def read_counts(
     return StudyCounts(runs, tuple(notes))
 
 
+def read_imported_counts(uri: str, frame: pd.DataFrame, cache: Path | None = None) -> StudyCounts:
+    """Return the per-image counts of the imported runs in ``frame``; nothing without images.
+
+    Args:
+        uri: Address of the store.
+        frame: The runs frame.
+        cache: Folder that keeps, by digest, the files that came over a network.
+    """
+    runs: dict[str, ImageCounts] = {}
+    finished = frame.loc[frame["status"] == "finished", :]
+    for run in finished.to_dict("records"):
+        if file := _kept_file(uri, run, COUNTS, cache):
+            with np.load(file) as stored:
+                runs[run["run_id"]] = ImageCounts(
+                    ids=tuple(map(str, stored["ids"])),
+                    hits=stored["hits"],
+                    unions=stored["unions"],
+                    groups=tuple(map(str, stored["groups"])) if "groups" in stored else None,
+                )
+    return StudyCounts(runs)
+
+
 def _counts(uri: str, run: Mapping[str, Any], metric: str, cache: Path | None) -> ImageCounts:
-    file = _matrices(uri, run, cache)
+    file = _kept_file(uri, run, MATRICES, cache)
     if file is None:
         raise DataError(f"the store has no {MATRICES}")
     with np.load(file) as stored:
@@ -217,14 +246,14 @@ def _counts(uri: str, run: Mapping[str, Any], metric: str, cache: Path | None) -
     return image_counts(ids, matrices, metric, groups)
 
 
-def _matrices(uri: str, run: Mapping[str, Any], cache: Path | None) -> Path | None:
+def _kept_file(uri: str, run: Mapping[str, Any], name: str, cache: Path | None) -> Path | None:
     digest = run.get("result")
     kept = cache / f"{digest}.npz" if cache and isinstance(digest, str) and digest else None
     if _is_local(run) or kept is None:
-        return _artifact(uri, run, MATRICES)
+        return _artifact(uri, run, name)
     if kept.exists():
         return kept
-    fetched = _artifact(uri, run, MATRICES)
+    fetched = _artifact(uri, run, name)
     if fetched:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_whole(kept, lambda path: path.write_bytes(fetched.read_bytes()))

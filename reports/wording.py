@@ -12,6 +12,11 @@ DASH = "\N{EN DASH}"
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"
 DAGGER = "\N{DAGGER}"
+TRUST = (
+    "These runs were made elsewhere: that those of a seed share data, initial weights and sample "
+    "order is taken on trust."
+)
+"""What a report says of imported runs, whose conditions no digest proves."""
 
 
 def unit(key: str) -> str:

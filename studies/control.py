@@ -77,7 +77,7 @@ def queue_again(root: Path, run_ids: list[str]) -> list[str]:
 
 def _queue_run(root: Path, run_id: str) -> bool:
     directory = run_dir(root, run_id)
-    if directory.state().status not in RETRYABLE:
+    if directory.state().status not in RETRYABLE or directory.imported.exists():
         return False
     directory.write_state(status="queued", failure=None, reason=None, attempts=0, lease=None)
     return True

@@ -147,6 +147,10 @@ def _results(directory: RunDir) -> dict[str, str]:
 
 def _check_complete(directory: RunDir) -> None:
     """Raise RootError if a file of a finished run is missing or damaged."""
+    if directory.imported.exists():
+        if directory.result() is None:
+            raise RootError("its result.json is missing or damaged")
+        return
     spec, state = directory.spec(), _state(directory)
     if spec.run_id != directory.run_id:
         raise RootError(f"its spec.json belongs to run {spec.run_id}")

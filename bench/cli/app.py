@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import compare, control, data, discover, export, perf, report, run, tune
+from bench.cli import compare, control, data, discover, exchange, perf, report, run, tune
 
 app = typer.Typer(
     name="segloss",
@@ -20,10 +20,11 @@ for verb in (run.validate, run.plan, run.run, tune.tune):
     app.command()(verb)
 for verb in (control.status, control.logs, control.retry, control.cancel):
     app.command()(verb)
-for verb in (report.report, compare.compare, report.sync, report.ui):
+for verb in (report.report, compare.compare, exchange.sync, report.ui):
     app.command()(verb)
+app.command("import")(exchange.import_runs)
 app.add_typer(discover.listing, name="list")
 app.add_typer(discover.new, name="new")
 app.add_typer(data.data, name="data")
 app.add_typer(perf.perf, name="perf")
-app.add_typer(export.export, name="export")
+app.add_typer(exchange.export, name="export")

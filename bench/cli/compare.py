@@ -1,4 +1,4 @@
-"""The verb compare."""
+"""The verb compare, and the report on several profiles."""
 
 from __future__ import annotations
 
@@ -48,3 +48,16 @@ def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
     uri = default_uri(Path(folder)) if folder else store or default_uri(root)
     _, scores = read_scores(uri, study_name(study), profile_name(own_profile or profile))
     return Side(name, scores)
+
+
+def report_profiles(study: str, profiles: list[str], root: Path, store: str | None) -> None:
+    """Build the report of a study on several profiles, and print its summary and address."""
+    from bench.store.client import default_uri
+    from reports.profiles.build import build_profiles_report
+
+    root = root.resolve()
+    command = f"segloss report {study} --profiles {' '.join(profiles)} --root {root}"
+    uri = store or default_uri(root)
+    files = build_profiles_report(uri, study, profiles, root / "reports", command)
+    typer.echo(files.summary)
+    typer.echo(f"report: {files.index}")

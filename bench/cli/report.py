@@ -1,4 +1,4 @@
-"""The verbs that read or write the store and train nothing: report, sync, ui."""
+"""The verbs report and ui, and the reports at the end of a session."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from bench.manifest import Manifest
     from reports.report import ReportFiles
     from studies.behaviour import Behaviour
-    from studies.merge import MergeResult
 
 POLL_SECONDS = 5.0
 
 
 def report(
     study: Study,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     profile: ProfileOption = DEFAULT_PROFILE,
     steps: StepsOption = None,
     scale: ScaleOption = None,
@@ -51,12 +51,26 @@ def report(
         str | None,
         typer.Option("--since", help="Mark new results: yesterday, 8h or 2026-05-01."),
     ] = None,
+    profiles: Annotated[
+        list[str] | None,
+        typer.Option("--profiles", metavar="A B …", help="Two profiles or more, in one answer."),
+    ] = None,
 ) -> None:
     """Build tables, figures and index.html from the store."""
     from bench.profile import shortened_name
     from reports.news import moment
     from studies.schema import profile_name, study_name
 
+    if profiles or more:
+        from bench.cli.compare import report_profiles
+
+        if not profiles or watch or since or profile != DEFAULT_PROFILE:
+            raise SpecError(
+                "several profiles go after --profiles, without --profile, --watch and --since"
+            )
+        names = [shortened_name(name, steps, scale) for name in (*profiles, *(more or ()))]
+        report_profiles(study_name(study), list(map(profile_name, names)), root, store)
+        return
     name = profile_name(shortened_name(profile, steps, scale))
     builder = Builder(
         root.resolve(),
@@ -73,40 +87,6 @@ def report(
     for line in behaviour.lines:
         typer.echo(line)
     builder.publish(builder.build(behaviour))
-
-
-def sync(
-    root: RootOption = DEFAULT_ROOT,
-    store: StoreOption = None,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Delete every run from the store first.")
-    ] = False,
-    other: Annotated[
-        Path | None,
-        typer.Option("--from", help="Merge the finished runs of this output folder first."),
-    ] = None,
-) -> None:
-    """Bring the MLflow store up to date with the run directories."""
-    from bench.manifest import manifests
-    from bench.store.client import default_uri
-    from bench.store.mirror import Mirror
-    from studies.ledger import lock_root
-    from studies.merge import check_other, merge
-
-    root = root.resolve()
-    if other is None:
-        manifests(root)  # raises before the lock creates a folder
-    else:
-        other = other.resolve()
-        check_other(root, other)
-    mirror = Mirror(store or default_uri(root), root / "artifacts")
-    with lock_root(root):
-        if other is not None:
-            _print_merged(merge(root, other), other)
-        for manifest in manifests(root):
-            if rebuild:
-                mirror.forget(manifest)
-            typer.echo(f"{manifest.name}: {mirror.sync(root, manifest)} runs written")
 
 
 def ui(
@@ -266,13 +246,6 @@ def data_root_of(profile: str) -> Path | None:
     with suppress(SpecError):  # a report of finished runs does without the profile's file
         return data_folder(folder, load_profile(profile))
     return folder
-
-
-def _print_merged(merged: MergeResult, other: Path) -> None:
-    for note in merged.notes:
-        typer.echo(note, err=True)
-    studies = f", and {', '.join(merged.studies)}" if merged.studies else ""
-    typer.echo(f"from {other}: {len(merged.runs)} runs copied, {merged.same} already here{studies}")
 
 
 def _print_links(manifest: Manifest, experiment_id: str, base: str) -> None:

@@ -2,7 +2,7 @@
 
 ``<root>/runs/<run_id>/`` holds spec.json, state.json, metrics.jsonl, checkpoint.pt,
 weights.safetensors, result.json, confusion.npz, boundaries.npz, predictions/, env.json, probes.json
-and log.txt.
+and log.txt; that of an imported run import.json, state.json, result.json and counts.npz.
 They are the truth; the store is a copy of them. Every file is written whole (temporary file, fsync,
 rename) or appended by line. No torch here.
 """
@@ -141,6 +141,19 @@ class RunDir:
         return self.path / "boundaries.npz"
 
     @property
+    def counts(self) -> Path:
+        """File of an imported run's images: ``ids`` [n], ``hits`` and ``unions`` [n, class].
+
+        Where each image has one score, ``hits`` [n, 1] are the scores and ``unions`` are 1.
+        """
+        return self.path / "counts.npz"
+
+    @property
+    def imported(self) -> Path:
+        """File that marks an imported run, which has no specification."""
+        return self.path / "import.json"
+
+    @property
     def predictions(self) -> Path:
         """Folder of the example images: <image id>.{image,truth,prediction}.png."""
         return self.path / "predictions"
@@ -169,6 +182,8 @@ class RunDir:
     def spec(self) -> RunSpec:
         """Return the run's specification; raises RootError if it is missing or unreadable."""
         data = read_json(self.path / "spec.json")
+        if data is None and self.imported.exists():
+            raise RootError(f"run {self.run_id} was imported: it has no specification or weights")
         if data is None:
             raise RootError(f"{self.path}: spec.json is missing or unreadable; delete the folder")
         return parse(RunSpec, data, where=str(self.path / "spec.json"))

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import RootError
-from bench.manifest import Manifest, Row, method_colours, run_name
+from bench.manifest import IMPORTED, Manifest, Row, method_colours, run_name
 from bench.runs.rundir import RunDir, State
 from bench.spec import digest
 from bench.store.client import log_batches
@@ -38,6 +38,7 @@ ARTIFACTS = (
     "env.json",
     "probes.json",
     "confusion.npz",
+    "counts.npz",
     "boundaries.npz",
     "log.txt",
 )
@@ -45,6 +46,11 @@ GRID_IMAGES = 4
 """Predictions in MLflow's image grid; each needs a PNG and a WebP there."""
 THUMBNAIL = (256, 256)
 """Size of the compressed copy that MLflow's own log_image stores."""
+
+PLACES = 5
+"""Decimal places of a number in the store: the width of MLflow's table."""
+IMPORTED_PLACES = 12
+"""The same for imported runs, whose numbers a reader may compute again from their file."""
 
 Numbers = dict[tuple[str, int], tuple[float, int]]
 """Value and timestamp in ms of each (metric, step)."""
@@ -62,13 +68,13 @@ class RunSnapshot:
     """Facts about the result; empty where there is none."""
 
     @classmethod
-    def read(cls, directory: RunDir) -> RunSnapshot:
-        """Return everything that is mirrored."""
+    def read(cls, directory: RunDir, places: int = PLACES) -> RunSnapshot:
+        """Return everything that is mirrored, with the final numbers rounded to ``places``."""
         state, lines, result = directory.state(), directory.metrics(), directory.result()
         numbers = dict(_history(lines))
         tags: dict[str, str] = {}
         if result is not None:
-            numbers |= dict(_final(result, state))
+            numbers |= dict(_final(result, state, places))
             tags["segloss.result"] = digest(result)
             # MLflow keeps no order of metrics; tables need the data set's order of classes.
             tags["segloss.classes"] = json.dumps(result["classes"])
@@ -109,8 +115,9 @@ class RunWriter:
             return 0
         if run is None and state.status == "queued":
             return 0
+        places = IMPORTED_PLACES if self.manifest.role == IMPORTED else PLACES
         with _readable(directory):
-            snapshot = RunSnapshot.read(directory)
+            snapshot = RunSnapshot.read(directory, places)
         held = self._held(run) if run else {}
         if run and _contradicts(run, params, snapshot, held):
             # MLflow can neither change a param nor delete a metric: replace the run.
@@ -275,18 +282,18 @@ def _history(lines: Iterable[dict[str, Any]]) -> Iterator[Number]:
                 yield (key, line["step"]), (_rounded(value), _ms(line["time"]))
 
 
-def _final(result: dict[str, Any], state: State) -> Iterator[Number]:
+def _final(result: dict[str, Any], state: State, places: int) -> Iterator[Number]:
     """Yield the numbers of a finished run, all at step 0, which MLflow draws as bars."""
     groups = {"final": "metrics", "iou": "class_iou", "cost": "cost"}
     for prefix, group in groups.items():
         for key, value in result[group].items():
             if value is not None:
-                yield (f"{prefix}/{key}", 0), (_rounded(value), _ms(state.updated))
+                yield (f"{prefix}/{key}", 0), (_rounded(value, places), _ms(state.updated))
 
 
-def _rounded(value: float) -> float:
-    """Round to five places, the width of MLflow's table; inf, which no chart shows, becomes nan."""
-    return round(float(value), 5) if math.isfinite(value) else math.nan
+def _rounded(value: float, places: int = PLACES) -> float:
+    """Return the rounded value; inf, which no chart shows, becomes nan."""
+    return round(float(value), places) if math.isfinite(value) else math.nan
 
 
 def _ms(seconds: float) -> int:

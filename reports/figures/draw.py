@@ -165,7 +165,9 @@ def draw_curve(name: str, data: pd.DataFrame, x: str, score: str) -> Drawing:
     return made.drawing
 
 
-def draw_gains(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
+def draw_gains(
+    name: str, data: pd.DataFrame, looks: Looks, x: str = "gain in IoU, percentage points"
+) -> Drawing:
     """Draw the gains of ``gain_data``: a line of marks per class, with zero marked."""
     names = list(dict.fromkeys(data["class"]))
     labels = list(dict.fromkeys(data["label"]))
@@ -186,7 +188,7 @@ def draw_gains(name: str, data: pd.DataFrame, looks: Looks) -> Drawing:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("gain in IoU, percentage points")
+        axes.set_xlabel(x)
         legend(made.figure, handles)
     return made.drawing
 

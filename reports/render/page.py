@@ -6,17 +6,17 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.manifest import Manifest, slug
+from bench.manifest import IMPORTED, Manifest, slug
 from bench.spec import digest
 from bench.store.pages import runs_url
 from reports.model import Cell, Gallery, Origin, Report, RunLine, Table, Tile
 from reports.render.latex import latex
 from reports.render.text import VERDICTS, mean_and_interval, notes_of, p_value, rows_csv
-from reports.wording import seeds
+from reports.wording import TRUST, seeds
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 BUDGET = 3_000_000
@@ -58,20 +58,27 @@ def page(report: Report) -> str:
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=Markup(_inert({slug(table.key): _copies(table) for table in report.tables})),
+        trust=TRUST if manifest.role == IMPORTED else "",
         study_digest=digest(manifest.model_dump(mode="json")),
-        study_link=runs_url(origin.pages, origin.experiment_id, [origin.mlflow_run_id]),
+        study_link=_runs_link(origin, [origin.mlflow_run_id]),
     )
 
 
 def _link(cell: Cell, origin: Origin) -> str:
     """Return the address of the runs behind a cell, or ""."""
-    return runs_url(origin.pages, origin.experiment_id, cell.links) if cell.links else ""
+    return _runs_link(origin, cell.links)
 
 
 def _run_link(run: RunLine, origin: Origin) -> str:
-    if run.mlflow_run_id is None:
+    return _runs_link(origin, [run.mlflow_run_id])
+
+
+def _runs_link(origin: Origin, mlflow_run_ids: Sequence[str | None]) -> str:
+    """Return the address of runs in MLflow; "" where there is none."""
+    known = [run_id for run_id in mlflow_run_ids if run_id]
+    if origin.experiment_id is None or not known:
         return ""
-    return runs_url(origin.pages, origin.experiment_id, [run.mlflow_run_id])
+    return runs_url(origin.pages, origin.experiment_id, known)
 
 
 def _is_new(cell: Cell, report: Report) -> bool:

@@ -12,11 +12,12 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.iou import HEADLINE
-from bench.manifest import Manifest, Row, TableSpec
+from bench.manifest import IMPORTED, Manifest, Row, TableSpec
 from reports.checks import Check, checks
 from reports.model import Column, TableRow, Verdict
 from reports.runs import ImageCounts, StudyCounts, compare_images, values
 from reports.statistics.stats import Comparison, Estimate, adjusted, compare, percent
+from reports.wording import metric_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,14 @@ class Scores:
     @property
     def population(self) -> str:
         """The sentence that says which other experiments the intervals of gains cover."""
-        return population(self.covers_images, self.images.groups, folds=self.folds)
+        metric = self.manifest.metric
+        name = metric_name(HEADLINE if metric.startswith(HEADLINE) else metric)
+        return population(self.covers_images, self.images.groups, folds=self.folds, metric=name)
+
+    @property
+    def imported(self) -> bool:
+        """Whether the runs were made elsewhere."""
+        return self.manifest.role == IMPORTED
 
     @property
     def folds(self) -> bool:
@@ -89,7 +97,8 @@ class Scores:
             they become percent.
         """
         if key == BY_IMAGE:
-            return {seed: counts.image_score for seed, counts in self.counts(label).items()}
+            counts = self.counts(label).items()
+            return {seed: found.image_score for seed, found in counts if found.of_pixels}
         if f"cost/{key}" in self.frame:
             return values(self.frame, label, f"cost/{key}")
         name = self.metric(key)
@@ -125,13 +134,16 @@ StudyRow = tuple[Scores, str]
 """A study's scores, and the label of one of its rows."""
 
 
-def population(covers_images: bool, groups: int | None = None, *, folds: bool = False) -> str:
+def population(
+    covers_images: bool, groups: int | None = None, *, folds: bool = False, metric: str = "mIoU"
+) -> str:
     """Return the sentence that says which other experiments the intervals of gains cover.
 
     Args:
         covers_images: Whether they cover other images.
         groups: Number of groups of the images; None if images stand alone.
         folds: Whether each seed holds out another fold.
+        metric: Name of the metric whose gains cover other images.
     """
     if folds:
         return "95 % intervals of gains cover other seeds and folds: each seed scores its own fold."
@@ -143,12 +155,14 @@ def population(covers_images: bool, groups: int | None = None, *, folds: bool = 
     if not covers_images:
         return "95 % intervals of gains cover other seeds on these images."
     others = "images" if groups is None else f"groups of images (these come from {groups})"
-    return f"95 % intervals of gains in mIoU cover other seeds and other {others} of this kind."
+    return f"95 % intervals of gains in {metric} cover other seeds and other {others} of this kind."
 
 
 def base_row(rows: Sequence[Row]) -> Row:
     """Return the row that gains are measured against: plain cross entropy, else the first row."""
-    plain = (r for r in rows if r.settings["loss.name"] == "ce" and "crf.steps" not in r.settings)
+    plain = (
+        r for r in rows if r.settings.get("loss.name") == "ce" and "crf.steps" not in r.settings
+    )
     return next(plain, rows[0])
 
 

@@ -13,7 +13,7 @@ from reports.published import PublishedTable, find_published
 from reports.statistics.scores import Scores
 from reports.statistics.stats import LEVEL
 from reports.tables.recipes import recipes
-from reports.wording import DAGGER, DASH, PLUS_MINUS, estimate_text, joined, listed, seeds
+from reports.wording import DAGGER, DASH, PLUS_MINUS, TRUST, estimate_text, joined, listed, seeds
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,13 @@ def _ties(subject: Subject) -> list[str]:
 def _gains(subject: Subject) -> list[str]:
     if not subject.has("gain"):
         return []
+    fixed = " (a seed fixes initial weights, sample order and augmentation)"
     pairing = (
-        f"Gain over {subject.base}: percentage points, paired by seed (a seed fixes initial "
-        f"weights, sample order and augmentation). {subject.scores.population}"
+        f"Gain over {subject.base}: percentage points, paired by seed"
+        f"{'' if subject.scores.imported else fixed}. {subject.scores.population}"
     )
-    return [pairing, *exact_test(subject.table)]
+    trust = [TRUST] if subject.scores.imported else []
+    return [pairing, *trust, *exact_test(subject.table)]
 
 
 def _recipes(subject: Subject) -> list[str]:

@@ -41,6 +41,7 @@ def test_help_loads_nothing_heavy():
         ("cancel --root nowhere", set()),
         ("sync --root nowhere", set()),
         ("ui --root nowhere", set()),
+        ("import nowhere.csv --study mine", set()),
         ("list losses", {"torch"}),
         ("list models", set()),
         ("list datasets", set()),
@@ -75,6 +76,7 @@ def test_a_missing_crf_is_refused_before_a_heavy_import(arguments):
         ("bench.spec", set()),
         ("studies.schema", set()),
         ("studies.plan", set()),
+        ("studies.imported.write", set()),
         ("studies.schedule", set()),
         ("studies.tuning.search", set()),
         ("studies.tuning.sampler", {"optuna"}),
@@ -94,6 +96,8 @@ def test_help_lists_every_verb():
         [sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True,
         env={**os.environ, "COLUMNS": "120"},
     ).stdout  # fmt: skip
-    verbs = "validate plan run status logs retry cancel report tune ui data sync perf list new"
+    verbs = (
+        "validate plan run status logs retry cancel report tune ui data sync import perf list new"
+    )
     for verb in verbs.split():
         assert f" {verb} " in out

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 from whole import assert_whole
 
-from bench.cli.report import sync
+from bench.cli.exchange import sync
 from bench.errors import RootError
 from bench.files import read_json, write_json
 from bench.manifest import Manifest, manifests, remember
