@@ -142,6 +142,8 @@ def manifests(root: Path) -> list[Manifest]:
     return [parse(Manifest, data, where=str(path)) for path, data in records.items()]
 
 
+OWN = "each row's own"
+"""Stands among the fixed settings for a field of the recipe that methods have of their own."""
 ABSENT = "-"
 """Stands for a setting that a row does not have, such as ``loss.pooling`` of cross entropy."""
 

@@ -132,7 +132,11 @@ class Estimates:
         costs = [result.get("cost", {}) for result in results if result]
         training = max((cost.get("train_s", 0.0) for cost in costs), default=0.0)
         evaluation = max((cost.get("evaluate_s", 0.0) for cost in costs), default=0.0)
-        return evaluation if job.source else training + evaluation
+        if job.source:
+            return evaluation
+        records = run_dir(self.root, job.run_ids[0]).metrics()
+        on_the_way = sum(any(key.startswith("eval/") for key in record) for record in records)
+        return training + (1 + on_the_way) * evaluation
 
     def _paces(self, running: Mapping[str, State]) -> dict[Hashable, float]:
         """Return the seconds of a training, by its kind, from the pace of the running trainings.

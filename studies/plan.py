@@ -9,15 +9,12 @@ from typing import Literal, Protocol
 
 from bench.errors import SpecError, unknown
 from bench.files import Strict, parse
-from bench.manifest import Manifest, Row, TableSpec
+from bench.manifest import OWN, Manifest, Row, TableSpec
 from bench.profile import Profile
 from bench.spec import CRFSpec, LossSpec, Option, RecipeSpec, RunSpec, Scalar
 from studies.jobs import Job, group_jobs
 from studies.schema import SETTINGS, RowDefinition, Study, TableDefinition, Values
 from studies.sums import ResolveLoss, Settings, resolved
-
-OWN = "each row's own"
-"""Stands among a study's fixed settings for a field of the recipe that its methods declare."""
 
 
 class Cell(Strict):
@@ -111,9 +108,6 @@ def plan(
         for key, table in study.tables.items()
     )
     row_specs = (specs[run_id] for table in tables for row in table.rows for run_id in row.run_ids)
-    keys = {spec.shared_key(study.own_recipe) for spec in row_specs}
-    if len(keys) > 1:
-        raise SpecError("runs of one study must share everything but loss, CRF and seed")
     manifest = Manifest(
         study=names[0],
         profile=names[1],
@@ -122,7 +116,7 @@ def plan(
         role=role,
         metric=profile.metric,
         seeds=tuple(range(seeds)),
-        comparison_key=keys.pop(),
+        comparison_key=_shared_key(row_specs, study.own_recipe),
         settings=profile.settings() | {f"recipe.{name}": OWN for name in study.own_recipe},
         tables=tables,
         jobs=tuple(job.record for job in group_jobs(specs)),
@@ -135,6 +129,14 @@ def _scale(profile: Profile, seeds: int) -> str:
     folds = profile.data.folds
     few = folds is not None and seeds < folds
     return f"{profile.scale}, {seeds} of {folds} folds scored" if few else profile.scale
+
+
+def _shared_key(specs: Iterable[RunSpec], own_recipe: tuple[str, ...]) -> str:
+    """Return the digest of what the runs of a study share; raises SpecError if they differ."""
+    keys = {spec.shared_key(own_recipe) for spec in specs}
+    if len(keys) > 1:
+        raise SpecError("runs of one study must share everything but loss, CRF and seed")
+    return keys.pop()
 
 
 def jobs(plans: Iterable[Plan]) -> list[Job]:

@@ -46,7 +46,8 @@ def progress_figures(scores: Scores, data: pd.DataFrame) -> list[Figure]:
     if data.empty:
         return []
     manifest, score = scores.manifest, header(scores.manifest.metric)
-    split = manifest.settings.get("evaluation.on") or manifest.settings.get("data.evaluate")
+    fixed = manifest.settings
+    split = fixed.get("evaluation.on") or fixed.get("data.evaluate", "the scored images")
     caption = (
         f"{score} on {split} on the way: the mean of each row's seeds, in a band from the lowest "
         "to the highest. Nothing was chosen by these scores."

@@ -51,6 +51,15 @@ def page(files) -> Page:
     return Page(files.index.read_text())
 
 
+def test_scores_on_the_way_are_a_figure_and_a_sentence_of_the_result(files, page):
+    """Lines that were still rising are named at the top of the page and in a terminal."""
+    assert {"progress.svg", "progress.pdf"} <= {file.name for file in files.all}
+    assert "mIoU_11 (%) on None" not in page.text
+    assert "Scores on the way" in page.text
+    for shown in (page.text, files.summary, files.note):
+        assert "Not settled: from step 30 to the end, more than 1 point of change in CE (+" in shown
+
+
 def test_page_needs_nothing_from_outside(files, page):
     html = files.index.read_text()
     assert len(html) < 5_000_000
@@ -96,7 +105,7 @@ def test_page_is_sound(page):
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
     assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
     drawings = [a for _, a in page.tags if a.get("role") == "img"]
-    assert len(drawings) == 5  # curve, gains, cost, seeds, training
+    assert len(drawings) == 6  # curve, gains, cost, seeds, training, scores on the way
     assert all(attributes["aria-label"] for attributes in drawings)
 
 

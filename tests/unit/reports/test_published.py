@@ -97,7 +97,7 @@ def test_every_score_is_a_percentage():
             assert not row.iou or len(row.iou) == len(table.classes)
 
 
-def test_another_optimiser_is_another_experiment():
+def test_another_recipe_is_another_experiment():
     """AdamW gives no verdict on the paper's number; a manifest of before has no optimiser."""
     table = TABLES["4", "deeplabv3"]
     assert table.other_than(table.fixed) is None
@@ -105,3 +105,4 @@ def test_another_optimiser_is_another_experiment():
     assert table.other_than(same) is None
     other = table.other_than({**same, "recipe.optimizer": "adamw"})
     assert other == "with another recipe than the paper's"
+    assert table.other_than({**same, "recipe.lr": "each row's own"}) == other

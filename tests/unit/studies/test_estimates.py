@@ -45,6 +45,16 @@ def test_the_time_left_follows_from_results_and_progress(made_up):
     assert left == TimeLeft(pytest.approx(6 * 70 + 5 + 0.75 * 65 + 10), unknown=0)
 
 
+def test_scores_on_the_way_take_time_that_is_no_training_time(made_up):
+    """7 trainings are left, each of 60 s, three scores on the way and the last one, 5 s each."""
+    directory = made_up.dir_of("CE")
+    for step in (50, 100, 200):
+        directory.append_metrics({"step": step, "time": 0.0, "eval/miou": 0.5})
+    made_up.set("CE", status="finished")
+    left = left_of(made_up, estimates_of(made_up))
+    assert left == TimeLeft(pytest.approx(7 * (5 + 60 + 4 * 5)), unknown=2)
+
+
 @pytest.mark.parametrize("kept", [True, False], ids=["jobs kept", "manifest of an older version"])
 def test_a_finished_training_of_evaluations_is_not_counted_again(tmp_path, kept):
     """With a multi-scale profile the rows are evaluations; here all their trainings are done."""
