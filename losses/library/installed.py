@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from functools import cache
-from importlib.metadata import Distribution, distributions, packages_distributions
+from importlib.metadata import distributions, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,9 @@ def package_of(path: str) -> str:
             "only installed packages are imported; make it a package and install it: pip install "
             "--editable FOLDER"
         )
-    name = re.sub("[-_.]+", "-", found.name).lower()  # as PyPA normalises it
-    return f"{name} {found.version.partition('+')[0]}"
+    name, version = found
+    normalised = re.sub("[-_.]+", "-", name).lower()  # as PyPA does
+    return f"{normalised} {version.partition('+')[0]}"
 
 
 def load(path: str) -> Any:
@@ -90,10 +91,11 @@ def _place(top: str) -> Path | None:
     return Path(places[0]).resolve() if places[0] else None
 
 
-def _distribution(top: str, place: Path) -> Distribution | None:
+def _distribution(top: str, place: Path) -> tuple[str, str] | None:
+    """Return name and version of the distribution that ``place`` belongs to."""
     if set(INSTALLED) & set(place.parts):
         names = _tops().get(top, ())
-        return next((Distribution.from_name(name) for name in sorted(names)), None)
+        return next(((name, version(name)) for name in sorted(names)), None)
     return next((found for folder, found in _editable() if place.is_relative_to(folder)), None)
 
 
@@ -103,12 +105,12 @@ def _tops() -> dict[str, list[str]]:
 
 
 @cache
-def _editable() -> list[tuple[Path, Distribution]]:
-    """Return the folder of each editable installation, with its distribution."""
+def _editable() -> list[tuple[Path, tuple[str, str]]]:
+    """Return the folder of each editable installation, with name and version."""
     found = []
     for distribution in distributions():
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
         if origin.get("dir_info", {}).get("editable"):
             folder = Path(url2pathname(urlparse(origin["url"]).path)).resolve()
-            found.append((folder, distribution))
+            found.append((folder, (distribution.name, distribution.version)))
     return found
