@@ -50,8 +50,8 @@ def package_of(path: str) -> str:
     found = _distribution(top, place)
     if found is None:
         raise ValueError(
-            f"{path!r}: Python finds {top!r} in {place.parent}, where it is not installed, and only "
-            "installed packages are imported; make it a package and install it with pip install "
+            f"{path!r}: Python finds {top!r} in {place.parent}, where it is not installed, and "
+            "only installed packages are imported; make it a package and install it: pip install "
             "--editable FOLDER"
         )
     name = re.sub("[-_.]+", "-", found.name).lower()  # as PyPA normalises it

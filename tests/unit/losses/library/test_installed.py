@@ -61,7 +61,7 @@ def test_a_file_with_the_name_of_an_installed_package_is_not_imported(folder):
 
 
 def test_an_editable_installation_is_imported(folder, monkeypatch):
-    """pip records the folder of it in direct_url.json."""
+    """Pip records the folder of it in direct_url.json."""
     (folder / "own_network.py").write_text("def network(classes): ...\n")
     info = folder / "own_network-1.2.dist-info"
     info.mkdir()
