@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from losses.affinity_terms import ORIGINAL, PORT, affinity
+from losses.affinity.terms import ORIGINAL, PORT, affinity
 from losses.base import SegmentationLoss, constants
 from losses.cross_entropy import SoftmaxTerms
-from losses.windows import nearest
+from losses.region.windows import nearest
 
 Variant = Literal["port", "original", "adaptive"]
 ADAPTIVE_SIZES = (1, 2, 3)

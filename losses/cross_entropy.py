@@ -25,8 +25,8 @@ from losses.base import (
     normalised_sigmoid,
     on_host,
 )
-from losses.sigmoid import SigmoidTerms
-from losses.windows import Grid
+from losses.region.sigmoid import SigmoidTerms
+from losses.region.windows import Grid
 
 
 class CrossEntropyLoss(SegmentationLoss):

@@ -2,10 +2,11 @@
 
 From logits to the loss in four steps, and the files that take them:
 
-1. probabilities, their pixel term, and their means over cells (sigmoid.py);
-2. the truth's means over the same cells, counted from the labels (windows.py);
-3. both maps' regions as points, and the points' covariances (region_term.py, windows.py);
-4. the entropy of the truth's points given the prediction's, eq. 9 to 14 (region_term.py).
+1. probabilities, their pixel term, and their means over cells (region/sigmoid.py);
+2. the truth's means over the same cells, counted from the labels (region/windows.py);
+3. both maps' regions as points, and the points' covariances (region/term.py,
+   region/windows.py);
+4. the entropy of the truth's points given the prediction's, eq. 9 to 14 (region/term.py).
 """
 
 import warnings
@@ -26,9 +27,9 @@ from losses.base import (
     on_host,
 )
 from losses.cross_entropy import binary_cross_entropy, cross_entropy
-from losses.region_term import Formulation, RegionTerm, absent_value, build_region
-from losses.sigmoid import SigmoidTerms
-from losses.windows import Grid, cell_counts, cell_coverage, nearest
+from losses.region.sigmoid import SigmoidTerms
+from losses.region.term import Formulation, RegionTerm, absent_value, build_region
+from losses.region.windows import Grid, cell_counts, cell_coverage, nearest
 
 Pooling = Literal["avg", "max", "interp"]
 FormulationName = Literal["authors", "paper"]

@@ -25,7 +25,7 @@ def checkout(tmp_path):
     ("part", "edit"),
     [
         ("loss dice", ("losses/dice.py", "2 * overlap", "1.9 * overlap")),
-        ("loss rmi", ("losses/region_term.py", "ridge * eye", "1e4 * ridge * eye")),
+        ("loss rmi", ("losses/region/term.py", "ridge * eye", "1e4 * ridge * eye")),
         ("loss own", ("plugin/own_loss.py", '{"own": ', '{"own": 1.001 * ')),
         ("loss own", ("plugin/own_helpers.py", "1 - ", "1.1 - ")),
         ("loss own", ("plugin/site-packages/own_library/__init__.py", "2 -", "3 -")),

@@ -18,7 +18,7 @@ from losses import (
     DiceLoss,
     RMILoss,
 )
-from losses.region_term import RegionTerm, build_region
+from losses.region.term import RegionTerm, build_region
 from losses.rmi import FORMULATIONS
 
 IGNORED = 255

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from losses import RMILoss
-from losses.region_term import RegionTerm, absent_value, build_region
+from losses.region.term import RegionTerm, absent_value, build_region
 from losses.rmi import FORMULATIONS
 
 IGNORED = 255

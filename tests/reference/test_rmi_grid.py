@@ -15,7 +15,7 @@ from test_rmi_singular import exact_value_and_gradient
 
 from bench.perf.plain_rmi import plain_rmi_terms
 from losses import RMILoss
-from losses.region_term import RegionTerm, build_region
+from losses.region.term import RegionTerm, build_region
 from losses.rmi import FORMULATIONS
 
 IGNORED = 255

@@ -10,7 +10,7 @@ import mpmath
 import pytest
 import torch
 
-from losses.region_term import RegionTerm, build_region
+from losses.region.term import RegionTerm, build_region
 from losses.rmi import FORMULATIONS
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from losses import AffinityFieldLoss, affinity_terms, build_loss, check_options
-from losses.affinity_pairs import PairGraph, Pairs, ring
-from losses.affinity_terms import ORIGINAL, PORT, affinity, bernoulli_kl
+from losses import AffinityFieldLoss, build_loss, check_options
+from losses.affinity import terms as affinity_terms
+from losses.affinity.pairs import PairGraph, Pairs, ring
+from losses.affinity.terms import ORIGINAL, PORT, affinity, bernoulli_kl
 
 IGNORED = 255
 VARIANTS = ("port", "original", "adaptive")

@@ -18,7 +18,7 @@ from losses import (
     find_loss,
     loss_options,
 )
-from losses.windows import nearest
+from losses.region.windows import nearest
 
 
 def logits_and_target(classes: int = 3, height: int = 48, width: int = 40):

@@ -77,4 +77,4 @@ def test_a_loss_consists_of_its_helpers_and_not_of_other_losses(name):
     files = set(text_of(name)["files"])
     assert {name, "losses.base"} <= files
     assert "losses.affinity_field" not in files
-    assert ("losses.region_term" in files) == (name == "losses.rmi")
+    assert ("losses.region.term" in files) == (name == "losses.rmi")

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from losses.sigmoid import SigmoidTerms
-from losses.windows import Grid
+from losses.region.sigmoid import SigmoidTerms
+from losses.region.windows import Grid
 
 EXPECTED = torch.tensor(0.25)
 POOLED = [0, 3, 5]

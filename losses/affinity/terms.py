@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from losses.affinity_pairs import PairGraph, Pairs
+from losses.affinity.pairs import PairGraph, Pairs
 from losses.base import first_order, on_host
 
 # Lower bound of the probability of an outcome, so that logarithms stay finite.

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from losses.base import first_order, on_host
-from losses.windows import Grid
+from losses.region.windows import Grid
 
 # Pixels of a strip on a CPU: a few float32 buffers of this size stay in a core's own cache. In half
 # as many the calls would cost more than the work.

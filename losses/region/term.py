@@ -31,7 +31,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from losses.base import constants, first_order
-from losses.windows import Windows, windows_of
+from losses.region.windows import Windows, windows_of
 
 LARGEST = 10
 

@@ -1,0 +1,1 @@
+"""The pairs of neighbours behind ``losses.affinity_field``, and their terms."""
