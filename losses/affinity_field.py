@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from losses.affinity.softmax import SoftmaxTerms
 from losses.affinity.terms import ORIGINAL, PORT, affinity
 from losses.base import SegmentationLoss, constants
-from losses.cross_entropy import SoftmaxTerms
 from losses.region.windows import nearest
 
 Variant = Literal["port", "original", "adaptive"]

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from losses import cross_entropy
-from losses.cross_entropy import SoftmaxTerms, add_resized_back, resized
+from losses.affinity import softmax
+from losses.affinity.softmax import SoftmaxTerms, add_resized_back, resized
 
 IGNORED = 255
 
@@ -26,7 +26,7 @@ def both(logits, shape):
 @pytest.mark.parametrize("shape", [(13, 11), (6, 5), (2, 4), (1, 1)])
 @pytest.mark.parametrize("block", [1, 200, 10**6])
 def test_both_terms_and_their_gradient_are_torchs(shape, block, monkeypatch):
-    monkeypatch.setattr(cross_entropy, "CPU_BLOCK", block)
+    monkeypatch.setattr(softmax, "CPU_BLOCK", block)
     logits, target = batch()
     direction = torch.randn(*shape, generator=torch.Generator().manual_seed(1)).double()
     actual = SoftmaxTerms.apply(logits, target, target != IGNORED, shape)
@@ -76,6 +76,6 @@ def test_what_comes_back_on_a_gpu_is_what_comes_back_on_a_cpu(shape, monkeypatch
     y = torch.randn(2, 5, *shape, generator=torch.Generator().manual_seed(1)).double()
     expected, actual = torch.ones(2, 2, 5, 13, 11).double()
     add_resized_back(expected, y)
-    monkeypatch.setattr(cross_entropy, "on_host", lambda _: False)
+    monkeypatch.setattr(softmax, "on_host", lambda _: False)
     add_resized_back(actual, y)
     assert_close(actual, expected, rtol=1e-12, atol=1e-12)
