@@ -11,8 +11,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from losses.affinity_field import AffinityFieldLoss
 from losses.base import SegmentationLoss
+from losses.boundary import BoundaryLoss
 from losses.cross_entropy import BinaryCrossEntropyLoss, CrossEntropyLoss
 from losses.dice import DiceLoss
+from losses.focal import FocalLoss
+from losses.jaccard import JaccardLoss
+from losses.lovasz import LovaszLoss
 from losses.options import (
     Option,
     Scalar,
@@ -23,15 +27,21 @@ from losses.options import (
     typed,
 )
 from losses.rmi import RMILoss
+from losses.tversky import TverskyLoss
 
 __all__ = [
     "LOSSES",
     "AffinityFieldLoss",
     "BinaryCrossEntropyLoss",
+    "BoundaryLoss",
     "CrossEntropyLoss",
     "DiceLoss",
+    "FocalLoss",
+    "JaccardLoss",
+    "LovaszLoss",
     "RMILoss",
     "SegmentationLoss",
+    "TverskyLoss",
     "UnknownNameError",
     "build_loss",
     "check_options",
@@ -50,6 +60,11 @@ LOSSES: Mapping[str, type[SegmentationLoss]] = {
     "affinity": AffinityFieldLoss,
     "rmi": RMILoss,
     "dice": DiceLoss,
+    "focal": FocalLoss,
+    "tversky": TverskyLoss,
+    "jaccard": JaccardLoss,
+    "lovasz": LovaszLoss,
+    "boundary": BoundaryLoss,
 }
 ENTRY_POINT_GROUP = "segloss.losses"
 
