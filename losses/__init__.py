@@ -13,6 +13,7 @@ from losses.affinity_field import AffinityFieldLoss
 from losses.base import SegmentationLoss
 from losses.boundary import BoundaryLoss
 from losses.cross_entropy import BinaryCrossEntropyLoss, CrossEntropyLoss
+from losses.cwmi import CWMILoss
 from losses.dice import DiceLoss
 from losses.focal import FocalLoss
 from losses.jaccard import JaccardLoss
@@ -34,6 +35,7 @@ __all__ = [
     "AffinityFieldLoss",
     "BinaryCrossEntropyLoss",
     "BoundaryLoss",
+    "CWMILoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "FocalLoss",
@@ -65,6 +67,7 @@ LOSSES: Mapping[str, type[SegmentationLoss]] = {
     "jaccard": JaccardLoss,
     "lovasz": LovaszLoss,
     "boundary": BoundaryLoss,
+    "cwmi": CWMILoss,
 }
 ENTRY_POINT_GROUP = "segloss.losses"
 

@@ -30,6 +30,8 @@ CASES = [
     ("jaccard", {"label_smoothing": 0.1}),
     ("lovasz", {}),
     ("boundary", {}),
+    ("cwmi", {}),
+    ("cwmi", {"levels": 2, "orientations": 5, "lambda_": 0.2}),
     ("affinity", {}),
     ("affinity", {"stride": 2, "size": 2, "kl_margin": 1.0, "lambda_edge": 0.5}),
     ("affinity", {"variant": "original", "stride": 3}),

@@ -24,6 +24,7 @@ CASES = [
     ("jaccard", {"label_smoothing": 0.1}),
     ("lovasz", {}),
     ("boundary", {}),
+    ("cwmi", {}),
     ("affinity", {"variant": "port"}),
     ("affinity", {"variant": "original", "size": 2, "stride": 4}),
     ("affinity", {"variant": "adaptive", "stride": 4}),

@@ -35,6 +35,7 @@ OPTIONS = {
     "dice": {"smooth": [0.0, 1.0], "squared": [True, False]},
     "focal": {"gamma": [0.0, 0.1, 0.5, 1.0, 2.0, 10.0]},
     "tversky": {"alpha": [0.0, 0.3, 1.0], "beta": [1e-3, 0.7, 1.0], "smooth": [0.0, 1.0]},
+    "cwmi": {"levels": range(1, 5), "orientations": range(2, 9), "lambda_": [0.01, 0.5, 0.99]},
     "jaccard": {"label_smoothing": [0.0, 0.1, 0.9]},
 }
 
