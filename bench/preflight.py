@@ -191,8 +191,9 @@ def _kind(spec: RunSpec) -> tuple[object, ...]:
 def _try_loss(spec: RunSpec) -> None:
     losses = spec.loss.terms or (spec.loss,)
     foreign = [loss for loss in losses if ":" in loss.name]
-    # A loss of another package may have a list of one value for each class.
-    classes = len(open_dataset(spec.data, None).class_names) if foreign else 2
+    # A list, or a default in another package, may have one value for each class.
+    listed = any(isinstance(v, tuple) for loss in losses for v in loss.options.values())
+    classes = len(open_dataset(spec.data, None).class_names) if foreign or listed else 2
     for loss in foreign:
         _check_contract(loss, classes)
     if fault := _loss_fault(spec.loss, spec.recipe.crop_size, classes):

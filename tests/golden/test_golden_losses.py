@@ -20,6 +20,8 @@ DIGITS = 12
 CASES = [
     ("ce", {}),
     ("bce", {}),
+    ("ce", {"label_smoothing": 0.1, "top_k": 0.3}),
+    ("bce", {"label_smoothing": 0.2, "top_k": 0.6}),
     ("dice", {}),
     ("dice", {"smooth": 1.0, "squared": False}),
     ("focal", {}),

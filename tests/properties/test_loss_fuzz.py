@@ -16,7 +16,14 @@ pytestmark = pytest.mark.long
 IGNORED = 255
 TRIED = int(os.environ.get("SEGLOSS_FUZZ", "2000"))
 BATCH = 50
+PIXEL = {
+    "label_smoothing": [0.0, 0.1, 0.9],
+    "class_weights": [None, "inverse"],
+    "top_k": [1.0, 0.5, 1e-6],
+}
 OPTIONS = {
+    "ce": PIXEL,
+    "bce": PIXEL,
     "rmi": {
         "region_size": range(1, 6),
         "downsample_factor": range(1, 7),

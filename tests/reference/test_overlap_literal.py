@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from losses import DiceLoss, FocalLoss, JaccardLoss, LovaszLoss, TverskyLoss
-from losses.lovasz import descending
+from losses.base import descending
 
 IGNORED = 255
 every_number_of_classes = pytest.mark.parametrize("classes", [2, 4, 11])
