@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,8 +34,16 @@ from bench.spec import (
     RecipeSpec,
     RunSpec,
     Scalar,
+    TermSpec,
 )
-from losses import UnknownNameError, check_options, find_loss, loss_from, loss_options
+from losses import (
+    UnknownNameError,
+    build_loss,
+    check_options,
+    find_loss,
+    loss_from,
+    loss_options,
+)
 from losses.options import shown
 from postproc.dense_crf import HOW_TO_INSTALL
 from postproc.dense_crf import available as crf_available
@@ -48,7 +56,7 @@ def resolve_loss(name: str, options: dict[str, Option]) -> tuple[LossSpec, dict[
     two are trained once.
 
     Args:
-        name: Name in LOSSES, or of an installed plug-in.
+        name: Name in LOSSES, of an installed plug-in, or an import path.
         options: Options that a study gives; the others keep their default.
 
     Raises:
@@ -224,14 +232,28 @@ def _kind(spec: RunSpec) -> tuple[object, ...]:
 
 
 def _try_loss(spec: RunSpec) -> None:
-    if fault := _loss_fault(spec.loss, spec.recipe.crop_size):
+    losses = spec.loss.terms or (spec.loss,)
+    foreign = [loss for loss in losses if ":" in loss.name]
+    # A list, or a default in another package, may have one value for each class.
+    listed = any(isinstance(v, tuple) for loss in losses for v in loss.options.values())
+    classes = len(open_dataset(spec.data, None).class_names) if foreign or listed else 2
+    for loss in foreign:
+        _check_contract(loss, classes)
+    if fault := _loss_fault(spec.loss, spec.recipe.crop_size, classes):
         height, width = spec.recipe.crop_size
         raise SpecError(f"loss {spec.loss.label!r} on crops of {height} x {width}: {fault}")
 
 
-def _loss_fault(loss_spec: LossSpec, crop_size: tuple[int, int]) -> str | None:
-    """Return the message of the error on one blank crop of two classes; None without one."""
-    logits = torch.zeros(1, 2, *crop_size)
+def _check_contract(loss: LossSpec | TermSpec, classes: int) -> None:
+    from losses.library.contract import broken_promise
+
+    if fault := broken_promise(partial(build_loss, loss.name), loss.options, classes):
+        raise SpecError(f"loss {loss.name!r}: {fault}")
+
+
+def _loss_fault(loss_spec: LossSpec, crop_size: tuple[int, int], classes: int) -> str | None:
+    """Return the message of the error on one blank crop; None without one."""
+    logits = torch.zeros(1, classes, *crop_size)
     target = torch.zeros(1, *crop_size, dtype=torch.int64)
     try:
         loss = loss_from(loss_spec)

@@ -13,6 +13,7 @@ from losses.affinity_field import AffinityFieldLoss
 from losses.base import SegmentationLoss
 from losses.boundary import BoundaryLoss
 from losses.cross_entropy import BinaryCrossEntropyLoss, CrossEntropyLoss
+from losses.cwmi import CWMILoss
 from losses.dice import DiceLoss
 from losses.focal import FocalLoss
 from losses.jaccard import JaccardLoss
@@ -34,6 +35,7 @@ __all__ = [
     "AffinityFieldLoss",
     "BinaryCrossEntropyLoss",
     "BoundaryLoss",
+    "CWMILoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "FocalLoss",
@@ -65,6 +67,7 @@ LOSSES: Mapping[str, type[SegmentationLoss]] = {
     "jaccard": JaccardLoss,
     "lovasz": LovaszLoss,
     "boundary": BoundaryLoss,
+    "cwmi": CWMILoss,
 }
 ENTRY_POINT_GROUP = "segloss.losses"
 
@@ -109,20 +112,23 @@ def loss_classes(spec: Described) -> tuple[type[SegmentationLoss], ...]:
 
 def loss_modules(spec: Described) -> tuple[str, ...]:
     """Return the names of the modules that hold the classes of a described loss."""
-    classes = loss_classes(spec)
     sums = ["losses.weighted_sum"] if spec.terms else []
-    return tuple(dict.fromkeys([*sums, *(loss.__module__ for loss in classes)]))
+    return tuple(dict.fromkeys([*sums, *(loss.__module__ for loss in loss_classes(spec))]))
 
 
 def find_loss(name: str) -> type[SegmentationLoss]:
-    """Return the loss called ``name``: one of LOSSES, else an installed plug-in.
+    """Return the loss called ``name``: one of LOSSES, an installed plug-in, or an import path.
 
     Raises:
         UnknownNameError: no loss has this name.
-        ValueError: the plug-in's object is not a SegmentationLoss.
+        ValueError: the plug-in's object is not a SegmentationLoss, or the class cannot be used.
     """
     if name in LOSSES:
         return LOSSES[name]
+    if ":" in name:
+        from losses.library.adapter import adapted
+
+        return adapted(name)
     plugins = _plugins()
     for plugin in plugins.select(name=name):
         loss = plugin.load()
@@ -163,16 +169,23 @@ def loss_options(name: str) -> dict[str, Option]:
     >>> loss_options("dice")
     {'smooth': 0.0, 'squared': True}
 
+    Options without a default, which losses of other packages may have, are left out too.
+
     Raises:
-        ValueError: the loss is unknown, or one of its options has no default.
+        ValueError: the loss is unknown, or an option has no default and the loss is no import path.
     """
-    found = {}
-    for option, parameter in parameters(find_loss(name)).items():
-        if parameter.default is Parameter.empty:
+    known = parameters(find_loss(name)).items()
+    found = {option: frozen(p.default) for option, p in known if option != "ignore_index"}
+    for option in _required(name):
+        if ":" not in name:
             raise ValueError(f"option {option} of loss {name!r} has no default")
-        found[option] = frozen(parameter.default)
-    found.pop("ignore_index", None)
+        del found[option]
     return found
+
+
+def _required(name: str) -> list[str]:
+    known = parameters(find_loss(name))
+    return [option for option, p in known.items() if p.default is Parameter.empty]
 
 
 def option_choices(name: str) -> dict[str, tuple[Scalar, ...]]:
@@ -194,21 +207,25 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
     Raises:
         ValueError: the loss or an option is unknown, or a value has the wrong type or range.
     """
-    defaults = loss_options(name)
-    known = parameters(find_loss(name))
+    defaults, required = loss_options(name), _required(name)
+    known = {key: p for key, p in parameters(find_loss(name)).items() if key != "ignore_index"}
     for option in options:
-        if option not in defaults:
+        if option not in known:
             fault = f"unknown option {option!r} of loss {name!r}"
-            raise UnknownNameError(fault, option, defaults)
+            raise UnknownNameError(fault, option, known)
+    if missing := [option for option in required if option not in options]:
+        raise ValueError(
+            f"option {missing[0]} of loss {name!r} has no default: give loss.{missing[0]}"
+        )
     values = {
         option: frozen(
             typed(f"option {option} of loss {name!r}", options[option], known[option].annotation)
         )
-        for option in defaults
+        for option in known
         if option in options
     }
     build_loss(name, **values)
-    return {option: value for option, value in values.items() if value != defaults[option]}
+    return {o: value for o, value in values.items() if o in required or value != defaults[o]}
 
 
 # A plan asks for these once per row; without a cache they take most of its time.

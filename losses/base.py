@@ -5,12 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 Backward = Callable[..., tuple[Tensor | None, ...]]
+
+INFINITY = 0x7F800000
+"""The bits of infinity in float32, as an integer."""
 
 
 class SegmentationLoss(nn.Module, ABC):
@@ -44,6 +48,17 @@ class SegmentationLoss(nn.Module, ABC):
         Args:
             num_classes: number of channels that the logits will have.
         """
+
+    def fit(self, class_pixels: Callable[[], Sequence[int]]) -> dict[str, list[float]]:
+        """Return numbers that follow from the training split, by name, for the record of the run.
+
+        Called once before a training, after ``bind``. A loss that weighs classes by their sizes
+        computes its weights here, and keeps them in a buffer.
+
+        Args:
+            class_pixels: returns the number of labelled pixels of each class; it reads every mask.
+        """
+        return {}
 
     @abstractmethod
     def terms(
@@ -151,6 +166,21 @@ def one_hot(
     """Return 1 in the channel of a labelled pixel's class and 0 elsewhere, shaped ``like``."""
     channel = target.masked_fill(~valid, 0).unsqueeze(1)
     return torch.zeros_like(like).scatter_(1, channel, valid.unsqueeze(1).to(like.dtype))
+
+
+def descending(values: Float[Tensor, "k n"]) -> Int64[Tensor, "k n"]:
+    """Return the order of each row from the largest value on; equal ones keep their order.
+
+    Args:
+        values: at least 0, or -1 for those that come last.
+    """
+    if values.dtype != torch.float32 or not on_host(values):
+        return values.argsort(dim=1, descending=True, stable=True)
+    # Floats of at least 0 are in the order of their bits, and NumPy sorts integers seven times as
+    # fast as torch sorts floats with their places.
+    bits = values.view(torch.int32).clamp(min=-1).long()
+    keys = (INFINITY - bits << 32) | torch.arange(values.shape[1])
+    return torch.from_numpy(np.sort(keys.numpy(), axis=1) & 0xFFFFFFFF)
 
 
 def on_host(tensor: Tensor) -> bool:

@@ -13,15 +13,11 @@ A difference of two Jaccard losses, as in the algorithm, would lose digits. The 
 of the gradient.
 """
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from losses.base import SegmentationLoss, on_host
-
-# The bits of 1.0 in float32, as an integer.
-ONE = 0x3F800000
+from losses.base import SegmentationLoss, descending, on_host
 
 
 class LovaszLoss(SegmentationLoss):
@@ -82,18 +78,3 @@ def jaccard_slopes(
     smaller = (union - 1).clamp(min=1)
     growth = torch.where(wrong, 1, rest / smaller) / union.clamp(min=1)
     return torch.zeros_like(errors).scatter_(1, order, growth) * valid
-
-
-def descending(errors: Float[Tensor, "k n"]) -> Int64[Tensor, "k n"]:
-    """Return the order of each row from the largest error on; equal ones keep their order.
-
-    Args:
-        errors: in [0, 1], or negative for pixels that come last.
-    """
-    if errors.dtype != torch.float32 or not on_host(errors):
-        return errors.argsort(dim=1, descending=True, stable=True)
-    # Floats of at least 0 are in the order of their bits, and NumPy sorts integers seven times as
-    # fast as torch sorts floats with their places.
-    bits = errors.view(torch.int32).clamp(min=-1).long()
-    keys = (ONE - bits << 32) | torch.arange(errors.shape[1])
-    return torch.from_numpy(np.sort(keys.numpy(), axis=1) & 0xFFFFFFFF)

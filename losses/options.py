@@ -77,7 +77,7 @@ def shown(value: Any) -> Scalar:
         return ", ".join(map(str, value))
     if value is None:
         return NONE
-    return value if isinstance(value, SCALARS) else str(value)
+    return value if type(value) in SCALARS else str(value)  # not a member of an Enum
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 """A weighted sum of losses, such as 0.5 CE + 0.5 RMI."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -35,6 +35,14 @@ class WeightedSum(SegmentationLoss):
         """Create the parameters that each loss learns."""
         for _, loss in self.parts:
             loss.bind(num_classes)
+
+    def fit(self, class_pixels: Callable[[], Sequence[int]]) -> dict[str, list[float]]:
+        """Return the numbers of every loss by name; see ``SegmentationLoss.fit``."""
+        found: dict[str, list[float]] = {}
+        for number, (_, loss) in enumerate(self.parts, 1):
+            for name, values in loss.fit(class_pixels).items():
+                found[f"{name}-{number}" if name in found else name] = values
+        return found
 
     def terms(
         self,

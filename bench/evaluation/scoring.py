@@ -58,13 +58,20 @@ class Scoring:
     device: torch.device
     environment: dict[str, Any]
 
-    def score(self, model: nn.Module, digests: dict[str, str], train_s: float) -> None:
+    def score(
+        self,
+        model: nn.Module,
+        digests: dict[str, str],
+        train_s: float,
+        fitted: Mapping[str, list[float]] | None = None,
+    ) -> None:
         """Predict the split once and write the result of every run.
 
         Args:
             model: The trained network.
             digests: Digests of its training.
             train_s: Seconds that its training took.
+            fitted: What the loss took from the training split, such as "class_weights".
         """
         spec = self.specs[0]
         split = evaluation_split(self.dataset, spec.data, self.cache)
@@ -92,6 +99,7 @@ class Scoring:
                 digests=digests,
                 cost={"train_s": train_s, **self._cost(run.seconds)},
                 environment=self.environment,
+                fitted=fitted,
             )
 
     def _warm_up(self, predictions: Iterator[Prediction]) -> None:
@@ -164,6 +172,7 @@ def write_result(
     digests: dict[str, str],
     cost: dict[str, float],
     environment: dict[str, Any],
+    fitted: Mapping[str, list[float]] | None = None,
 ) -> None:
     """Write the result of one run and mark it finished.
 
@@ -177,6 +186,7 @@ def write_result(
             training that was resumed elsewhere has several.
         cost: Seconds, milliseconds and megabytes by name, such as "train_s".
         environment: Facts about code, packages and machine, as in env.json.
+        fitted: Lists of numbers that the loss took from the training split, by name.
     """
     counts.write(directory, groups)
     result = {
@@ -191,6 +201,8 @@ def write_result(
         "cost": cost,
         "device": environment["device"],
     }
+    if fitted:
+        result["fitted"] = dict(fitted)
     write_json(directory.result_file, result)
     directory.write_state(
         status="finished", failure=None, reason=None, lease=None, step=spec.recipe.steps

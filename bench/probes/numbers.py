@@ -35,6 +35,7 @@ Group = dict[str, Any]
 Numbers = dict[str, Group]
 
 CLASSES = 3
+CLASS_PIXELS = (5000, 2000, 300)
 EXACT, DOUBLE, DRAWN, SINGLE, RESIZED = 1e-9, 1e-6, 1e-5, 1e-3, 0.05
 """Shares for plain arithmetic, sums in float64, random weights, sums in float32, resized pixels.
 
@@ -77,6 +78,7 @@ def _loss_case(
 ) -> Numbers:
     progress, ignored, dtype = case
     loss.bind(CLASSES)
+    loss.fit(lambda: CLASS_PIXELS)
     logits, target = _prediction(size)
     if ignored:
         target[:, : size[0] // 5] = IGNORED

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.data.reading import class_pixels
 from bench.errors import DivergedError
 from bench.evaluation.metrics import confusion_matrix
 from bench.iou import class_iou, mean_known
@@ -71,7 +72,9 @@ class Training:
         device: torch.device,
     ) -> None:
         self.model = model.to(device).to(memory_format=torch.channels_last)
-        loss.bind(len(data.dataset.class_names))
+        classes = len(data.dataset.class_names)
+        loss.bind(classes)
+        self.fitted = loss.fit(partial(class_pixels, data.split, classes))
         self.loss = loss.to(device)
         self.data = data
         self.device = device

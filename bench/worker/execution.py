@@ -197,6 +197,8 @@ class Execution:
             data = TrainingData(split, self.dataset, spec.recipe, spec.seed, ranks)
             loss = loss_from(spec.loss)
             training = Training(model, loss, data, device=self.device)
+            for name, values in training.fitted.items():
+                log_line(f"{name}: {', '.join(f'{value:.4g}' for value in values)}")
             environments = self._train_to_the_end(training)
 
         self.records.write()
@@ -208,7 +210,7 @@ class Execution:
         digests |= {"train_data": split.digest, "weights": weights_digest(model)}
         # A training that was resumed in another environment has a digest of all of them.
         digests["env"] = environments[0] if len(environments) == 1 else digest(environments)
-        self.scoring.score(model, digests, progress.seconds)
+        self.scoring.score(model, digests, progress.seconds, training.fitted)
         self._checkpoints().remove()
 
     def _train_to_the_end(self, training: Training) -> list[str]:

@@ -29,7 +29,7 @@ def package(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    folder = tmp_path / "segloss-tversky"
+    folder = tmp_path / "segloss-poly"
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     ((group, points),) = project["project"]["entry-points"].items()
     found = metadata.EntryPoints(metadata.EntryPoint(*item, group) for item in points.items())
@@ -37,7 +37,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(losses, "_plugins", lambda: ours)
     monkeypatch.syspath_prepend(folder)
     yield folder
-    sys.modules.pop("segloss_tversky", None)
+    sys.modules.pop("segloss_poly", None)
 
 
 def test_the_dice_loss_is_the_one_of_the_repository():
@@ -50,9 +50,9 @@ def test_the_dice_loss_is_the_one_of_the_repository():
 def test_the_study_finds_the_package_and_its_losses_work(package):
     """Five trainings for six rows, all of which can run."""
     made = plan(
-        load_study(str(package.parent / "overlap.toml")),
+        load_study(str(package.parent / "first.toml")),
         load_profile("scenes-demo"),
-        names=("overlap", "scenes-demo"),
+        names=("first", "scenes-demo"),
         seeds=1,
         resolve=resolve_loss,
     )
@@ -64,8 +64,8 @@ def test_the_study_finds_the_package_and_its_losses_work(package):
 
 def test_the_packages_own_test_passes(package):
     """As pytest would run it beside the installed package."""
-    path = package / "test_tversky.py"
-    spec = importlib.util.spec_from_file_location("test_tversky", path)
+    path = package / "test_poly.py"
+    spec = importlib.util.spec_from_file_location("test_poly", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -76,13 +76,14 @@ def test_the_packages_own_test_passes(package):
         test()
 
 
-def test_tversky_at_one_half_is_dice_without_squares(package):
-    """A second way to the package's number."""
+def test_the_packages_loss_is_its_definition(package):
+    """And without epsilon it is the cross entropy."""
     g = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 4, 6, 7, generator=g, dtype=torch.float64)
     target = torch.randint(0, 3, (2, 6, 7), generator=g)
-    tversky = losses.build_loss("tversky", beta=0.5)(logits, target)
-    assert_close(tversky, losses.DiceLoss(squared=False)(logits, target))
+    p = logits.softmax(1).gather(1, target.unsqueeze(1))
+    poly = losses.build_loss("poly", epsilon=0.5)(logits, target)
+    assert_close(poly, (0.5 * (1 - p) - p.log()).mean())
 
 
 ROOMS = "bench|losses|postproc|studies|reports|tests|docs"

@@ -23,24 +23,24 @@ def block(language):
     return text
 
 
-def test_the_loss_of_your_own_is_a_focal_loss():
-    """By its definition, (1 - p)^γ · -log p, and as a study's check demands."""
+def test_the_loss_of_your_own_is_a_poly_loss():
+    """By its definition, -log p + ε·(1 - p), and as a study's check demands."""
     names = {"SegmentationLoss": SegmentationLoss, "F": F}
     exec(block("python"), names)
-    loss = names["FocalLoss"](gamma=1.5)
+    loss = names["PolyLoss"](epsilon=1.5)
     g = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 3, 4, 5, generator=g, requires_grad=True)
     target = torch.randint(0, 3, (2, 4, 5), generator=g)
     target[0, :2] = 255
     p = logits.softmax(1).gather(1, target.clamp(max=2).unsqueeze(1)).squeeze(1)[target != 255]
     value = loss(logits, target)
-    assert_close(value, ((1 - p) ** 1.5 * -p.log()).mean())
+    assert_close(value, (1.5 * (1 - p) - p.log()).mean())
     value.backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
     assert (logits.grad[0, :, :2] == 0).all()
-    with pytest.raises(ValueError, match=r"gamma must be at least 1, got 0\.5"):
-        names["FocalLoss"](gamma=0.5)
+    with pytest.raises(ValueError, match=r"epsilon must be at least -1, got -1\.5"):
+        names["PolyLoss"](epsilon=-1.5)
 
 
 def test_the_study_of_your_own_can_be_planned(tmp_path):

@@ -20,6 +20,8 @@ DIGITS = 12
 CASES = [
     ("ce", {}),
     ("bce", {}),
+    ("ce", {"label_smoothing": 0.1, "top_k": 0.3}),
+    ("bce", {"label_smoothing": 0.2, "top_k": 0.6}),
     ("dice", {}),
     ("dice", {"smooth": 1.0, "squared": False}),
     ("focal", {}),
@@ -30,6 +32,8 @@ CASES = [
     ("jaccard", {"label_smoothing": 0.1}),
     ("lovasz", {}),
     ("boundary", {}),
+    ("cwmi", {}),
+    ("cwmi", {"levels": 2, "orientations": 5, "lambda_": 0.2}),
     ("affinity", {}),
     ("affinity", {"stride": 2, "size": 2, "kl_margin": 1.0, "lambda_edge": 0.5}),
     ("affinity", {"variant": "original", "stride": 3}),

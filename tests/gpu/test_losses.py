@@ -15,6 +15,8 @@ FORWARD = {"value": 2}
 CASES = [
     ("ce", {}),
     ("bce", {}),
+    ("ce", {"class_weights": "inverse", "label_smoothing": 0.1, "top_k": 0.5}),
+    ("bce", {"class_weights": "effective", "label_smoothing": 0.1, "top_k": 0.5}),
     ("dice", {}),
     ("dice", {"smooth": 1.0, "squared": False}),
     ("focal", {}),
@@ -24,6 +26,7 @@ CASES = [
     ("jaccard", {"label_smoothing": 0.1}),
     ("lovasz", {}),
     ("boundary", {}),
+    ("cwmi", {}),
     ("affinity", {"variant": "port"}),
     ("affinity", {"variant": "original", "size": 2, "stride": 4}),
     ("affinity", {"variant": "adaptive", "stride": 4}),

@@ -16,7 +16,14 @@ pytestmark = pytest.mark.long
 IGNORED = 255
 TRIED = int(os.environ.get("SEGLOSS_FUZZ", "2000"))
 BATCH = 50
+PIXEL = {
+    "label_smoothing": [0.0, 0.1, 0.9],
+    "class_weights": [None, "inverse"],
+    "top_k": [1.0, 0.5, 1e-6],
+}
 OPTIONS = {
+    "ce": PIXEL,
+    "bce": PIXEL,
     "rmi": {
         "region_size": range(1, 6),
         "downsample_factor": range(1, 7),
@@ -35,6 +42,7 @@ OPTIONS = {
     "dice": {"smooth": [0.0, 1.0], "squared": [True, False]},
     "focal": {"gamma": [0.0, 0.1, 0.5, 1.0, 2.0, 10.0]},
     "tversky": {"alpha": [0.0, 0.3, 1.0], "beta": [1e-3, 0.7, 1.0], "smooth": [0.0, 1.0]},
+    "cwmi": {"levels": range(1, 5), "orientations": range(2, 9), "lambda_": [0.01, 0.5, 0.99]},
     "jaccard": {"label_smoothing": [0.0, 0.1, 0.9]},
 }
 

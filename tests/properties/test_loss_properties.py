@@ -16,6 +16,7 @@ from losses import (
     BinaryCrossEntropyLoss,
     BoundaryLoss,
     CrossEntropyLoss,
+    CWMILoss,
     DiceLoss,
     FocalLoss,
     JaccardLoss,
@@ -31,6 +32,8 @@ STARTED = started_loss()
 EVERY_LOSS = [
     pytest.param(CrossEntropyLoss(), id="ce"),
     pytest.param(BinaryCrossEntropyLoss(), id="bce"),
+    pytest.param(CrossEntropyLoss(label_smoothing=0.1), id="ce-smoothed"),
+    pytest.param(BinaryCrossEntropyLoss(label_smoothing=0.1), id="bce-smoothed"),
     pytest.param(AffinityFieldLoss(stride=3), id="affinity"),
     pytest.param(AffinityFieldLoss(variant="original", stride=3), id="affinity-original"),
     pytest.param(DiceLoss(), id="dice"),
@@ -43,6 +46,8 @@ EVERY_LOSS = [
     pytest.param(JaccardLoss(label_smoothing=0.2), id="jaccard-smoothed"),
     pytest.param(LovaszLoss(), id="lovasz"),
     pytest.param(BoundaryLoss(), id="boundary"),
+    pytest.param(CWMILoss(levels=2), id="cwmi"),
+    pytest.param(CWMILoss(levels=1, orientations=3, lambda_=0.1), id="cwmi-3"),
     pytest.param(STARTED, id="started"),
     pytest.param(RMILoss(region="1x3", downsample_factor=2), id="rmi-1x3"),
     pytest.param(RMILoss(radial_decay=0.5, downsample_factor=2), id="rmi-radial"),
@@ -145,6 +150,20 @@ def test_rmi_at_lambda_one_is_its_pixel_term_to_the_bit(dtype, data):
             value_and_gradient(loss, logits, target), expected, strict=True
         ):
             assert torch.equal(actual, reference)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@few
+@given(batches())
+def test_focal_at_gamma_zero_is_cross_entropy_to_the_bit(dtype, data):
+    logits, target = data[0].detach().to(dtype).requires_grad_(), data[1]
+    focal, entropy = (
+        value_and_gradient(loss, logits, target)
+        for loss in (FocalLoss(gamma=0.0), CrossEntropyLoss())
+    )
+    assert all(map(torch.equal, focal, entropy))
+    assert FocalLoss.simpler({"gamma": 0.0}) == ("ce", {})
+    assert FocalLoss.simpler({"gamma": 0.1}) is None
 
 
 @pytest.mark.parametrize(

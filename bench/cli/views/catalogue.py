@@ -31,6 +31,10 @@ def print_losses() -> None:
 
     typer.echo(f"In a study: loss.name, and loss.OPTION for each of its options. {HEADER}")
     _print_pairs((name, _loss_options(name)) for name in loss_names())
+    typer.echo(
+        "Or a class of an installed package by its import path, such as loss.name = "
+        '"segmentation_models_pytorch.losses:LovaszLoss"; options are those of its constructor.'
+    )
 
 
 def _loss_options(name: str) -> str:

@@ -15,7 +15,7 @@ from bench.preflight import (
     check_runs,
 )
 from bench.profile import TuningSplit, load_profile
-from bench.spec import CRFSpec, DataSpec, LossSpec, RunSpec
+from bench.spec import CRFSpec, DataSpec, LossSpec, RunSpec, TermSpec
 from losses import SegmentationLoss
 
 PROFILE = load_profile("scenes-demo")
@@ -140,6 +140,18 @@ def test_of_losses_that_differ_in_a_weight_one_is_tried(monkeypatch):
     for _ in range(2):
         with pytest.raises(SpecError, match=r"loss 'rmi' on crops of 16 x 16: "):
             check_run(small)
+
+
+def test_a_list_with_the_wrong_number_of_classes_is_refused_before_any_training():
+    """In a sum, too."""
+    weighted = {"class_weights": (1.0, 2.0)}
+    ce = LossSpec(name="ce", options=weighted)
+    sums = LossSpec(
+        name="sum", terms=(TermSpec(name="rmi"), TermSpec(name="bce", options=weighted))
+    )
+    for loss in (ce, sums):
+        with pytest.raises(SpecError, match=r"class_weights has 2 numbers, but there are \d+ cl"):
+            check_run(SPEC.model_copy(update={"loss": loss}))
 
 
 def test_a_headline_metric_that_the_data_set_does_not_have_is_refused():

@@ -23,7 +23,7 @@ INHERITED = {"init": "w", "order": "o", "weights": "t"}
 def score(tmp_path, monkeypatch):
     """Score that many images; the i-th prediction takes i seconds."""
 
-    def run(count):
+    def run(count, **arguments):
         data = PROFILE.data.model_copy(update={"evaluate_images": count})
         spec = RunSpec(
             data=data, model=PROFILE.model, recipe=PROFILE.recipe, loss=LossSpec(name="ce")
@@ -47,7 +47,7 @@ def score(tmp_path, monkeypatch):
         cache = Cache(tmp_path / "cache", print)
         cpu = torch.device("cpu")
         scorer = Scoring(heartbeat, [spec], dataset, cache, cpu, ENVIRONMENT)
-        scorer.score(None, {**INHERITED, "env": "two of them"}, 7.0)
+        scorer.score(None, {**INHERITED, "env": "two of them"}, 7.0, **arguments)
         heartbeat.timing.close()
         return directory, made
 
@@ -86,3 +86,9 @@ def test_a_result_has_the_digests_of_its_training_and_its_own(score):
     assert set(result["digests"]) == {*INHERITED, *OWN_DIGESTS}
     assert (state.status, state.step, state.steps) == ("finished", PROFILE.recipe.steps, 0)
     assert result["cost"]["train_s"] == 7.0
+    assert "fitted" not in result
+
+
+def test_a_result_has_what_the_loss_took_from_the_training_split(score):
+    directory, _ = score(2, fitted={"class_weights": [0.5, 1.5]})
+    assert directory.result()["fitted"] == {"class_weights": [0.5, 1.5]}

@@ -31,7 +31,9 @@ def logits_and_target(classes: int = 3, height: int = 48, width: int = 40):
 
 
 def test_options_are_read_off_the_constructor():
-    assert loss_options("ce") == {}
+    pixel = {"label_smoothing": 0.0, "class_weights": None, "top_k": 1.0}
+    assert loss_options("ce") == loss_options("bce") == pixel
+    assert loss_options("lovasz") == {}
     assert loss_options("rmi") == {
         "region_size": 3,
         "downsample_factor": 4,

@@ -16,11 +16,14 @@ from bench.training.batches import TrainingData
 from bench.training.optimizer import build_optimizer, clip, learning_rate, set_learning_rate
 from bench.training.trainer import Training, weights_digest
 from losses import build_loss
+from losses.cross_entropy import weights_by_rule
+from losses.weighted_sum import WeightedSum
 
 DATA = DataSpec(name="scenes", train_images=9)
 MODEL = ModelSpec(
     backbone="test_efficientnet", pretrained=False, head_channels=16, atrous_rates=(1, 2, 3)
 )
+CLASSES = open_dataset(DATA, None).class_names
 RECIPE = RecipeSpec(steps=6, batch_size=4, crop_size=(48, 64), lr=0.1, head_lr_multiplier=5.0)
 
 
@@ -325,3 +328,28 @@ def test_the_averaged_weights_are_scored_and_leave_the_training_alone(training):
             assert torch.equal(tensor, made.average.weights[name])
     assert weights_digest(made.model) == own
     assert made.model.training
+
+
+def test_weights_by_a_rule_come_from_the_training_split(training, split):
+    """They are reported, and a checkpoint holds them."""
+    made = training("ce", class_weights="inverse")
+    pixels = [sum(int((label == k).sum()) for label in split.labels) for k in range(len(CLASSES))]
+    assert made.fitted == {"class_weights": weights_by_rule("inverse", pixels)}
+    weights = made.loss.state_dict()["weights"]
+    assert weights.tolist() == made.fitted["class_weights"]
+    run(made, 2)
+    state = made.state()
+    other = training("ce", class_weights="inverse")
+    other.loss.weights.zero_()
+    other.restore(state)
+    assert torch.equal(other.loss.weights, weights)
+    assert training("ce").fitted == {}
+
+
+def test_a_sum_reports_the_weights_of_each_loss(split):
+    loss = WeightedSum([(0.5, build_loss("ce")), (0.5, build_loss("bce", class_weights="inverse"))])
+    loss.bind(3)
+    assert loss.fit(lambda: [1, 1, 2]) == {"class_weights": [1.2, 1.2, 0.6]}
+    loss = WeightedSum([(1.0, build_loss(name, class_weights="inverse")) for name in ("ce", "bce")])
+    loss.bind(3)
+    assert list(loss.fit(lambda: [1, 1, 2])) == ["class_weights", "class_weights-2"]
