@@ -106,14 +106,23 @@ def loss_from(spec: Described) -> SegmentationLoss:
 
 
 def loss_classes(spec: Described) -> tuple[type[SegmentationLoss], ...]:
-    """Return the class of a described loss, or those of a sum."""
-    return tuple(find_loss(name) for name in dict.fromkeys(t.name for t in spec.terms or (spec,)))
+    """Return the classes of a described loss, of LOSSES and plug-ins.
+
+    A class named by import path is left out: its package is not imported, and its version is part
+    of the specification.
+    """
+    names = dict.fromkeys(term.name for term in spec.terms or (spec,))
+    return tuple(find_loss(name) for name in names if ":" not in name)
 
 
 def loss_modules(spec: Described) -> tuple[str, ...]:
-    """Return the names of the modules that hold the classes of a described loss."""
-    sums = ["losses.weighted_sum"] if spec.terms else []
-    return tuple(dict.fromkeys([*sums, *(loss.__module__ for loss in loss_classes(spec))]))
+    """Return the names of the modules that compute a described loss, without other packages'."""
+    found = [loss.__module__ for loss in loss_classes(spec)]
+    if spec.terms:
+        found.append("losses.weighted_sum")
+    if any(":" in term.name for term in spec.terms or (spec,)):
+        found.append("losses.library.adapter")
+    return tuple(dict.fromkeys(found))
 
 
 def find_loss(name: str) -> type[SegmentationLoss]:

@@ -5,6 +5,7 @@ it is not known, and a fault would end a training late or, worse, give a wrong n
 """
 
 from collections.abc import Callable, Iterator
+from inspect import Parameter
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from losses.base import SegmentationLoss
 from losses.library.adapter import LibraryLoss, NotALossError
+from losses.options import parameters
 
 SIZE = (32, 40)
 """Height and width of the batches; another size than the numbers of images and classes."""
@@ -20,6 +22,10 @@ CONFIDENT = 50.0
 """Logits at which probabilities are 0 and 1 in float32."""
 FREE = 0.05
 """Largest cost of a right and confident prediction, as a share of the cost of an undecided one."""
+MOST_CLASSES = 4
+"""Number of classes of which a mistake is tried."""
+TINY = 1e-5
+"""Largest difference that is taken for rounding, as a share of the cost of an undecided one."""
 CLOSE = {"rtol": 1e-5, "atol": 1e-7}
 
 Build = Callable[..., SegmentationLoss]
@@ -61,7 +67,7 @@ def broken_promise(build: Build, options: dict[str, Any], classes: int) -> str |
         for faults in (_faults_alone, _faults_in_pairs):
             for fault in faults(loss, classes, ignored):
                 return fault
-        return _wrong_call(build, loss.call, classes, ignored)
+        return _wrong_call(build, _own_options(loss, options), classes, ignored)
 
 
 def _faults_alone(loss: LibraryLoss, classes: int, ignored: int) -> Iterator[str]:
@@ -103,28 +109,40 @@ def _faults_in_pairs(loss: LibraryLoss, classes: int, ignored: int) -> Iterator[
         yield "logits of pixels without a label change the gradient of others"
 
 
-def _wrong_call(build: Build, call: str, classes: int, ignored: int) -> str | None:
-    """Return that the class wants another input, if a right prediction costs much or ever less.
+def _own_options(loss: LibraryLoss, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the call and the options without a default; the others keep the class's own.
 
-    The class's own options are tried: label smoothing, which a study may ask for, has its price.
+    Label smoothing, for example, which a study may ask for, makes a perfect prediction costly.
     """
+    known = parameters(type(loss))
+    needed = {key: value for key, value in options.items() if known[key].default is Parameter.empty}
+    return {**needed, "call": loss.call}
+
+
+def _wrong_call(build: Build, options: dict[str, Any], classes: int, ignored: int) -> str | None:
+    """Return that the class wants another input, from the costs of predictions that are known."""
     # Every class occurs, because some losses charge for one that does not.
     target = _cases(classes, ignored)[0].target.clone()
     target[:, 8:] = torch.arange(SIZE[1]) % classes
     truth = torch.nn.functional.one_hot(target.clamp(max=classes - 1), classes)
     right = 2 * truth.movedim(3, 1).float() - 1
     try:
-        loss = build(call=call)
+        loss = build(**options)
         sizes = (0.0, CONFIDENT, 2 * CONFIDENT)
         undecided, perfect, further = (loss(size * right, target).item() for size in sizes)
-    except Exception:  # an option has no default, or its default does not work
+    except Exception:  # the default of an option does not work
         return None
-    wants = f'it wants other inputs than loss.call = "{call}" gives'
+    wants = f'it wants other inputs than loss.call = "{options["call"]}" gives'
     if perfect > (FREE * undecided if undecided > 0 else undecided):
         costs = f"a perfect prediction costs {perfect:.3g} and an undecided one {undecided:.3g}"
         return f"{costs}: {wants}"
     if further < perfect - FREE * max(1.0, abs(undecided)):
         return f"its value falls without end, to {perfect:.3g} and {further:.3g}: {wants}"
+    for one in range(classes)[-MOST_CLASSES:]:
+        mistaken = torch.where(target.unsqueeze(1) == one, right.roll(-1, 1), right)
+        if loss(CONFIDENT * mistaken, target) <= perfect + TINY * abs(undecided):
+            other = (one - 1) % classes
+            return f"to mistake class {one} for class {other} costs nothing: a class does not count"
     return None
 
 

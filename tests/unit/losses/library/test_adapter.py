@@ -12,8 +12,15 @@ import torch.nn.functional as F
 from bench.errors import SpecError
 from bench.preflight import check_run, resolve_loss
 from bench.profile import load_profile
-from bench.spec import LossSpec, RunSpec
-from losses import build_loss, check_options, loss_options
+from bench.spec import LossSpec, RunSpec, TermSpec
+from losses import (
+    DiceLoss,
+    build_loss,
+    check_options,
+    loss_classes,
+    loss_modules,
+    loss_options,
+)
 from losses.library import installed as installed_packages
 from losses.library.adapter import adapted
 from losses.library.contract import broken_promise
@@ -111,6 +118,7 @@ def test_a_tensor_is_given_as_a_list_and_what_a_study_cannot_give_is_left_out(in
         ("bad_losses:EveryPixelLoss", r"logits of pixels without a label change its value"),
         ("bad_losses:LeakyLoss", r"pixels without a label have a gradient"),
         ("bad_losses:ProbabilityLoss", r"its value falls without end"),
+        ("bad_losses:TwoClassesLoss", r"to mistake class 5 for class 4 costs nothing"),
         ("bad_losses:LogitsLoss", r"a perfect prediction costs .* wants other inputs than"),
     ],
 )
@@ -127,6 +135,17 @@ def test_a_class_without_ignore_index_needs_one_hot_labels(installed):
     with pytest.raises(SpecError, match=r"MSELoss has no ignore_index.*loss.call = \"one-hot\""):
         checked("torch.nn:MSELoss")
     assert checked("torch.nn:MSELoss", call="one-hot").options == {"call": "one-hot"}
+
+
+def test_a_described_loss_names_its_files_without_an_import():
+    """So the digest of the imported code is that of every other run of the study."""
+    term = TermSpec(name="no_such_package:Loss")
+    for spec in (LossSpec(name="no_such_package:Loss"), LossSpec(name="sum", terms=(term,))):
+        assert loss_classes(spec) == ()
+        assert loss_modules(spec)[-1] == "losses.library.adapter"
+    both = LossSpec(name="sum", terms=(TermSpec(name="dice"), term))
+    assert loss_classes(both) == (DiceLoss,)
+    assert loss_modules(both) == ("losses.dice", "losses.weighted_sum", "losses.library.adapter")
 
 
 def test_two_classes_are_tried_too(installed):
