@@ -23,7 +23,7 @@ from bench.data.registry import (
 from bench.errors import DataError, InstallError, SpecError, format_error, hint, unknown
 from bench.iou import BORDER_METRICS
 from bench.models.deeplab import check_model, takes_any_size
-from bench.models.pretrained import check_pretrained, with_weights
+from bench.models.pretrained import check_pretrained
 from bench.profile import Profile
 from bench.spec import (
     HELD_OUT,
@@ -75,24 +75,6 @@ def resolve_loss(name: str, options: dict[str, Option]) -> tuple[LossSpec, dict[
         raise SpecError(str(error)) from None
     except Exception as error:  # a plug-in loss may raise anything
         raise SpecError(f"loss {name!r} cannot be built: {format_error(error)}") from None
-
-
-def settled(profile: Profile, weights: Path | None) -> Profile:
-    """Return the profile with what names its runs beside its file: weights, package of a network.
-
-    Args:
-        profile: The fixed settings.
-        weights: File of the backbone's weights, if the user named one.
-
-    Raises:
-        SpecError: File or package is not the one that the profile demands.
-        InstallError: The package is not installed.
-    """
-    if not profile.model.is_deeplab:
-        from bench.models.foreign import with_package
-
-        profile = with_package(profile)
-    return with_weights(profile, weights)
 
 
 def check_profile(profile: Profile) -> None:

@@ -210,7 +210,8 @@ def make_plans(
     Raises:
         SpecError: a study, the profile or a run is invalid.
     """
-    from bench.preflight import check_profile, check_runs, resolve_loss, settled
+    from bench.models.pretrained import settled
+    from bench.preflight import check_profile, check_runs, resolve_loss
     from studies.plan import plan
     from studies.schema import profile_name
 

@@ -24,7 +24,8 @@ from bench.cli.session import (
 from bench.cli.tune import TuneOptions
 from bench.data.cache import Cache
 from bench.manifest import Manifest
-from bench.preflight import check_crf, check_profile, check_runs, resolve_loss, settled
+from bench.models.pretrained import settled
+from bench.preflight import check_crf, check_profile, check_runs, resolve_loss
 from bench.profile import Profile
 from bench.store.client import StoreError, default_uri
 from reports.statistics.scores import Scores

@@ -36,6 +36,24 @@ def check_pretrained(model: ModelSpec) -> None:
         )
 
 
+def settled(profile: Profile, weights: Path | None) -> Profile:
+    """Return the profile with what names its runs beside its file: weights, package of a network.
+
+    Args:
+        profile: the fixed settings.
+        weights: file of the backbone's weights, if the user named one.
+
+    Raises:
+        SpecError: file or package is not the one that the profile demands.
+        InstallError: the package is not installed.
+    """
+    if not profile.model.is_deeplab:
+        from bench.models.foreign import with_package
+
+        profile = with_package(profile)
+    return with_weights(profile, weights)
+
+
 def with_weights(profile: Profile, path: Path | None) -> Profile:
     """Return the profile with the backbone weights of a file.
 
