@@ -71,6 +71,30 @@ def seeds(n: int) -> str:
     return "one seed" if n == 1 else f"{n} seeds"
 
 
+def population(
+    covers_images: bool, groups: int | None = None, *, folds: bool = False, metric: str = "mIoU"
+) -> str:
+    """Return the sentence that says which other experiments the intervals of gains cover.
+
+    Args:
+        covers_images: Whether they cover other images.
+        groups: Number of groups of the images; None if images stand alone.
+        folds: Whether each seed holds out another fold.
+        metric: Name of the metric whose gains cover other images.
+    """
+    if folds:
+        return "95 % intervals of gains cover other seeds and folds: each seed scores its own fold."
+    if not covers_images and groups is not None:
+        return (
+            f"95 % intervals of gains cover other seeds on these images, which come from {groups} "
+            "groups, such as films: too few to stand for others."
+        )
+    if not covers_images:
+        return "95 % intervals of gains cover other seeds on these images."
+    others = "images" if groups is None else f"groups of images (these come from {groups})"
+    return f"95 % intervals of gains in {metric} cover other seeds and other {others} of this kind."
+
+
 def joined(names: Iterable[str]) -> str:
     """Return names as a sentence lists them: "a, b and c"."""
     *rest, last = names

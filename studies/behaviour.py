@@ -277,7 +277,8 @@ def edited_lines(root: Path, states: Mapping[str, State]) -> list[str]:
         found.append("  segloss plan says whether these runs would still behave the same")
     if kept := sum(states[run_id].kept is not None for run_id in done):
         found.append(f"  {_runs(kept)} of other code kept with --keep-old")
-    if unprobed := sum(not run_dir(root, run_id).probes.exists() for run_id in done):
+    trained = [d for run_id in done if not (d := run_dir(root, run_id)).imported.exists()]
+    if unprobed := sum(not directory.probes.exists() for directory in trained):
         found.append(f"  {_runs(unprobed)} unprobed: made by an older version")
     return found
 

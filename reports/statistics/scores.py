@@ -17,7 +17,7 @@ from reports.checks import Check, checks
 from reports.model import Column, TableRow, Verdict
 from reports.runs import ImageCounts, StudyCounts, compare_images, values
 from reports.statistics.stats import Comparison, Estimate, adjusted, compare, percent
-from reports.wording import metric_name
+from reports.wording import metric_name, population
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,30 +132,6 @@ class Scores:
 
 StudyRow = tuple[Scores, str]
 """A study's scores, and the label of one of its rows."""
-
-
-def population(
-    covers_images: bool, groups: int | None = None, *, folds: bool = False, metric: str = "mIoU"
-) -> str:
-    """Return the sentence that says which other experiments the intervals of gains cover.
-
-    Args:
-        covers_images: Whether they cover other images.
-        groups: Number of groups of the images; None if images stand alone.
-        folds: Whether each seed holds out another fold.
-        metric: Name of the metric whose gains cover other images.
-    """
-    if folds:
-        return "95 % intervals of gains cover other seeds and folds: each seed scores its own fold."
-    if not covers_images and groups is not None:
-        return (
-            f"95 % intervals of gains cover other seeds on these images, which come from {groups} "
-            "groups, such as films: too few to stand for others."
-        )
-    if not covers_images:
-        return "95 % intervals of gains cover other seeds on these images."
-    others = "images" if groups is None else f"groups of images (these come from {groups})"
-    return f"95 % intervals of gains in {metric} cover other seeds and other {others} of this kind."
 
 
 def base_row(rows: Sequence[Row]) -> Row:

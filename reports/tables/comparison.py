@@ -11,10 +11,10 @@ from bench.manifest import Manifest, Row
 from bench.spec import Scalar
 from reports.checks import PER_STUDY, environment_difference
 from reports.model import Cell, Column, Table, TableRow
-from reports.statistics.scores import Scores, compare_rows, population, share_images, with_holm
+from reports.statistics.scores import Scores, compare_rows, share_images, with_holm
 from reports.statistics.stats import estimate
 from reports.tables.sentences import exact_test
-from reports.wording import header, seeds
+from reports.wording import header, population, seeds
 
 MEASURED = ("data.name", "data.evaluate", "data.evaluate_images", "data.void")
 """Settings that decide what a score measures."""

@@ -55,9 +55,9 @@ def read_images(
         DataError: A column or a cell is not as it should be, runs have different images, or images
             do not have the score of their run.
     """
-    method = sheet.column(columns.method, "--method-column")
-    seed = sheet.column(columns.seed, "--seed-column")
-    image = sheet.column("image", "no option")
+    method = sheet.column(columns.method, "--method-column names another")
+    seed = sheet.column(columns.seed, "--seed-column names another")
+    image = sheet.column("image", "add it")
     group = next((c for c in sheet.columns if c.lower() == GROUP), None)
     values = _value_columns(sheet)
     known = {method, seed, image, group, *(c for pair in values.values() for c in pair if c)}

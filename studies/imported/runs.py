@@ -78,8 +78,8 @@ def read_runs(sheet: Sheet, columns: Columns, *, percent: bool = False) -> Impor
         DataError: A column or a cell is not as it should be, a run occurs twice, or the values
             mix percent and fractions.
     """
-    method = sheet.column(columns.method, "--method-column")
-    seed = sheet.column(columns.seed, "--seed-column")
+    method = sheet.column(columns.method, "--method-column names another")
+    seed = sheet.column(columns.seed, "--seed-column names another")
     scores = _score_columns(sheet, columns.scores)
     classes = {c: c[len(CLASS_PREFIX) :] for c in sheet.columns if _is_class(c)}
     sheet.refuse_others(
@@ -131,7 +131,7 @@ def _score_columns(sheet: Sheet, names: Iterable[str]) -> dict[str, str]:
     """Return the metric of each column of scores."""
     found: dict[str, str] = {}
     for name in names:
-        column = sheet.column(name, "--score")
+        column = sheet.column(name, "--score names another")
         metric = HEADLINE if column.lower() == HEADLINE else re.sub(r"\W+", "_", column).strip("_")
         if not metric.isascii() or not metric or metric in (*TAKEN, *found.values()):
             raise DataError(

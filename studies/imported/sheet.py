@@ -67,19 +67,19 @@ class Sheet:
         """The place of the column names."""
         return f"{self.name}, line 1"
 
-    def column(self, name: str, option: str) -> str:
+    def column(self, name: str, way_out: str) -> str:
         """Return the column called ``name``, in the file's own spelling.
 
         Args:
             name: Its name; capitals matter only if two columns differ in them alone.
-            option: The command-line option that gives the column another name.
+            way_out: What to do where there is none, such as an option to give.
         """
         same = [column for column in self.columns if column.lower() == name.lower()]
         if name in same or len(same) == 1:
             return name if name in same else same[0]
         near = nearest(name, self.columns)
         hint = f"did you mean {near!r}? " if near else ""
-        raise DataError(f"{self.head} names no column {name!r}; {hint}{option} names another")
+        raise DataError(f"{self.head} names no column {name!r}; {hint}{way_out}")
 
     def refuse_others(self, known: Iterable[str], way_out: str) -> None:
         """Raise DataError for the first column that is not among ``known``."""

@@ -168,4 +168,5 @@ def _write(
 def _save(path: Path, table: ImageTable) -> None:
     import numpy as np
 
-    np.savez_compressed(path, **{name: np.asarray(v) for name, v in image_arrays(table).items()})
+    arrays: dict[str, Any] = {name: np.asarray(v) for name, v in image_arrays(table).items()}
+    np.savez_compressed(path, **arrays)

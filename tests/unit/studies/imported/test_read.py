@@ -159,7 +159,7 @@ def test_scores_of_images_have_the_run_as_their_mean(sheet):
         ("method,seed,image\nCE,0,a\n", "line 1 names neither 'score' nor intersection/CLASS"),
         ("method,seed,image,intersection/sky\nCE,0,a,1\n", "class 'sky' needs both"),
         ("method,seed,image,score,area\nCE,0,a,1,2\n", "line 1: unknown column 'area'"),
-        ("method,seed,score\nCE,0,1\n", "line 1 names no column 'image'"),
+        ("method,seed,score\nCE,0,1\n", "line 1 names no column 'image'; add it"),
         (
             "method,seed,image,score\nCE,0,a,50\n",
             "has no image 'a' of RMI, seed 0 .runs.csv, line 3",

@@ -8,6 +8,7 @@ import pytest
 from bench.errors import RootError
 from bench.manifest import recall, remember
 from bench.runs.rundir import run_dir
+from studies.behaviour import edited_lines
 from studies.control import failed_runs, queue_again
 from studies.imported.images import ImageTable
 from studies.imported.runs import Columns, read_runs
@@ -100,6 +101,12 @@ def test_an_imported_run_is_not_queued_for_training(root):
     imported(root)
     assert queue_again(root, failed_runs(root, None)) == []
     assert states(root)["RMI", 1].status == "failed"
+
+
+def test_an_imported_run_is_not_taken_for_one_of_an_older_version(root):
+    manifest = imported(root).manifest
+    found = {i: run_dir(root, i).state() for i in manifest.rows["CE"].run_ids}
+    assert edited_lines(root, found) == []
 
 
 def test_an_imported_run_has_no_specification(root):
