@@ -31,8 +31,8 @@ def check_start(
 ) -> None:
     """Raise now any error that would end the session at its start, such as missing data."""
     from bench.cli.session import admit_plans
+    from bench.data.check import check_data
     from bench.models.pretrained import place_weights
-    from bench.preflight import check_data
 
     with lock_root(root):
         admit_plans(root, plans, options, data_root)

@@ -33,8 +33,8 @@ def validate(studies: Studies, options: PlanOptions, without_crf: WithoutCrfOpti
     if not without_crf:
         require_crf(inputs[0])
     plans = make_plans(*inputs, options, without_crf=without_crf)
+    from bench.data.check import check_data
     from bench.models.pretrained import source_of_weights
-    from bench.preflight import check_data
 
     spec = next(iter(plans[0].specs.values()))
     data_root = data_folder(options.data_root, inputs[1])

@@ -207,8 +207,8 @@ class Session(Observer):
 
     def _check_inputs(self, spec: RunSpec) -> None:
         """Read every data file and fetch the backbone's weights before the first training."""
+        from bench.data.check import check_data
         from bench.models.pretrained import place_weights
-        from bench.preflight import check_data
 
         cache = Cache(self.root / "cache", typer.echo, verify=True)
         check_data(spec, self.resources.data_root, cache)

@@ -15,11 +15,11 @@ from PIL import Image
 from bench import preflight
 from bench.data import cache as cache_module
 from bench.data.cache import Cache
+from bench.data.check import check_data
 from bench.data.dataset import Entry, Sample
 from bench.data.reading import as_stored, load_entries, read_entries
 from bench.data.registry import evaluation_split, open_dataset, training_split
 from bench.errors import DataError
-from bench.preflight import check_data
 from bench.profile import load_profile
 from bench.spec import DataSpec, LossSpec, RunSpec
 
