@@ -20,8 +20,9 @@ INFINITY = 0x7F800000
 class SegmentationLoss(nn.Module, ABC):
     """A loss over the logits of a batch; a subclass writes ``terms``.
 
-    Options are keyword-only constructor arguments of type bool, int, float, str or Literal, each
-    with a default: study axes and table columns are read off the signature.
+    Options are keyword-only constructor arguments of type bool, int, float, str or Literal, a list
+    or tuple of these, or None, each with a default: study axes and table columns are read off the
+    signature.
     """
 
     version: ClassVar[int] = 1

@@ -1,6 +1,7 @@
 """A weighted sum of losses, such as 0.5 CE + 0.5 RMI."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -29,7 +30,8 @@ class WeightedSum(SegmentationLoss):
     @property
     def parts(self) -> list[tuple[float, SegmentationLoss]]:
         """Return the weight and the loss of each summand."""
-        return list(zip(self.weights, self.losses, strict=True))
+        losses = cast(Iterable[SegmentationLoss], self.losses)
+        return list(zip(self.weights, losses, strict=True))
 
     def bind(self, num_classes: int) -> None:
         """Create the parameters that each loss learns."""

@@ -26,7 +26,6 @@ MOST_CLASSES = 4
 """Number of classes of which a mistake is tried."""
 TINY = 1e-5
 """Largest difference that is taken for rounding, as a share of the cost of an undecided one."""
-CLOSE = {"rtol": 1e-5, "atol": 1e-7}
 
 Build = Callable[..., SegmentationLoss]
 
@@ -101,12 +100,16 @@ def _faults_in_pairs(loss: LibraryLoss, classes: int, ignored: int) -> Iterator[
         yield "it changes the logits that it is given"
     left_out = (case.target == ignored).unsqueeze(1)
     other = _outcome(loss, case._replace(logits=torch.where(left_out, 7.5, case.logits)))
-    if not torch.allclose(one.value, other.value, **CLOSE):
+    if not _close(one.value, other.value):
         yield "logits of pixels without a label change its value"
     elif (one.gradient * left_out).any():
         yield "pixels without a label have a gradient"
-    elif not torch.allclose(one.gradient, other.gradient, **CLOSE):
+    elif not _close(one.gradient, other.gradient):
         yield "logits of pixels without a label change the gradient of others"
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
 def _own_options(loss: LibraryLoss, options: dict[str, Any]) -> dict[str, Any]:

@@ -98,3 +98,15 @@ def test_every_file_named_exists(document):
         pytest.skip("names files of older versions")
     named = re.findall(rf"`((?:{ROOMS})/[\w./-]*)`", document.read_text())
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_sums_of_the_page_on_losses_can_be_planned(tmp_path):
+    """Its example is a study but for the title, with a row for each weight."""
+    page = (ROOT / "docs" / "losses.md").read_text()
+    (example,) = [b for b in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[tables" in b]
+    path = tmp_path / "sums.toml"
+    path.write_text(f'title = "Sums"\n{example}')
+    study, profile = load_study(str(path)), load_profile("scenes-demo")
+    made = plan(study, profile, names=("s", "p"), seeds=1, resolve=resolve_loss)
+    labels = {spec.loss.label for spec in made.specs.values()}
+    assert labels == {"0.5 ce", "0.5 ce + 0.25 rmi", "0.5 ce + 0.5 rmi", "0.5 ce + rmi"}
