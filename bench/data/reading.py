@@ -200,13 +200,6 @@ def label_pixels(split: Split, classes: int) -> list[int]:
     return pixels.tolist()
 
 
-def class_pixels(split: Split, classes: int) -> list[int]:
-    """Return the number of pixels of each class in a split."""
-    return sum(
-        (label_counts(label)[:classes] for label in split.labels), np.zeros(classes, np.int64)
-    ).tolist()
-
-
 def label_counts(label: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, " 256"]:
     """Return the number of pixels with the label 0, 1, … 255."""
     flat = label.ravel()

@@ -15,12 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bench.data.augmentation import normalise, sample_augmentation, training_batch
 from bench.data.dataset import SegmentationDataset, Split
+from bench.data.reading import label_counts
 from bench.seeding import epoch_order
 from bench.spec import RecipeSpec
 from bench.training.distributed import ALONE, Ranks
@@ -57,6 +59,11 @@ class TrainingData:
     def steps_per_epoch(self) -> int:
         """Number of full batches in one pass over the split; at least 1."""
         return max(1, len(self.split.ids) // self.recipe.batch_size)
+
+    def class_pixels(self) -> list[int]:
+        """Return the number of labelled pixels of each class in the split; reads every mask."""
+        pixels = sum(label_counts(label) for label in self.split.labels)
+        return np.asarray(pixels)[: len(self.dataset.class_names)].tolist()
 
     def batch(self, step: int) -> Batch:
         """Return the batch of step 0, 1, …; augmentations depend on (seed, epoch, sample) only."""

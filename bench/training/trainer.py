@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.data.reading import class_pixels
 from bench.errors import DivergedError
 from bench.evaluation.metrics import confusion_matrix
 from bench.iou import class_iou, mean_known
@@ -72,9 +71,8 @@ class Training:
         device: torch.device,
     ) -> None:
         self.model = model.to(device).to(memory_format=torch.channels_last)
-        classes = len(data.dataset.class_names)
-        loss.bind(classes)
-        self.fitted = loss.fit(partial(class_pixels, data.split, classes))
+        loss.bind(len(data.dataset.class_names))
+        self.fitted = loss.fit(data.class_pixels)
         self.loss = loss.to(device)
         self.data = data
         self.device = device
