@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -87,15 +88,34 @@ def sentence(data: pd.DataFrame) -> str:
 
 def _rankings(points: pd.DataFrame, last: dict[str, float], end: int) -> list[str]:
     """Return how the ranking at each of SHARES differs from that at the end."""
-    found = []
+    found, apart = [], False
     for words, share in SHARES.items():
         step = _step_at(points, share * end)
         before = _at(points, step)
-        if step < end and before.keys() == last.keys() and _ranked(before) != _ranked(last):
+        near = abs(step / end - share) <= share / 2
+        if near and before.keys() == last.keys() and _ranked(before) != _ranked(last):
             found.append(f"at {words} of the training (step {step}) {_order(before)}")
+            apart |= any(_apart(points, pair, (step, end)) for pair in _swapped(before, last))
     if not found:
         return []
-    return [f"The ranking changes: {'; '.join(found)}; at the end {_order(last)}."]
+    within = "" if apart else ", within the bands of the seeds"
+    return [f"The ranking changes{within}: {'; '.join(found)}; at the end {_order(last)}."]
+
+
+def _swapped(before: dict[str, float], last: dict[str, float]) -> list[tuple[str, str]]:
+    """Return the pairs of rows whose order changes."""
+    pairs = itertools.combinations(last, 2)
+    return [(a, b) for a, b in pairs if (before[a] < before[b]) != (last[a] < last[b])]
+
+
+def _apart(points: pd.DataFrame, pair: tuple[str, str], steps: tuple[int, int]) -> bool:
+    """Return whether the bands of two rows are apart at one of the steps; never with one seed."""
+    for step in steps:
+        at = points.loc[points["step"] == step, :].set_index("label")
+        a, b = (at.loc[label] for label in pair)
+        if min(a["n"], b["n"]) > 1 and (a["low"] > b["high"] or b["low"] > a["high"]):
+            return True
+    return False
 
 
 def _unsettled(points: pd.DataFrame, last: dict[str, float], end: int) -> list[str]:
@@ -104,7 +124,7 @@ def _unsettled(points: pd.DataFrame, last: dict[str, float], end: int) -> list[s
     before = _at(points, step)
     changes = {label: last[label] - before[label] for label in last if label in before}
     moving = [f"{n} ({signed(by)})" for n, by in changes.items() if abs(by) > SETTLED]
-    if step == end or not moving:
+    if not end / 2 <= step < end or not moving:
         return []
     return [
         f"Not settled: from step {step} to the end, more than {SETTLED:g} point of change in "

@@ -52,6 +52,22 @@ def test_a_change_of_ranking_and_a_line_that_moves_are_said(means, said):
     assert sentence(curves(**means)) == said
 
 
+def test_a_change_within_the_bands_of_the_seeds_is_called_one():
+    """Also with a single seed, which has no band."""
+    data = curves(CE=(10, 30, 34.5, 35), Dice=(5, 31, 39.5, 40))
+    for changes in ({"low": data["mean"] - 9, "high": data["mean"] + 9}, {"n": 1}):
+        said = sentence(data.assign(**changes))
+        assert said.startswith("The ranking changes, within the bands of the seeds: at a tenth of")
+
+
+def test_a_point_far_from_half_or_a_tenth_is_not_called_so():
+    """Here the first score comes after 40 % of the training, and the next at its end."""
+    data = curves(CE=(10, 30), Dice=(5, 40)).replace({"step": {10: 40, 50: 100}})
+    assert "a tenth" not in sentence(data)
+    assert "at half of the training (step 40) CE > Dice" in sentence(data)
+    assert "Not settled" not in sentence(data)
+
+
 def test_a_row_with_another_number_of_seeds_on_the_way_is_left_out():
     """Else its mean would change with the seeds, not with the training."""
     data = curves(CE=(10, 30, 34.5, 35), Dice=(5, 25, 39.5, 40), RMI=(1, 2, 2.5, 3))
