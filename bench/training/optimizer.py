@@ -100,7 +100,7 @@ class WeightAverage:
                 newest.append(tensor)
             else:
                 self.weights[name].copy_(tensor)
-        torch._foreach_lerp_(averaged, newest, 1 - decay)
+        torch._foreach_lerp_(averaged, newest, 1 - decay)  # pyright: ignore (as timm does)
 
     def restore(self, weights: dict[str, Tensor]) -> None:
         """Continue from the ``weights`` of an earlier state."""

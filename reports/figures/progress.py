@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.manifest import TableSpec
 from reports.figures import draw
@@ -64,66 +64,85 @@ def progress_figures(scores: Scores, data: pd.DataFrame) -> list[Figure]:
     return [Figure("progress", "Scores on the way", drawing, f"{caption} {sentence(data)}", alt)]
 
 
+class Point(NamedTuple):
+    """The score of one row at one step: mean, lowest and highest of n seeds."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+At = dict[str, Point]
+"""The rows' points at one step, by label."""
+
+
 def sentence(data: pd.DataFrame) -> str:
     """Return whether the ranking at the end was there before, and whether the lines have settled.
 
     Args:
         data: As ``progress_data`` returns it. Only rows whose seeds all reached the end count.
     """
-    end = int(data["step"].max())
-    whole = [
-        label
-        for label, rows in data.groupby("label", sort=False)
-        if rows["step"].max() == end and rows["n"].nunique() == 1
-    ]
-    points = data.loc[data["label"].isin(whole), :]
-    last = _at(points, end)
-    if len(last) < 2:
+    steps = _complete(data)
+    end = max(steps, default=0)
+    if not steps or len(steps[end]) < 2:
         return ""
-    found = [*_rankings(points, last, end), *_unsettled(points, last, end)]
+    found = [*_rankings(steps, end), *_unsettled(steps, end)]
     if found:
         return " ".join(found)
     return "The ranking at the end was there before, and every line has settled."
 
 
-def _rankings(points: pd.DataFrame, last: dict[str, float], end: int) -> list[str]:
+def _complete(data: pd.DataFrame) -> dict[int, At]:
+    """Return the points by step, without the rows that lack a seed at some step."""
+    lines: dict[str, dict[int, Point]] = {}
+    for row in data.to_dict("records"):
+        point = Point(row["mean"], row["low"], row["high"], row["n"])
+        lines.setdefault(row["label"], {})[row["step"]] = point
+    steps = sorted({step for line in lines.values() for step in line})
+    whole = {
+        label: line
+        for label, line in lines.items()
+        if line.keys() == set(steps) and len({point.n for point in line.values()}) == 1
+    }
+    return {step: {label: line[step] for label, line in whole.items()} for step in steps}
+
+
+def _rankings(steps: dict[int, At], end: int) -> list[str]:
     """Return how the ranking at each of SHARES differs from that at the end."""
-    found, apart = [], False
+    found, apart, last = [], False, steps[end]
     for words, share in SHARES.items():
-        step = _step_at(points, share * end)
-        before = _at(points, step)
-        near = abs(step / end - share) <= share / 2
-        if near and before.keys() == last.keys() and _ranked(before) != _ranked(last):
+        step = _nearest(steps, share * end)
+        before = steps[step]
+        if abs(step / end - share) <= share / 2 and _ranked(before) != _ranked(last):
             found.append(f"at {words} of the training (step {step}) {_order(before)}")
-            apart |= any(_apart(points, pair, (step, end)) for pair in _swapped(before, last))
+            swapped = _swapped(before, last)
+            apart |= any(_apart(at[a], at[b]) for a, b in swapped for at in (before, last))
     if not found:
         return []
     within = "" if apart else ", within the bands of the seeds"
     return [f"The ranking changes{within}: {'; '.join(found)}; at the end {_order(last)}."]
 
 
-def _swapped(before: dict[str, float], last: dict[str, float]) -> list[tuple[str, str]]:
+def _swapped(before: At, last: At) -> list[tuple[str, str]]:
     """Return the pairs of rows whose order changes."""
-    pairs = itertools.combinations(last, 2)
-    return [(a, b) for a, b in pairs if (before[a] < before[b]) != (last[a] < last[b])]
+    return [
+        (a, b)
+        for a, b in itertools.combinations(last, 2)
+        if (before[a].mean < before[b].mean) != (last[a].mean < last[b].mean)
+    ]
 
 
-def _apart(points: pd.DataFrame, pair: tuple[str, str], steps: tuple[int, int]) -> bool:
-    """Return whether the bands of two rows are apart at one of the steps; never with one seed."""
-    for step in steps:
-        at = points.loc[points["step"] == step, :].set_index("label")
-        a, b = (at.loc[label] for label in pair)
-        if min(a["n"], b["n"]) > 1 and (a["low"] > b["high"] or b["low"] > a["high"]):
-            return True
-    return False
+def _apart(a: Point, b: Point) -> bool:
+    """Return whether the bands of two rows do not touch; one seed has no band."""
+    return min(a.n, b.n) > 1 and (a.low > b.high or b.low > a.high)
 
 
-def _unsettled(points: pd.DataFrame, last: dict[str, float], end: int) -> list[str]:
+def _unsettled(steps: dict[int, At], end: int) -> list[str]:
     """Return the lines that still change over the last quarter of the training."""
-    step = _step_at(points, LAST * end)
-    before = _at(points, step)
-    changes = {label: last[label] - before[label] for label in last if label in before}
-    moving = [f"{n} ({signed(by)})" for n, by in changes.items() if abs(by) > SETTLED]
+    step = _nearest(steps, LAST * end)
+    changes = {label: p.mean - steps[step][label].mean for label, p in steps[end].items()}
+    moving = [f"{label} ({signed(by)})" for label, by in changes.items() if abs(by) > SETTLED]
     if not end / 2 <= step < end or not moving:
         return []
     return [
@@ -132,20 +151,14 @@ def _unsettled(points: pd.DataFrame, last: dict[str, float], end: int) -> list[s
     ]
 
 
-def _step_at(points: pd.DataFrame, wanted: float) -> int:
+def _nearest(steps: dict[int, At], wanted: float) -> int:
     """Return the scored step that is nearest, the earlier of two."""
-    steps = sorted({int(step) for step in points["step"]})
     return min(steps, key=lambda step: abs(step - wanted))
 
 
-def _at(points: pd.DataFrame, step: int) -> dict[str, float]:
-    rows = points.loc[points["step"] == step, :]
-    return {str(label): float(m) for label, m in zip(rows["label"], rows["mean"], strict=True)}
+def _ranked(at: At) -> list[str]:
+    return sorted(at, key=lambda label: -at[label].mean)
 
 
-def _ranked(means: dict[str, float]) -> list[str]:
-    return sorted(means, key=lambda label: -means[label])
-
-
-def _order(means: dict[str, float]) -> str:
-    return listed(_ranked(means), most=6, between=" > ")
+def _order(at: At) -> str:
+    return listed(_ranked(at), most=6, between=" > ")
