@@ -8,7 +8,6 @@ not be written, 1 failed.
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import signal
 import sys
@@ -57,16 +56,8 @@ from bench.training.batches import TrainingData
 from bench.training.checkpoint import Checkpoints
 from bench.training.distributed import lead
 from bench.training.trainer import Training, weights_digest
+from bench.worker.failures import failure_of
 from losses import loss_classes, loss_from, loss_modules
-
-# Messages of torch on a CPU, of the operating system, of CUDA, of cuBLAS and cuDNN 8, of cuDNN 9.
-OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "Cannot allocate memory",
-    "out of memory",
-    "STATUS_ALLOC_FAILED",
-    "ALLOCATION_FAILED",
-)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,16 +86,6 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         heartbeat.timing.close()
     return 0
-
-
-def failure_of(error: Exception) -> Failure:
-    """Return the kind of failure that an exception stands for."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "disk"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return "oom"
-    # torch has no type for errors of the CPU's allocator, of the CUDA driver and of its libraries.
-    return "oom" if any(sign in str(error) for sign in OUT_OF_MEMORY) else "crash"
 
 
 def _run(heartbeat: Heartbeat, data_root: Path | None, threads: int) -> None:

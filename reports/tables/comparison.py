@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bench.errors import SpecError
 from bench.iou import HEADLINE
-from bench.manifest import Manifest, Row
+from bench.manifest import OWN, Manifest, Row
 from bench.spec import Scalar
 from reports.checks import PER_STUDY, environment_difference
 from reports.model import Cell, Column, Table, TableRow
@@ -18,6 +18,7 @@ from reports.wording import header, population, seeds
 
 MEASURED = ("data.name", "data.evaluate", "data.evaluate_images", "data.void")
 """Settings that decide what a score measures."""
+Settings = frozenset[tuple[str, Scalar]]
 NAMES = {"train_data": "training data", "data": "scored data", "env": "environment"}
 
 
@@ -37,7 +38,8 @@ class Side:
 def compare_studies(ours: Side, theirs: Side) -> Table:
     """Return the gain of each row of A over the same row of B, in the headline metric.
 
-    Two rows are the same if their settings are. Title and notes name everything else that differs.
+    Two rows are the same if their settings are, but for the recipe of their own. Title and notes
+    name everything else that differs.
 
     Args:
         ours: Study A.
@@ -59,7 +61,8 @@ def compare_studies(ours: Side, theirs: Side) -> Table:
         Column("gain:miou", "A over B", "gain"),
         Column("seeds", "n", "seeds"),
     )
-    settings, conditions = differing_settings(ours, theirs), differing_conditions(ours, theirs)
+    settings = [*differing_settings(ours, theirs), *_own_recipes(ours, theirs, pairs)]
+    conditions = differing_conditions(ours, theirs)
     unequal = settings or conditions
     table = Table(
         key="compare",
@@ -92,8 +95,19 @@ def differing_settings(ours: Side, theirs: Side) -> list[str]:
     return [
         f"{key} {a.get(key)} against {b.get(key)}"
         for key in dict.fromkeys([*a, *b])
-        if a.get(key) != b.get(key)
+        if a.get(key) != b.get(key) and OWN not in (a.get(key), b.get(key))
     ]
+
+
+def _own_recipes(ours: Side, theirs: Side, pairs: list[tuple[Row, Row]]) -> list[str]:
+    """Return the rows trained with another recipe: "recipe.lr of Dice 0.2 against 0.1"."""
+    found = []
+    for row, other in pairs:
+        for key in dict.fromkeys([*_recipe(row), *_recipe(other)]):
+            a = row.settings.get(key, ours.manifest.settings.get(key))
+            b = other.settings.get(key, theirs.manifest.settings.get(key))
+            found += [f"{key} of {row.label} {a} against {b}"] if a != b else []
+    return found
 
 
 def differing_conditions(ours: Side, theirs: Side) -> list[str]:
@@ -133,14 +147,24 @@ def _refuse(ours: Side, theirs: Side) -> None:
 
 
 def _pairs(ours: Manifest, theirs: Manifest) -> Iterator[tuple[Row, Row]]:
-    others = {_settings(row): row for row in reversed(theirs.rows.values())}
+    """Yield the same rows of both: of several that differ in the recipe, one of the same recipe."""
+    others: dict[Settings, list[Row]] = {}
+    for row in theirs.rows.values():
+        others.setdefault(_settings(row), []).append(row)
     for row in ours.rows.values():
-        if other := others.get(_settings(row)):
-            yield row, other
+        same = others.get(_settings(row), [])
+        alike = [other for other in same if _recipe(other) == _recipe(row)]
+        if alike or len(same) == 1:
+            yield row, (alike or same)[0]
 
 
-def _settings(row: Row) -> frozenset[tuple[str, Scalar]]:
-    return frozenset(row.settings.items())
+def _settings(row: Row) -> Settings:
+    return frozenset(row.settings.items() - _recipe(row).items())
+
+
+def _recipe(row: Row) -> dict[str, Scalar]:
+    """Return the fields of the recipe that are settings of a row."""
+    return {key: value for key, value in row.settings.items() if key.startswith("recipe.")}
 
 
 def _row(ours: Side, theirs: Side, row: Row, other: Row) -> TableRow:

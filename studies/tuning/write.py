@@ -27,10 +27,9 @@ class TunedValues:
     """Number of complete trials behind them."""
 
     @property
-    def lines(self) -> dict[str, Scalar]:
-        """Return what is written: the values and, if the recipe is tuned, the number of trials."""
-        of_recipe = any(name.startswith("recipe.") for name in self.values)
-        return {**self.values, **({"trials": self.trials} if of_recipe else {})}
+    def of_recipe(self) -> bool:
+        """Return whether they are of the recipe, whose number of trials a report names."""
+        return any(name.startswith("recipe.") for name in self.values)
 
 
 def check_target(study: str, target: Path, methods: Sequence[str]) -> None:
@@ -59,8 +58,11 @@ def write_study(study: str, target: Path, tuned: Sequence[TunedValues]) -> None:
     """
     lines = _text(study).splitlines()
     for one in tuned:
-        for name, value in one.lines.items():
-            lines = _with_value(lines, one, name, value)
+        for name, value in one.values.items():
+            lines = _with_value(lines, one.method, name, value, one.origin)
+        if one.of_recipe:
+            told = "trials behind the values of recipe"
+            lines = _with_value(lines, one.method, "trials", one.trials, told)
     try:
         target.write_text("\n".join(lines) + "\n")
     except OSError as error:
@@ -91,12 +93,12 @@ def _section(lines: list[str], method: str) -> range:
     return range(start, end)
 
 
-def _with_value(lines: list[str], tuned: TunedValues, name: str, value: Scalar) -> list[str]:
+def _with_value(lines: list[str], method: str, name: str, value: Scalar, comment: str) -> list[str]:
     """Return the lines with ``name = value`` in the method's section; it replaces an old value."""
-    section = _section(lines, tuned.method)
+    section = _section(lines, method)
     old = [i for i in section if re.match(rf"\s*{re.escape(name)}\s*=", lines[i])]
     shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
-    line = f"{name} = {shown}  # {tuned.origin}"
+    line = f"{name} = {shown}  # {comment}"
     if old:
         return [*lines[: old[0]], line, *lines[old[0] + 1 :]]
     last = max(i for i in section if lines[i].strip())

@@ -195,6 +195,27 @@ def test_two_studies_are_compared_row_by_row_and_what_differs_is_said(tmp_path):
     assert cell.comparison.p_adjusted >= cell.comparison.p
 
 
+def test_a_shared_learning_rate_is_compared_with_tuned_ones(tmp_path):
+    """The same rows; each rate that differs is named. Here CE was tuned to the shared rate."""
+    tuned = scores(tmp_path, "a", 1, **{"recipe.lr": "each row's own"})
+    rates = {"CE": 0.1, "RMI avg 2": 0.2, "RMI avg 4": 0.4, "RMI max 4": 0.1}
+    table = tuned.manifest.tables[0]
+    rows = tuple(
+        row.model_copy(update={"settings": {**row.settings, "recipe.lr": rates[row.label]}})
+        for row in table.rows
+    )
+    tables = (table.model_copy(update={"rows": rows}),)
+    manifest = tuned.manifest.model_copy(update={"tables": tables})
+    shared = scores(tmp_path, "b", 2, **{"recipe.lr": 0.1})
+    ours = Side("tuned", Scores(manifest, tuned.frame, tuned.images))
+    found = compare_studies(ours, Side("shared", shared))
+    assert [row.label for row in found.rows] == list(SETTINGS)
+    assert found.notes[0] == (
+        "A differs from B in recipe.lr of RMI avg 2 0.2 against 0.1; recipe.lr of RMI avg 4 0.4 "
+        "against 0.1."
+    )
+
+
 def test_scores_of_different_things_are_refused(tmp_path):
     ours = Side("new", scores(tmp_path, "a"))
     theirs = Side("old", scores(tmp_path, "b", **{"data.name": "voc"}))

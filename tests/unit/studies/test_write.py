@@ -26,6 +26,7 @@ def test_found_values_go_into_the_study_with_their_origin(tmp_path):
     assert methods["CE"].recipe == {"lr": 0.02}
     assert [methods[name].trials for name in ("CE", "RMI", "CE & CRF")] == [12, None, None]
     text = path.read_text()
+    assert "recipe.lr = 0.02  # tuned\ntrials = 12  # trials behind the values of recipe\n" in text
     assert text.startswith("# Mine.\n")
     assert "loss.lambda_ = 0.62  # tuned\n" in text
     assert text.count("downsample_factor") == 1

@@ -5,7 +5,7 @@ import errno
 import pytest
 import torch
 
-from bench.worker.execution import failure_of
+from bench.worker.failures import failure_of
 
 # As torch 2.15, CUDA 12 and 13, cuBLAS and cuDNN word them.
 NOT_ENOUGH = [
