@@ -28,7 +28,8 @@ def four_stages(name: str, output_stride: int) -> nn.Module:
         SpecError: it has no such features, or cannot be dilated to ``output_stride``.
     """
     with torch.device("meta"):
-        strides = timm.create_model(name, features_only=True).feature_info.reduction()
+        plain: Any = timm.create_model(name, features_only=True)
+    strides = plain.feature_info.reduction()
     if not set(STRIDES) <= set(strides):
         given = ", ".join(map(str, strides))
         one = "; head = 'smp:DPT' takes one stride" if len(set(strides)) == 1 else ""
@@ -37,7 +38,7 @@ def four_stages(name: str, output_stride: int) -> nn.Module:
     if output_stride != STRIDES[-1]:
         options["output_stride"] = output_stride
     try:
-        network = timm.create_model(name, features_only=True, **options)
+        network: Any = timm.create_model(name, features_only=True, **options)
     except (TypeError, AssertionError):
         raise SpecError("it cannot be dilated; write model.output_stride = 32") from None
     if str(getattr(network, "output_fmt", "")).endswith("NHWC"):

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from bench.data.cache import Cache
 from bench.data.registry import open_dataset, training_split
@@ -256,11 +255,10 @@ class Execution:
         model.load_state_dict(load_file(source.weights))
         self.scoring.score(model, training_digests(result), result["cost"]["train_s"])
 
-    def _new_model(self, weights: Path | None = None) -> nn.Module:
+    def _new_model(self, weights: Path | None = None) -> torch.nn.Module:
         # The loss is no part of the seed, so one seed gives every method the same weights.
         spec = self.specs[0]
-        seed = torch_seed(spec.seed, "init")
-        classes = len(self.dataset.class_names)
+        seed, classes = torch_seed(spec.seed, "init"), len(self.dataset.class_names)
         return build_model(spec.model, classes, seed=seed, weights=weights)
 
     def _record(self, record: dict[str, Any]) -> None:
