@@ -17,7 +17,7 @@ from studies.schema import load_study
 
 
 class OptionalLoss(CrossEntropyLoss):
-    """Keeps its options."""
+    """Keeps one of its options."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class OptionalLoss(CrossEntropyLoss):
         ignore_index: int = 255,
     ) -> None:
         super().__init__(ignore_index=ignore_index)
-        self.alpha, self.own, self.scales, self.window = alpha, weights, scales, window
+        self.listed = weights
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_none_and_lists_are_settings(planned):
         {},
         {"weights": (1.0, 2.0, 3.0)},
     ]
-    assert loss_from(specs[0]).own == [0.1, 0.9]
+    assert loss_from(specs[0]).listed == [0.1, 0.9]
 
 
 def test_a_value_comes_in_the_declared_type():
@@ -80,7 +80,7 @@ def test_a_value_comes_in_the_declared_type():
         "window": (5, 7),
     }
     assert check_options("optional", {"scales": (1, 0.5), "alpha": "none"}) == {}
-    assert build_loss("optional", weights=(1, 2)).own == [1.0, 2.0]
+    assert build_loss("optional", weights=(1, 2)).listed == [1.0, 2.0]
     assert option_choices("optional") == {"norm": ("l1", "l2")}
 
 
