@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -95,6 +97,7 @@ def _section(lines: list[str], method: str) -> range:
 
 def _with_value(lines: list[str], method: str, name: str, value: Scalar, comment: str) -> list[str]:
     """Return the lines with ``name = value`` in the method's section; it replaces an old value."""
+    lines = _opened(lines, _section(lines, method), name)
     section = _section(lines, method)
     old = [i for i in section if re.match(rf"\s*{re.escape(name)}\s*=", lines[i])]
     shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
@@ -103,3 +106,21 @@ def _with_value(lines: list[str], method: str, name: str, value: Scalar, comment
         return [*lines[: old[0]], line, *lines[old[0] + 1 :]]
     last = max(i for i in section if lines[i].strip())
     return [*lines[: last + 1], line, *lines[last + 1 :]]
+
+
+def _opened(lines: list[str], section: range, name: str) -> list[str]:
+    """Return the lines with a line for each value of an inline table that ``name`` belongs to.
+
+    TOML lets nothing be added to an inline table such as ``loss.ce = {}``.
+    """
+    table = name.rpartition(".")[0]
+    inline = re.compile(rf"\s*{re.escape(table)}\s*=\s*(\{{.*\}})")
+    for i in section:
+        if found := inline.match(lines[i]):
+            values = tomllib.loads(f"table = {found[1]}")["table"]
+            return [
+                *lines[:i],
+                *(f"{table}.{key} = {json.dumps(value)}" for key, value in values.items()),
+                *lines[i + 1 :],
+            ]
+    return lines

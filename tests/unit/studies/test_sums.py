@@ -119,6 +119,16 @@ def test_a_search_names_them_too(planned, study_of, tmp_path):
     assert load_study(str(path)).methods["M"].loss["rmi.weight"] == 0.75
 
 
+def test_found_values_go_into_a_term_that_is_written_in_one_line(study_of, tmp_path):
+    """Which TOML does not let anybody add to."""
+    study_of('loss.ce = {}\nloss.d = { name = "dice", smooth = [0.5, 1] } # two')
+    path = tmp_path / "study.toml"
+    found = {"loss.ce.weight": 0.75, "loss.d.weight": 0.25, "loss.d.smooth": 0.5}
+    write_study(str(path), path, [TunedValues("M", found, "tuned", 4)])
+    written = {"ce.weight": 0.75, "d.name": "dice", "d.smooth": 0.5, "d.weight": 0.25}
+    assert load_study(str(path)).methods["M"].loss == written
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
