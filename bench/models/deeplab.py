@@ -205,7 +205,8 @@ def _convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
 def _features(name: str, output_stride: int) -> nn.Module:
     random_state = torch.get_rng_state()
     if not name.startswith("hrnet"):  # its branches fit together at some sizes only
-        with suppress(Exception):  # without five stages or dilation timm raises whatever it does
+        # Of a backbone without five stages or without dilation.
+        with suppress(AssertionError, IndexError, TypeError):
             return timm.create_model(
                 name, features_only=True, out_indices=(1, 2, 3, 4), output_stride=output_stride
             )

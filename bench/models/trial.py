@@ -33,8 +33,9 @@ def try_network(
     network = _built(model, num_classes)
     # Neither a multiple of 32 nor of a ViT's patches.
     whole = image_size or (crop_size[0] + 37, crop_size[1] + 51)
-    for size, way_out in ((crop_size, "change it"), (whole, "set data.image_size to it")):
-        if fault := _fault(network, model, num_classes, size):
+    passes = ((crop_size, True, "change it"), (whole, False, "set data.image_size to it"))
+    for size, training, way_out in passes:
+        if fault := _fault(network.train(training), model, num_classes, size):
             place = f"recipe.crop_size = {list(crop_size)}: {name_of(model)}"
             images = f"takes no images of {size[0]} x {size[1]}"
             raise SpecError(f"{place} {images}: {fault}; {way_out}, or take another network")
@@ -76,21 +77,22 @@ def _built(model: ModelSpec, num_classes: int) -> nn.Module:
 
 
 def _fault(network: nn.Module, model: ModelSpec, num_classes: int, size: Size) -> str | None:
-    """Return the message of the error on two blank images; None without one."""
+    """Return the message of the error on blank images of a size; None without one."""
     try:
         _pass(network.to("meta"), size, "meta")  # calculates shapes alone
         return None
     except SpecError as error:
         return str(error)
     except Exception:  # perhaps because the network looks at values
-        network = build_model(model, num_classes, seed=0)
+        valued = build_model(model, num_classes, seed=0).train(network.training)
     try:
-        _pass(network, size, "cpu")
+        _pass(valued, size, "cpu")
         return None
     except Exception as error:  # a network may raise anything
         return format_error(error)
 
 
 def _pass(network: nn.Module, size: Size, device: str) -> None:
+    images = 2 if network.training else 1  # as in training, and in scoring
     with torch.no_grad():
-        network.train()(torch.zeros(2, 3, *size, device=device))
+        network(torch.zeros(images, 3, *size, device=device))

@@ -10,6 +10,7 @@ from bench.model_spec import SMP_HEADS, ModelSpec, in_backbone
 from bench.models import foreign
 from bench.models.deeplab import build_model, check_model
 from bench.models.foreign import with_package
+from bench.models.pretrained import find_weights
 from bench.models.trial import check_multiplier, try_network
 from bench.profile import load_profile
 from bench.training.trainer import weights_digest
@@ -121,6 +122,13 @@ def test_the_backbone_gets_every_weight_of_a_file(head, tmp_path):
     assert all(torch.equal(value, stored[key]) for key, value in loaded.items())
 
 
+def test_the_demos_weights_go_under_another_head(tmp_path):
+    spec = ModelSpec(backbone="tf_efficientnet_lite0", head="smp:Unet")
+    model = build_model(spec, 3, seed=0, weights=find_weights(tmp_path, spec))
+    means = [b for n, b in model.backbone.named_buffers() if n.endswith("running_mean")]
+    assert all(mean.abs().sum() > 0 for mean in means)
+
+
 def test_weights_of_another_backbone_are_refused(tmp_path):
     import timm
     from safetensors.torch import save_file
@@ -150,6 +158,7 @@ def test_the_function_is_told_whether_to_load_weights():
     ("model", "message"),
     [
         (imported("a_list"), r"returns a list; it must return logits \[batch, 5, height, width\]"),
+        (imported("ListInScoring"), r"takes no images of 101 x 115: .* returns a list; it must"),
         (imported("other_dict"), r"returns a dict of logits; it must return logits"),
         (imported("other_channels"), r"returns a tensor \[2, 6, 32, 32\]; it must return"),
         (imported("pooled"), r"returns a tensor \[2, 5\]; it must return"),
