@@ -86,6 +86,12 @@ def test_a_loss_is_that_of_the_package(installed):
     assert not logits.grad.any()
 
 
+def test_a_mean_over_no_pixels_is_0_with_one_hot_labels_too(installed):
+    assert checked("bad_losses:ShareLoss") == LossSpec(
+        name="bad_losses:ShareLoss", version="bad-losses 1.2"
+    )
+
+
 def test_a_tensor_is_given_as_a_list_and_what_a_study_cannot_give_is_left_out(installed):
     name = "bad_losses:WeightedLoss"
     assert loss_options(name) == {"call": "labels", "weight": None}
