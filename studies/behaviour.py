@@ -159,7 +159,7 @@ def compare(
             unprobed.append(run_id)
             continue
         compared.append(run_id)
-        if "fault" in now["parts"]["data"] and "numbers" in then["parts"]["data"]:
+        if "fault" in now["parts"].get("data", ()) and "numbers" in then["parts"].get("data", ()):
             unread[now["parts"]["data"]["fault"]] += 1
         for part, text, numbers, share in _differences(then["parts"], now["parts"]):
             subject = spec.loss.names if part == "loss" else ""

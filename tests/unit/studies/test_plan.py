@@ -143,7 +143,7 @@ def test_an_option_that_only_some_rows_of_a_method_have_is_in_their_labels():
         update={"tables": {"1": table.model_copy(update={"columns": ("miou",), "rows": rows})}}
     )
     first, second = made("losses", study=mixed).manifest.rows
-    assert first == "CE name=ce"
+    assert first == "CE name=ce label_smoothing=0.0 class_weights=none top_k=1.0"
     assert second.startswith("CE name=affinity variant=port size=2")
 
 
