@@ -40,7 +40,7 @@ class PixelLoss(SegmentationLoss):
         ValueError: an option is out of range.
     """
 
-    weights: Tensor | None
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class PixelLoss(SegmentationLoss):
         self.top_k = top_k
         self.is_default = label_smoothing == 0 and class_weights is None and top_k == 1
         self.rule: WeightRule | None = class_weights if isinstance(class_weights, str) else None
-        self.register_buffer("weights", None)  # in a checkpoint, once there are some
+        self.register_buffer("class_weights", None)  # in a checkpoint, once there are some
         if isinstance(class_weights, tuple):
             if not all(0 <= w < float("inf") for w in class_weights) or not any(class_weights):
                 shown = ", ".join(map(str, class_weights))
                 raise ValueError(f"class_weights must be at least 0, and not all 0, got {shown}")
-            self.weights = torch.tensor(class_weights, dtype=torch.float64)
+            self.class_weights = torch.tensor(class_weights, dtype=torch.float64)
 
     def bind(self, num_classes: int) -> None:
         """Make room for the weights of a rule, which are 1 until ``fit`` computes them.
@@ -73,7 +73,7 @@ class PixelLoss(SegmentationLoss):
             ValueError: the number of given weights is not that of classes.
         """
         if self.rule is not None:
-            self.weights = torch.ones(num_classes, dtype=torch.float64)
+            self.class_weights = torch.ones(num_classes, dtype=torch.float64)
         self._check_classes(num_classes)
 
     def fit(self, class_pixels: Callable[[], Sequence[int]]) -> dict[str, list[float]]:
@@ -81,7 +81,7 @@ class PixelLoss(SegmentationLoss):
         if self.rule is None:
             return {}
         found = weights_by_rule(self.rule, class_pixels())
-        self.weights = torch.tensor(found, dtype=torch.float64)
+        self.class_weights = torch.tensor(found, dtype=torch.float64)
         return {"class_weights": found}
 
     def weighted_sums(
@@ -101,17 +101,18 @@ class PixelLoss(SegmentationLoss):
         """
         kept = valid if self.top_k == 1 else hardest(costs.detach(), valid, self.top_k)
         weights = kept.to(costs.dtype)
-        if self.weights is not None:
+        if self.class_weights is not None:
             self._check_classes(classes)
-            by_class = self.weights.to(costs)
+            by_class = self.class_weights.to(costs)
             weights = weights * by_class.index_select(0, labels.flatten()).view_as(labels)
         # The cost of a pixel that does not count may have overflowed.
         return (torch.where(weights > 0, costs, 0) * weights).sum(), weights.sum()
 
     def _check_classes(self, classes: int) -> None:
-        if self.weights is not None and len(self.weights) != classes:
+        weights = self.class_weights
+        if weights is not None and len(weights) != classes:
             raise ValueError(
-                f"class_weights has {len(self.weights)} numbers, but there are {classes} classes; "
+                f"class_weights has {len(weights)} numbers, but there are {classes} classes; "
                 "give one for each class"
             )
 

@@ -335,14 +335,14 @@ def test_weights_by_a_rule_come_from_the_training_split(training, split):
     made = training("ce", class_weights="inverse")
     pixels = [sum(int((label == k).sum()) for label in split.labels) for k in range(len(CLASSES))]
     assert made.fitted == {"class_weights": weights_by_rule("inverse", pixels)}
-    weights = made.loss.state_dict()["weights"]
+    weights = made.loss.state_dict()["class_weights"]
     assert weights.tolist() == made.fitted["class_weights"]
     run(made, 2)
     state = made.state()
     other = training("ce", class_weights="inverse")
-    other.loss.weights.zero_()
+    other.loss.class_weights.zero_()
     other.restore(state)
-    assert torch.equal(other.loss.weights, weights)
+    assert torch.equal(other.loss.class_weights, weights)
     assert training("ce").fitted == {}
 
 
