@@ -40,7 +40,7 @@ def test_what_behaves_differently_is_said_and_not_taken(checkout, finished, part
     checkout.edit(*edit)
     planned = checkout.segloss("plan", finished)
     assert planned.returncode == 0, planned.stderr
-    said = planned.stdout.partition("differently from the code at hand:\n")[2]
+    said = planned.stdout.partition("differently from the code and the data at hand:\n")[2]
     assert [line.partition(":")[0] for line in said.splitlines()] == [f"  {part}"]
     ran = checkout.segloss("run", finished)
     assert ran.returncode == 2

@@ -12,8 +12,8 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from bench import preflight
 from bench.data import cache as cache_module
+from bench.data import check
 from bench.data.cache import Cache
 from bench.data.check import check_data
 from bench.data.dataset import Entry, Sample
@@ -190,7 +190,7 @@ def test_the_start_of_a_session_finds_a_flipped_byte(data, cache, said):
         content[11] ^= 4
         path.write_bytes(content)
     assert not equal(*(training_split(open_dataset(SPEC, data), SPEC, c) for c in (None, cache)))
-    preflight._checked.cache_clear()
+    check._checked.cache_clear()
     check_data(RUN, data, verifying)
     assert len(said) == 2
     assert "the decoded cache is damaged; decoding the files again" in said[0]
