@@ -35,11 +35,13 @@ class Entry:
         files: Every file that decides the pixels: the image, then its mask, then any other. Empty
             for a data set that draws its images.
         read: Reads image and label; raises DataError where a file is at fault.
+        check: Decodes both files, raises as ``read`` and returns the label alone; None: ``read``.
     """
 
     id: str
     files: tuple[Path, ...]
     read: Callable[[], Sample]
+    check: Callable[[], UInt8[np.ndarray, "h w"]] | None = None
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:

@@ -50,6 +50,8 @@ CASES = [
     ("rmi", {"downsample_factor": 2, "region": "0,0 0,1 1,0", "formulation": "paper"}),
     ("rmi", {"downsample_factor": 2, "radial_decay": 0.5}),
 ]
+KINKED = ("lovasz",)
+"""Pixels with equal errors stand in the order that rounding gives them, and so do their slopes."""
 BATCHES = {"whole": (1, 3, 33, 47), "ignored": (2, 5, 40, 36)}
 
 
@@ -86,7 +88,8 @@ def measured(name, options):
         terms = build_loss(name, **options).terms(logits, target, progress=0.25)
         (gradient,) = torch.autograd.grad(sum(terms.values()), logits)
         numbers = {term: value.item() for term, value in terms.items()}
-        numbers["derivative"] = (gradient * direction).sum().item()
+        if name not in KINKED:
+            numbers["derivative"] = (gradient * direction).sum().item()
         found[kind] = {key: float(f"{value:.{DIGITS}g}") for key, value in numbers.items()}
     return found
 

@@ -156,7 +156,7 @@ def _read(
     stem: str, pair: Pair, masks: IndexMasks | ColourMasks, classes: int, shrink: bool
 ) -> Sample:
     image, label = read_image(pair.image), masks.read(pair.mask)
-    check_sizes(image, pair.image, label, pair.mask)
+    check_sizes(image.shape[:2], pair.image, label, pair.mask)
     if shrink and label.shape == FILMED_SIZE:
         image = resized(image, SIZE, Image.Resampling.BILINEAR)
         label = resized(label, SIZE, Image.Resampling.NEAREST)

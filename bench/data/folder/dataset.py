@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
+from PIL import Image
 
 from bench.data.dataset import Entry, Sample, SegmentationDataset
 from bench.data.folder.files import Pair, Tree, find_pairs, unused_masks
 from bench.data.folder.labels import LabelReader
-from bench.data.folder.pixels import open_image, oriented_as, to_rgb
+from bench.data.folder.pixels import EIGHT_BIT, open_image, oriented_as, to_rgb
 from bench.data.grouping import shares_of
 from bench.data.reading import check_sizes, some
 from bench.data_spec import FOLD, HELD_OUT, DataSpec, group_of
@@ -135,7 +136,10 @@ class Folder(Described):
             raise DataError(f"{self.name}: {self.missing_split_message(split)}")
         pairs = self._pairs(split)
         ids = self.chosen(split, list(pairs))
-        return [Entry(id, pairs[id], partial(self._read, id, pairs[id])) for id in ids]
+        return [self._entry(id, pairs[id]) for id in ids]
+
+    def _entry(self, id: str, pair: Pair) -> Entry:
+        return Entry(id, pair, partial(self._read, id, pair), partial(self._check, pair))
 
     def notes(self) -> list[str]:
         """Return the folders, and masks that belong to no image; raises DataError."""
@@ -169,12 +173,20 @@ class Folder(Described):
         return Tree(self.root)
 
     def _read(self, id: str, pair: Pair) -> Sample:
+        image, label = self._decoded(pair)
+        return Sample(id, to_rgb(image, pair.image, self.spec.image_range), label)
+
+    def _check(self, pair: Pair) -> UInt8[np.ndarray, "h w"]:
+        image, label = self._decoded(pair)
+        if image.mode not in EIGHT_BIT:  # to_rgb refuses some of the others
+            to_rgb(image, pair.image, self.spec.image_range)
+        return label
+
+    def _decoded(self, pair: Pair) -> tuple[Image.Image, UInt8[np.ndarray, "h w"]]:
         label = self.labels.read(pair.mask)
-        image, stored = open_image(pair.image)
-        image = oriented_as(image, stored, label.shape)
-        pixels = to_rgb(image, pair.image, self.spec.image_range)
-        check_sizes(pixels, pair.image, label, pair.mask)
-        return Sample(id, pixels, label)
+        image = oriented_as(*open_image(pair.image), label.shape)
+        check_sizes((image.height, image.width), pair.image, label, pair.mask)
+        return image, label
 
 
 def _matching(split: str, patterns: dict[str, str], ids: list[str]) -> list[str]:

@@ -144,7 +144,7 @@ def _masks(spec: DataSpec, tree: Tree, images: Path, masks: Path) -> list[str]:
 def _by_id(folder: Path, files: list[str], suffix: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files:
-        id = _checked(_id(file, suffix), folder / file)
+        id = _checked(_id(file, suffix), folder, file)
         if id in found:
             raise DataError(
                 f"{folder / file}: the same name as {found[id]}; rename or delete one of them"
@@ -160,17 +160,17 @@ def _by_id(folder: Path, files: list[str], suffix: str) -> dict[str, str]:
     return found
 
 
-def _checked(id: str, path: Path) -> str:
+def _checked(id: str, folder: Path, file: str) -> str:
     """Return the id; raises DataError if no file of a run can be named after it."""
     try:
         length = len(id.encode())
     except UnicodeEncodeError:
-        shown = str(path).encode(errors="backslashreplace").decode()
+        shown = str(folder / file).encode(errors="backslashreplace").decode()
         raise DataError(f"{shown}: the name is not valid UTF-8; rename it") from None
     if length > LONGEST_ID:
         raise DataError(
-            f"{path}: the name has {length} bytes below its folder, at most {LONGEST_ID} are "
-            "supported; shorten it"
+            f"{folder / file}: the name has {length} bytes below its folder, at most "
+            f"{LONGEST_ID} are supported; shorten it"
         )
     return id
 
@@ -226,7 +226,7 @@ def _listed(spec: DataSpec, split: str, tree: Tree, images: Path, masks: Path) -
         image, mask = _pair_on(
             line.strip().replace("\\", "/"), spec, tree.root, images, masks, place
         )
-        id = _checked(_id(_relative(image, images), spec.image_suffix), image)
+        id = _checked(_id(_relative(image, images), spec.image_suffix), image.parent, image.name)
         if id in pairs:
             raise DataError(f"{place}: {id} is listed twice; delete one of the lines")
         pairs[id] = Pair(image, mask)

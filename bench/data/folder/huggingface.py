@@ -68,7 +68,7 @@ class HuggingFace(Described):
         label = self.labels.translate(mask, place / self.spec.masks)
         shown, stored = _image(found[self.spec.images], place / self.spec.images)
         pixels = to_rgb(oriented_as(shown, stored, label.shape), place, self.spec.image_range)
-        check_sizes(pixels, place / self.spec.images, label, place / self.spec.masks)
+        check_sizes(pixels.shape[:2], place / self.spec.images, label, place / self.spec.masks)
         return Sample(id, pixels, label)
 
     def _table(self, split: str) -> Any:

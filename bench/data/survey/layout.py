@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -110,7 +111,15 @@ def _merged(places: list[_Place]) -> list[_Place]:
 
 def _template(file: str) -> tuple[str, str | None, str]:
     """Return the folder with {split} for a split's name, that name, and the rest of the path."""
-    *folders, name = file.split("/")
+    folder, _, name = file.rpartition("/")
+    head, split, below = _folder_template(folder)
+    return head, split, "/".join([*below, name])
+
+
+@lru_cache
+def _folder_template(path: str) -> tuple[str, str | None, list[str]]:
+    """Return the same of a folder: head, split, and the folders below the one that names it."""
+    folders = path.split("/") if path else []
     for depth, folder in enumerate(folders):
         for split in SPLITS:
             part = re.search(rf"(?<![a-zA-Z]){split}(?![a-z])|^{split}(?=annot|_|-)", folder)
@@ -118,8 +127,8 @@ def _template(file: str) -> tuple[str, str | None, str]:
                 end = part.end()
                 marked = folder[: part.start()] + "{split}" + folder[end:]
                 head = "/".join([*folders[:depth], marked])
-                return head, part[0], "/".join([*folders[depth + 1 :], name])
-    return "/".join(folders) or ".", None, name
+                return head, part[0], folders[depth + 1 :]
+    return path or ".", None, []
 
 
 def _pairings(images: _Place, masks: _Place) -> list[tuple[tuple[float, ...], Layout]]:

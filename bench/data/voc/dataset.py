@@ -115,5 +115,5 @@ def unlabelled_images(data_root: Path | None) -> dict[str, Path]:
 
 def _read(id: str, image_path: Path, mask_path: Path) -> Sample:
     image, label = read_image(image_path), read_mask(mask_path)
-    check_sizes(image, image_path, label, mask_path)
+    check_sizes(image.shape[:2], image_path, label, mask_path)
     return Sample(id, image, label)
