@@ -213,7 +213,7 @@ def _try_loss(spec: RunSpec) -> None:
 
 
 def _check_contract(loss: LossSpec | TermSpec, classes: int) -> None:
-    from losses.library.contract import broken_promise
+    from losses.packages.contract import broken_promise
 
     if fault := broken_promise(partial(build_loss, loss.name), loss.options, classes):
         raise SpecError(f"loss {loss.name!r}: {fault}")

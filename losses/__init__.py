@@ -121,7 +121,7 @@ def loss_modules(spec: Described) -> tuple[str, ...]:
     if spec.terms:
         found.append("losses.weighted_sum")
     if any(":" in term.name for term in spec.terms or (spec,)):
-        found.append("losses.library.adapter")
+        found.append("losses.packages.adapter")
     return tuple(dict.fromkeys(found))
 
 
@@ -135,7 +135,7 @@ def find_loss(name: str) -> type[SegmentationLoss]:
     if name in LOSSES:
         return LOSSES[name]
     if ":" in name:
-        from losses.library.adapter import adapted
+        from losses.packages.adapter import adapted
 
         return adapted(name)
     plugins = _plugins()

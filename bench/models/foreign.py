@@ -10,7 +10,7 @@ from torch import nn
 from bench.errors import InstallError, SpecError
 from bench.model_spec import ModelSpec
 from bench.profile import Profile
-from losses.library import installed
+from losses.packages import installed
 
 SMP_PACKAGE = "segmentation-models-pytorch"
 

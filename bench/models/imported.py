@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.errors import SpecError, format_error
 from bench.model_spec import ModelSpec
 from bench.models.deeplab import upsample
-from losses.library import installed
+from losses.packages import installed
 
 CLASSES = ("num_classes", "classes", "n_classes")
 """Names of the argument for the number of classes; without one it is the first argument."""

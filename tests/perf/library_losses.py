@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from losses.library.installed import package_of
+from losses.packages.installed import package_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 from library_verdicts import OPTIONS, losses_of, verdict  # pyright: ignore[reportMissingImports]

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from losses.base import SegmentationLoss
-from losses.library.adapter import LibraryLoss, NotALossError
 from losses.options import parameters
+from losses.packages.adapter import LibraryLoss, NotALossError
 
 SIZE = (32, 40)
 """Height and width of the batches; another size than the numbers of images and classes."""

@@ -21,9 +21,9 @@ from losses import (
     loss_modules,
     loss_options,
 )
-from losses.library import installed as installed_packages
-from losses.library.adapter import adapted
-from losses.library.contract import broken_promise
+from losses.packages import installed as installed_packages
+from losses.packages.adapter import adapted
+from losses.packages.contract import broken_promise
 
 SOURCE = Path(__file__).parents[3] / "fixtures" / "bad_losses.py"
 
@@ -148,10 +148,10 @@ def test_a_described_loss_names_its_files_without_an_import():
     term = TermSpec(name="no_such_package:Loss")
     for spec in (LossSpec(name="no_such_package:Loss"), LossSpec(name="sum", terms=(term,))):
         assert loss_classes(spec) == ()
-        assert loss_modules(spec)[-1] == "losses.library.adapter"
+        assert loss_modules(spec)[-1] == "losses.packages.adapter"
     both = LossSpec(name="sum", terms=(TermSpec(name="dice"), term))
     assert loss_classes(both) == (DiceLoss,)
-    assert loss_modules(both) == ("losses.dice", "losses.weighted_sum", "losses.library.adapter")
+    assert loss_modules(both) == ("losses.dice", "losses.weighted_sum", "losses.packages.adapter")
 
 
 def test_two_classes_are_tried_too(installed):

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from losses.base import SegmentationLoss, one_hot
-from losses.library.installed import load, package_of
 from losses.options import SCALARS, settable
+from losses.packages.installed import load, package_of
 
 Call = Literal["labels", "one-hot"]
 SETTLED: dict[str, Any] = {

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from losses.library import installed
-from losses.library.installed import load, package_of
+from losses.packages import installed
+from losses.packages.installed import load, package_of
 
 
 @pytest.fixture
