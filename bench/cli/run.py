@@ -152,7 +152,7 @@ def check_columns(studies: Mapping[str, Study], profile: Profile) -> None:
     for name, study in studies.items():
         for column, place in own_columns(study).items():
             dataset = open_dataset(profile.data, None)
-            classes = [f"iou/{name}" for name in dataset.class_names[: dataset.num_objects]]
+            classes = [f"iou/{label}" for label in dataset.class_names[: dataset.num_objects]]
             metrics = (*dataset.metric_names, *classes)
             if column not in metrics:
                 message = unknown("column", column, {*COLUMNS, *metrics})
