@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 WATCH_SECONDS = 0.5
+LONGEST_WAIT = timedelta(days=1)
+"""How long a rank waits for another, such as for rank 0 while it scores on the way.
+
+torch's own limit is 10 minutes. The threads below notice a rank that dies, and the scheduler
+notices a training without progress.
+"""
 
 T = TypeVar("T")
 
@@ -136,6 +143,7 @@ def join(ranks: Ranks, meeting: Path, device: torch.device) -> Ranks:
         init_method=meeting.as_uri(),
         rank=ranks.rank,
         world_size=ranks.count,
+        timeout=LONGEST_WAIT,
     )
     return ranks
 

@@ -24,9 +24,8 @@ from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 from bench.perf.inputs import SHAPES, make_labels
 from bench.perf.job import peak_bytes, processor, seconds_of
 from bench.perf.measure import MEMORY, TIMING, child_environment
-from losses import build_loss
+from losses import LOSSES, build_loss
 
-LOSSES = ("ce", "bce", "affinity", "rmi")
 SHAPE = SHAPES["camvid"]
 
 
