@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.files import read_json
 from bench.store.sqlite import local_file
+from reports.sentences.conditions import OTHER_BEHAVIOUR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ def _behaviour_check(frame: pd.DataFrame) -> list[Check]:
     if odd.empty:
         return []
     rows = tuple((label, int(s)) for label, s in zip(odd["label"], odd["seed"], strict=True))
-    details = tuple(f"of the {parts} is not that of the code at hand" for parts in odd["behaves"])
+    details = tuple(OTHER_BEHAVIOUR.format(parts=parts) for parts in odd["behaves"])
     return [Check("behaviour", None, None, rows, tuple(map(str, odd["run_id"])), details)]
 
 

@@ -26,11 +26,12 @@ from reports.render.text import (
     tables_json,
     text,
 )
+from reports.sentences import conditions
 from reports.statistics.scores import Scores, distinct_rows
 from reports.stored import class_colours, read_predictions, read_scores, read_training
 from reports.tables.build import build_tables
 from reports.tables.further import class_tables, effect_table, measure_table
-from reports.tables.sentences import summary
+from reports.tables.notes import summary
 from reports.tuning.figures import tuning_figures
 from reports.tuning.sentences import tuning_summary
 from reports.wording import listed
@@ -197,11 +198,8 @@ def _unprobed(frame: pd.DataFrame) -> list[str]:
     if not (count := old["run_id"].nunique()):
         return []
     rows = listed(list(dict.fromkeys(old["label"])), most=6)
-    runs = "1 run was" if count == 1 else f"{count} runs were"
-    return [
-        f"{runs} made by a version that did not record how its parts behave (unprobed): {rows}. "
-        "Whether today's code would give the same numbers is not known."
-    ]
+    text = conditions.UNPROBED_RUN if count == 1 else conditions.UNPROBED_RUNS
+    return [text.format(count=count, rows=rows)]
 
 
 def _gallery(uri: str, scores: Scores) -> Gallery | None:

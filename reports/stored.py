@@ -27,6 +27,7 @@ from bench.store.reading import (
 from bench.store.sqlite import local_file
 from reports.figures.gallery import Predictions
 from reports.runs import ImageCounts, StudyCounts, image_counts
+from reports.sentences.notes import NO_MATRICES
 from reports.statistics.scores import Scores
 from reports.wording import listed
 
@@ -206,7 +207,7 @@ def read_counts(
             why = f"{MATRICES} is damaged"
             faults.setdefault(why, []).append(f"{run['label']}, seed {run['seed']}")
     notes = (
-        f"No per-image matrices of {listed(names, most=6, between='; ')}: {why}."
+        NO_MATRICES.format(runs=listed(names, most=6, between="; "), why=why)
         for why, names in faults.items()
     )
     return StudyCounts(runs, tuple(notes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.spec import Scalar
+from reports.sentences import notes
 from reports.statistics.stats import Estimate
 
 UNITS = {"ms": "ms", "s": "s", "mb": "MB"}
@@ -12,11 +13,6 @@ DASH = "\N{EN DASH}"
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"
 DAGGER = "\N{DAGGER}"
-TRUST = (
-    "These runs were made elsewhere: that those of a seed share data, initial weights and sample "
-    "order is taken on trust."
-)
-"""What a report says of imported runs, whose conditions no digest proves."""
 
 
 def unit(key: str) -> str:
@@ -83,16 +79,14 @@ def population(
         metric: Name of the metric whose gains cover other images.
     """
     if folds:
-        return "95 % intervals of gains cover other seeds and folds: each seed scores its own fold."
-    if not covers_images and groups is not None:
-        return (
-            f"95 % intervals of gains cover other seeds on these images, which come from {groups} "
-            "groups, such as films: too few to stand for others."
-        )
+        return notes.COVERS_FOLDS
     if not covers_images:
-        return "95 % intervals of gains cover other seeds on these images."
-    others = "images" if groups is None else f"groups of images (these come from {groups})"
-    return f"95 % intervals of gains in {metric} cover other seeds and other {others} of this kind."
+        return (
+            notes.COVERS_SEEDS if groups is None else notes.COVERS_FEW_GROUPS.format(groups=groups)
+        )
+    if groups is None:
+        return notes.COVERS_IMAGES.format(metric=metric)
+    return notes.COVERS_GROUPS.format(metric=metric, groups=groups)
 
 
 def joined(names: Iterable[str]) -> str:

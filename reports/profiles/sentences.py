@@ -6,47 +6,48 @@ from collections.abc import Sequence
 
 from reports.model import Table, TableRow
 from reports.profiles.answer import Answer, Ranks, Side
+from reports.sentences import profiles as words
+from reports.sentences.conditions import TRUST
+from reports.sentences.notes import BEST, INTERVAL
 from reports.statistics.stats import LEVEL
-from reports.tables.sentences import exact_test
-from reports.wording import DAGGER, TRUST, estimate_text, joined, seeds
+from reports.tables.notes import exact_test
+from reports.wording import estimate_text, joined, seeds
 
 
 def gain_notes(answer: Answer, table: Table) -> list[str]:
     """Return what must be read with the table of gains."""
     sides = answer.sides
-    found = [f"Gain over {answer.base}: percentage points, paired by seed on each profile."]
+    found = [words.GAIN.format(base=answer.base)]
     sentences: dict[str, list[str]] = {}
     for side in sides:
         sentences.setdefault(side.scores.population, []).append(side.profile)
     for sentence, names in sentences.items():
-        found.append(sentence if len(sentences) == 1 else f"{joined(names)}: {sentence}")
-    found.append(
-        "Mean gain: the mean of the profiles' gains, with Student's 95 % interval over "
-        f"{len(sides)} profiles, each of which counts once; it covers other data and networks of "
-        "this kind."
-    )
+        on_some = words.ON_PROFILES.format(profiles=joined(names), sentence=sentence)
+        found.append(sentence if len(sentences) == 1 else on_some)
+    found.append(words.MEAN_GAIN.format(count=len(sides)))
     fewer = [
         f"{row.label} ({row.seeds} of {len(sides)})" for row in table.rows if row.seeds < len(sides)
     ]
     if fewer:
-        found.append(f"Means over fewer profiles: {joined(fewer)}.")
+        found.append(words.FEWER_PROFILES.format(rows=joined(fewer)))
     found += exact_test(table)
     if any(cell.doubtful for row in table.rows for cell in row.cells):
-        found.append(
-            f"{DAGGER} A run behind this gain was made under other conditions than its neighbours; "
-            "the report of that profile says which."
-        )
+        found.append(words.OTHER_CONDITIONS)
     return [*found, *_trust(sides), *_profiles(sides), *_absent(answer), *_settings(answer)]
 
 
 def _trust(sides: Sequence[Side]) -> list[str]:
     names = [side.profile for side in sides if side.scores.imported]
-    return [f"{joined(names)}: {TRUST}"] if names else []
+    return [words.ON_PROFILES.format(profiles=joined(names), sentence=TRUST)] if names else []
 
 
 def _profiles(sides: Sequence[Side]) -> list[str]:
     return [
-        f"{side.profile}: {side.manifest.scale.rstrip('.')}; {seeds(len(side.manifest.seeds))}."
+        words.SCALE.format(
+            profile=side.profile,
+            scale=side.manifest.scale.rstrip("."),
+            seeds=seeds(len(side.manifest.seeds)),
+        )
         for side in sides
     ]
 
@@ -57,12 +58,12 @@ def _absent(answer: Answer) -> list[str]:
     for side in answer.sides:
         rows = side.manifest.rows
         if gone := [label for label in answer.labels if label not in rows]:
-            found.append(f"{side.profile} has no row {joined(gone)}.")
+            found.append(words.NO_ROW.format(profile=side.profile, rows=joined(gone)))
         if waiting := [label for label in rows if side.mean(label) is None]:
-            found.append(f"No run has finished on {side.profile} of {joined(waiting)}.")
+            found.append(words.NOT_FINISHED.format(profile=side.profile, rows=joined(waiting)))
     left_out = [label for label in answer.labels if label not in answer.common]
     if left_out:
-        found.append(f"Ranks and spreads leave out {joined(left_out)}.")
+        found.append(words.LEFT_OUT.format(rows=joined(left_out)))
     return found
 
 
@@ -75,38 +76,38 @@ def _settings(answer: Answer) -> list[str]:
             values = {profile: row.settings.get(key, "none") for profile, row in rows.items()}
             if len(set(map(repr, values.values()))) > 1:
                 each = ", ".join(f"{value} on {profile}" for profile, value in values.items())
-                found.append(f"{label} has {key} {each}.")
+                found.append(words.SETTING.format(row=label, key=key, values=each))
     return found
 
 
 def score_notes(rows: Sequence[TableRow]) -> list[str]:
     """Return what the scores and their marks mean."""
-    found = ["Mean over seeds, with Student's 95 % interval over other seeds on the same images."]
+    found = [INTERVAL]
     if any(cell.best for row in rows for cell in row.cells):
-        found.append("Bold: the highest mean, if its paired interval lies above every other row.")
+        found.append(BEST)
     return found
 
 
 def rank_notes(found: Ranks | None) -> list[str]:
     """Return what ranks mean and what the tests say of them."""
     if found is None:
-        return ["Fewer than two rows have finished on every profile: there are no ranks."]
-    notes = [
-        "Rank 1 is the highest mean score of a profile; rows that tie share the mean of ranks."
-    ]
+        return [words.NO_RANKS]
+    notes = [words.RANKS]
     if found.critical is None:
-        return [*notes, "Two rows alone: tests of ranks need three."]
+        return [*notes, words.TWO_ROWS]
     if found.p is not None:
-        verdict = "differ" if found.p < LEVEL else "no difference is shown"
+        text = words.FRIEDMAN_DIFFER if found.p < LEVEL else words.FRIEDMAN_OPEN
         notes.append(
-            f"Friedman's test over {found.profiles} profiles and {len(found.mean)} rows: "
-            f"chi-squared {found.statistic:.2f}, p {found.p:.2g} ({verdict})."
+            text.format(
+                profiles=found.profiles,
+                rows=len(found.mean),
+                statistic=f"{found.statistic:.2f}",
+                p=f"{found.p:.2g}",
+            )
         )
     widest = len(found.mean) - 1
-    text = f"Nemenyi's critical difference (5 %): {found.critical:.2f} ranks"
-    if found.critical > widest:
-        text += f", more than the {widest} that two rows can lie apart: more profiles are needed"
-    return [*notes, f"{text}."]
+    text = words.CRITICAL_TOO_WIDE if found.critical > widest else words.CRITICAL
+    return [*notes, text.format(critical=f"{found.critical:.2f}", widest=widest)]
 
 
 def summary(answer: Answer, gains: Table) -> str:
@@ -120,16 +121,19 @@ def summary(answer: Answer, gains: Table) -> str:
     found = [(row, row.cells[index].value) for row in gains.rows]
     known = [(row, v) for row, v in found if v and v.n == len(answer.sides)]
     if not known:
-        return f"No row has a gain over {answer.base} on every profile."
+        return words.NO_GAIN.format(base=answer.base)
     row, value = max(known, key=lambda pair: pair[1].mean)
-    shown = "which is shown" if value.above_zero else "which is not shown to differ from zero"
+    verdict = words.SHOWN if value.above_zero else words.NOT_SHOWN
     if value.above_zero is False:
-        shown = "so no row beats it"
-    text = (
-        f"{row.label} has the highest mean gain over {answer.base} on {len(answer.sides)} "
-        f"profiles: {estimate_text(value, signed=True)} points, {shown}"
+        verdict = words.BELOW
+    text = words.HIGHEST.format(
+        row=row.label,
+        base=answer.base,
+        profiles=len(answer.sides),
+        gain=estimate_text(value, signed=True),
+        verdict=verdict,
     )
     if answer.ranks:
         first, rank = next(iter(answer.ranks.mean.items()))
-        text += f"; {first} has the best mean rank, {rank:.2f} of {len(answer.ranks.mean)}"
+        text += words.BEST_RANK.format(row=first, rank=f"{rank:.2f}", rows=len(answer.ranks.mean))
     return f"{text}."

@@ -9,6 +9,7 @@ from bench.iou import HEADLINE
 from reports.model import Cell, Column, Table, TableRow
 from reports.profiles.answer import Answer, Side, gain, mean_gain
 from reports.profiles.sentences import gain_notes, rank_notes, score_notes
+from reports.sentences import profiles as words
 from reports.statistics.scores import mark_best, with_holm
 from reports.statistics.stats import Estimate, estimate
 from reports.wording import header
@@ -108,13 +109,7 @@ def separation_table(answer: Answer) -> Table:
         for found in answer.separations
     ]
     table = _table(answer, "separation", "How well each profile tells rows apart", columns, rows)
-    notes = (
-        "Between rows: the standard deviation of the rows' mean scores. Within a row: that of a "
-        "row's seeds, pooled over rows (Isensee et al., nnU-Net Revisited, 2024).",
-        "The last column is the ratio to expect if all rows tie: a profile with a ratio near it "
-        "shows noise; the higher its ratio, the better it tells rows apart.",
-    )
-    return replace(table, notes=notes)
+    return replace(table, notes=(words.SEPARATION, words.SEPARATION_OF_TIES))
 
 
 def _number(value: float | None) -> Cell:

@@ -16,7 +16,8 @@ from bench.store.pages import runs_url
 from reports.model import Cell, Gallery, Origin, Report, RunLine, Table, Tile
 from reports.render.latex import latex
 from reports.render.text import VERDICTS, mean_and_interval, notes_of, p_value, rows_csv
-from reports.wording import TRUST, seeds
+from reports.sentences.conditions import TRUST
+from reports.wording import seeds
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 BUDGET = 3_000_000

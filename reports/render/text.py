@@ -13,17 +13,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reports.model import Cell, Column, Table, TableRow
+from reports.sentences import notes as words
 from reports.statistics.stats import LEVEL, Estimate
 from reports.wording import DAGGER, DASH, mean_and_spread
 
 VERDICTS = {"agrees": "=", "differs": "\N{NOT EQUAL TO}", "cannot tell": ""}
 """Mark of each verdict on the published number; the commonest has none."""
 
-VERDICTS_NOTE = (
-    f"Compared with the paper: {VERDICTS['agrees']} agrees, {VERDICTS['differs']} differs, no "
-    "mark: cannot tell. A score is judged by its interval, and only in the same experiment; a gain "
-    "by its sign, if its interval excludes zero."
-)
 BEST = "*"
 """Mark of a best cell in a terminal; other formats print it in bold."""
 SCHEMA = 1
@@ -71,7 +67,7 @@ def p_value(cell: Cell) -> str:
 def notes_of(table: Table) -> list[str]:
     """Return the table's notes, with the meaning of the verdicts if it has any."""
     judged = any(cell.verdict for row in table.rows for cell in row.cells)
-    return [*table.notes, VERDICTS_NOTE] if judged else list(table.notes)
+    return [*table.notes, words.VERDICTS] if judged else list(table.notes)
 
 
 def name_of(row: TableRow) -> str:
@@ -95,7 +91,7 @@ def text(table: Table) -> str:
     printed.insert(1, "-" * max(map(len, printed)))
     notes = [one_line(note) for note in notes_of(table)]
     if any(cell.best for row in table.rows for cell in row.cells):
-        notes.append(f"{BEST} marks what other formats print in bold.")
+        notes.append(words.TERMINAL_BEST)
     return "\n".join([one_line(f"{table.title}. {table.scale}"), "", *printed, "", *notes]) + "\n"
 
 

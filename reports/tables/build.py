@@ -22,7 +22,7 @@ from reports.statistics.scores import (
     with_holm,
 )
 from reports.statistics.stats import Estimate, estimate
-from reports.tables.sentences import Subject, notes, paper_source, titled
+from reports.tables.notes import Subject, notes, paper_source, titled
 from reports.wording import UNITS, header, seeds, unit
 
 # Names under which the paper prints a column of ours.

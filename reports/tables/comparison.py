@@ -11,9 +11,10 @@ from bench.manifest import OWN, Manifest, Row
 from bench.spec import Scalar
 from reports.checks import PER_STUDY, environment_difference
 from reports.model import Cell, Column, Table, TableRow
+from reports.sentences import compare as words
 from reports.statistics.scores import Scores, compare_rows, share_images, with_holm
 from reports.statistics.stats import estimate
-from reports.tables.sentences import exact_test
+from reports.tables.notes import exact_test
 from reports.wording import header, population, seeds
 
 MEASURED = ("data.name", "data.evaluate", "data.evaluate_images", "data.void")
@@ -73,16 +74,12 @@ def compare_studies(ours: Side, theirs: Side) -> Table:
         rows=tuple(with_holm([_row(ours, theirs, *pair) for pair in pairs])),
         seeds=min(len(side.manifest.seeds) for side in (ours, theirs)),
     )
-    found = [f"A differs from B in {'; '.join([*settings, *conditions])}."] if unequal else []
+    differences = "; ".join([*settings, *conditions])
+    found = [words.DIFFERS.format(differences=differences)] if unequal else []
     found += _same_runs(pairs)
-    found.append(
-        "Gain: percentage points, paired by seed. "
-        + population(
-            share_images([ours.scores, theirs.scores]),
-            ours.scores.images.groups,
-            folds=ours.scores.folds,
-        )
-    )
+    images = share_images([ours.scores, theirs.scores])
+    covered = population(images, ours.scores.images.groups, folds=ours.scores.folds)
+    found.append(words.GAIN.format(population=covered))
     found += exact_test(table)
     found += _alone(ours, theirs, [row.label for row, _ in pairs], [row.label for _, row in pairs])
     found += [*ours.scores.images.notes, *theirs.scores.images.notes]
@@ -186,12 +183,12 @@ def _row(ours: Side, theirs: Side, row: Row, other: Row) -> TableRow:
 
 def _same_runs(pairs: list[tuple[Row, Row]]) -> list[str]:
     same = [row.label for row, other in pairs if set(row.run_ids) & set(other.run_ids)]
-    return [f"A and B share the runs of {', '.join(same)}."] if same else []
+    return [words.SHARED_RUNS.format(rows=", ".join(same))] if same else []
 
 
 def _alone(ours: Side, theirs: Side, mine: list[str], others: list[str]) -> list[str]:
     found = []
     for letter, side, shared in (("A", ours, mine), ("B", theirs, others)):
         if alone := [label for label in side.manifest.rows if label not in shared]:
-            found.append(f"Only in {letter}: {', '.join(alone)}.")
+            found.append(words.ALONE.format(study=letter, rows=", ".join(alone)))
     return found

@@ -12,6 +12,7 @@ from bench.manifest import Manifest, Row, varying
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
 from reports.runs import class_names
+from reports.sentences import notes as words
 from reports.statistics.scores import (
     BY_IMAGE,
     Scores,
@@ -21,8 +22,8 @@ from reports.statistics.scores import (
     with_holm,
 )
 from reports.tables.build import tables_of
+from reports.tables.notes import exact_test, titled
 from reports.tables.recipes import recipes
-from reports.tables.sentences import exact_test, titled
 from reports.wording import header, seeds
 
 MEASURES = (HEADLINE, BY_IMAGE, *BORDER_METRICS, "thin_miou")
@@ -79,10 +80,7 @@ def effect_table(scores: Scores) -> Table | None:
     if not lines:
         return None
     table = _table(scores, "effects", "Effect of each setting", columns, with_holm(lines))
-    meaning = (
-        "Mean over all pairs of rows that differ in this setting alone, paired by seed; "
-        f"percentage points. {scores.population}"
-    )
+    meaning = words.EFFECTS.format(population=scores.population)
     notes = (meaning, *exact_test(table), *recipes(scores.manifest, scores.manifest.rows))
     return replace(table, notes=notes)
 
@@ -153,16 +151,11 @@ def measure_table(scores: Scores) -> Table | None:
 
 
 def _measure_notes(scores: Scores, known: Sequence[str]) -> list[str]:
-    notes = [f"Percentage points, paired by seed. {scores.population}"]
+    notes = [words.MEASURES.format(population=scores.population)]
     if scores.covers_images and known[2:]:
-        notes.append(
-            "Intervals near borders and of thin classes cover other seeds on these images alone."
-        )
+        notes.append(words.BORDER_MEASURES)
     if BY_IMAGE in known:
-        notes.append(
-            f"{header(BY_IMAGE)}: each image's own mIoU over the classes that it shows, averaged "
-            "over images; a small object counts as much as a large one."
-        )
+        notes.append(words.IMAGE_MEASURE.format(measure=header(BY_IMAGE)))
     return notes
 
 

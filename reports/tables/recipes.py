@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bench.manifest import Manifest, Row
+from reports.sentences import notes as words
 from reports.wording import listed, setting
 
 RATE = "recipe.lr"
@@ -24,27 +25,24 @@ def recipes(manifest: Manifest, labels: Collection[str]) -> list[str]:
     differing = [key for key in own if len({row.settings[key] for row in rows}) > 1]
     if RATE not in differing:
         rate = setting(rows[0].settings.get(RATE, manifest.settings[RATE] or 0.0))
-        found = [
-            f"All rows share one learning rate, {rate}: a loss on another scale might rank "
-            "differently at a rate of its own."
-        ]
+        found = [words.SHARED_RATE.format(rate=rate)]
     else:
-        found = [f"Rows have learning rates of their own ({_values(rows, RATE)}), {_origin(rows)}."]
+        found = [_own_rates(rows)]
     others = [key for key in differing if key != RATE]
     more = [f"{key.removeprefix('recipe.')} ({_values(rows, key)})" for key in others]
-    return [*found, f"Rows also differ in {'; '.join(more)}."] if more else found
+    return [*found, words.RECIPES_DIFFER.format(settings="; ".join(more))] if more else found
 
 
 def _values(rows: list[Row], key: str) -> str:
     return listed([f"{row.label} {setting(row.settings[key])}" for row in rows])
 
 
-def _origin(rows: list[Row]) -> str:
+def _own_rates(rows: list[Row]) -> str:
     """Return where the rates come from, and whether every row had the same number of trials."""
-    counts = {row.trials for row in rows}
+    counts, rates = {row.trials for row in rows}, _values(rows, RATE)
     if counts == {None}:
-        return "given by the study, not tuned"
+        return words.RATES_GIVEN.format(rates=rates)
     if len(counts) == 1:
-        return f"each tuned with {rows[0].trials} trials"
+        return words.RATES_TUNED.format(rates=rates, trials=rows[0].trials)
     each = [f"{row.label} {f'{row.trials} trials' if row.trials else 'given'}" for row in rows]
-    return f"which is unequal treatment: they were not all tuned alike ({listed(each)})"
+    return words.RATES_UNEQUAL.format(rates=rates, trials=listed(each))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bench.manifest import Manifest
 from bench.spec import Scalar
+from reports.sentences import tuning as words
 from reports.statistics.scores import Scores
 from reports.tuning.answer import Answer, BestCrf, answers
 from reports.tuning.curve import Best
@@ -18,9 +19,11 @@ def tuning_summary(scores: Scores) -> str:
     hours = sum(answer.hours for answer in found)
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
     methods = ", ".join(answer.search.method for answer in found)
-    budget = (
-        f"Budget in trials ({methods}): {_trials(manifest)}, of {seeds(len(manifest.seeds))}; "
-        f"{spent} of training and scoring."
+    budget = words.BUDGET.format(
+        methods=methods,
+        trials=_trials(manifest),
+        seeds=seeds(len(manifest.seeds)),
+        spent=spent,
     )
     return " ".join([*map(sentence, found), budget])
 
@@ -31,15 +34,18 @@ def sentence(answer: Answer) -> str:
         return _crf_sentence(answer, answer.crf)
     method, best = answer.search.method, answer.best
     if best is None:
-        return f"{method}: {answer.complete} finished trials, too few for a curve."
-    verdict = "" if best.gain_low > 0 else ": no gain is shown"
-    return (
-        f"{method}: the curve through {answer.complete} trials is highest at "
-        f"{_named(best.values)}, {best.score:.2f} ({best.low:.2f} to {best.high:.2f}); "
-        f"{_ranges(best)}"
-        f"{signed(best.gain)} points over the study's own {_own(answer)} "
-        f"({signed(best.gain_low)} to {signed(best.gain_high)}){verdict}."
+        return words.TOO_FEW.format(method=method, count=answer.complete)
+    text = words.TOP.format(
+        method=method,
+        count=answer.complete,
+        values=_named(best.values),
+        score=f"{best.score:.2f}",
+        low=f"{best.low:.2f}",
+        high=f"{best.high:.2f}",
+        own=_own(answer),
+        **_gain(best),
     )
+    return text + ("." if best.gain_low > 0 else f"{words.NO_GAIN}.")
 
 
 def origin(manifest: Manifest, answer: Answer) -> str:
@@ -52,26 +58,35 @@ def origin(manifest: Manifest, answer: Answer) -> str:
     best, split = answer.best, manifest.settings["data.evaluate"]
     if answer.crf is not None:
         gain = estimate_text(answer.crf.gain, signed=True)
-        return (
-            f"best of {answer.complete + answer.crf.given_up} trials on {manifest.profile}, scored "
-            f"on {split}; {gain} points over {_own(answer)}"
+        return words.ORIGIN_CRF.format(
+            count=answer.complete + answer.crf.given_up,
+            profile=manifest.profile,
+            split=split,
+            gain=gain,
+            own=_own(answer),
         )
     assert best is not None
-    return (
-        f"top of the curve through {answer.complete} trials of {seeds(len(manifest.seeds))} on "
-        f"{manifest.profile}, scored on {split}; {_ranges(best)}"
-        f"{signed(best.gain)} points ({signed(best.gain_low)} to {signed(best.gain_high)}) "
-        f"over {_own(answer)}"
+    return words.ORIGIN.format(
+        count=answer.complete,
+        seeds=seeds(len(manifest.seeds)),
+        profile=manifest.profile,
+        split=split,
+        own=_own(answer),
+        **_gain(best),
     )
 
 
 def _crf_sentence(answer: Answer, best: BestCrf) -> str:
     gain = estimate_text(best.gain, signed=True)
-    return (
-        f"{answer.search.method}: the best of {answer.complete} trials scored in full "
-        f"({best.given_up} more were stopped early), over {len(best.values)} parameters, is "
-        f"{_named(best.values)}: {best.score:.2f}, {gain} points over the study's own "
-        f"{_own(answer)}. All trials scored the same weights on the same images."
+    return words.CRF.format(
+        method=answer.search.method,
+        count=answer.complete,
+        stopped=best.given_up,
+        parameters=len(best.values),
+        values=_named(best.values),
+        score=f"{best.score:.2f}",
+        gain=gain,
+        own=_own(answer),
     )
 
 
@@ -79,14 +94,25 @@ def _trials(manifest: Manifest) -> str:
     """Return the number of trials of each method, in one number if all have the same."""
     counts = {table.key: len(table.rows) for table in manifest.tables}
     if len(set(counts.values())) == 1:
-        return f"{next(iter(counts.values()))} each"
-    return "not equal yet: " + ", ".join(f"{key} {count}" for key, count in counts.items())
+        return words.EACH.format(count=next(iter(counts.values())))
+    each = ", ".join(f"{key} {count}" for key, count in counts.items())
+    return words.UNEQUAL.format(counts=each)
+
+
+def _gain(best: Best) -> dict[str, str]:
+    """Return the fields of a sentence that say how far the top lies above the study's values."""
+    return {
+        "ranges": _ranges(best),
+        "gain": signed(best.gain),
+        "gain_low": signed(best.gain_low),
+        "gain_high": signed(best.gain_high),
+    }
 
 
 def _ranges(best: Best) -> str:
     """Return the 95 % range of each numeric setting's optimum, with a comma; "" without any."""
     found = [f"{n} {setting(low)} to {setting(high)}" for n, (low, high) in best.ranges.items()]
-    return f"95 % range of the top: {'; '.join(found)}, " if found else ""
+    return words.RANGES.format(ranges="; ".join(found)) if found else ""
 
 
 def _named(chosen: Mapping[str, Scalar]) -> str:

@@ -9,8 +9,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from reports.report import build_report
+from reports.sentences.conditions import TRUST
 from reports.stored import read_scores
-from reports.wording import TRUST
 
 SCORES = {
     "CE": (52.1344213, 51.82, 52.5101),

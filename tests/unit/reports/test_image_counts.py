@@ -19,7 +19,7 @@ from reports.stored import read_counts
 from reports.tables.build import build_tables
 from reports.tables.comparison import Side, compare_studies, differing_conditions
 from reports.tables.further import effect_table, effects, measure_table
-from reports.tables.sentences import difference_named
+from reports.tables.notes import difference_named
 
 SEEDS = (0, 1, 2)
 SETTINGS: dict[str, dict[str, Scalar]] = {
@@ -103,7 +103,7 @@ def test_gains_speak_of_other_images_where_every_run_has_its_matrices(tmp_path):
     assert wide.gain.mean == pytest.approx(narrow.gain.mean, abs=2e-3)
     assert wide.gain.half_width > narrow.gain.half_width
     (table,) = build_tables(found)
-    assert any("other images of this kind" in note for note in table.notes)
+    assert any("new images of the same kind" in note for note in table.notes)
     keys = [column.key for column in table.columns]
     cell = table.rows[3].cells[keys.index("miou_image")]
     assert cell.value.mean == pytest.approx(
@@ -139,7 +139,7 @@ def test_a_run_without_sound_matrices_is_named_and_its_number_stays(tmp_path, ha
     (table,) = build_tables(Scores(manifest(), frame, images))
     assert table.rows[1].cells[1].value.n == 3
     assert note in table.notes
-    assert any("other seeds on these images" in n for n in table.notes)
+    assert any("new seeds on these images" in n for n in table.notes)
 
 
 def test_a_metric_that_no_run_has_is_said(tmp_path):
@@ -233,7 +233,7 @@ def test_studies_scored_on_other_images_are_compared_over_seeds_alone(tmp_path):
     plain = compare(ours.of("CE", "miou"), theirs.of("CE", "miou"))
     assert plain is not None
     assert table.rows[0].cells[2].value == plain.gain
-    assert any("other seeds on these images" in note for note in table.notes)
+    assert any("new seeds on these images" in note for note in table.notes)
 
 
 def test_what_came_over_a_network_is_fetched_once(tmp_path, monkeypatch):
@@ -335,8 +335,8 @@ def test_intervals_cover_other_groups_not_other_images():
     ("groups", "words"),
     [
         (tuple("aaaaaabbbbbb"), "come from 2 groups, such as films: too few to stand for others"),
-        (tuple("aabbccddeeff"), r"other groups of images \(these come from 6\) of this kind"),
-        (None, "other seeds and other images of this kind"),
+        (tuple("aabbccddeeff"), r"new groups of images of the same kind \(these come from 6\)"),
+        (None, "new seeds and new images of the same kind"),
     ],
 )
 def test_the_report_says_which_images_an_interval_covers(tmp_path, groups, words):

@@ -12,7 +12,7 @@ from reports.figures.study import curve_data, gain_data
 from reports.statistics.scores import Scores
 from reports.tables.build import build_tables
 from reports.tables.further import class_tables
-from reports.tables.sentences import summary
+from reports.tables.notes import summary
 
 SEEDS = (0, 1, 2)
 SCORES = {"CE": (0.40, 0.42, 0.44), "RMI df=2": (0.45, 0.46, 0.50), "RMI df=4": (0.44, 0.47, 0.49)}
@@ -112,8 +112,8 @@ def test_gains_have_their_exact_p_by_holm_and_its_floor_is_said():
     (table,) = build_tables(Scores(manifest(), frame()))
     found = [cell(table, label, "gain:miou").comparison for label in ("RMI df=2", "RMI df=4")]
     assert [(c.p, c.floor, c.p_adjusted) for c in found] == [(0.25, 0.25, 0.5)] * 2
-    (note,) = [note for note in table.notes if note.startswith("Exact")]
-    assert "cannot fall below 0.25" in note
+    (note,) = [note for note in table.notes if "exact sign-flip" in note]
+    assert "cannot go below p = 0.25" in note
     assert "six seeds" in note
 
 
@@ -190,7 +190,7 @@ def test_other_digest_is_found_and_marks_its_row_only():
     assert check.odd == (("RMI df=2", 1),)
     (table,) = build_tables(Scores(manifest(), odd))
     assert [cell(table, label, "miou").doubtful for label in SCORES] == [False, True, False]
-    (note,) = [note for note in table.notes if "other conditions" in note]
+    (note,) = [note for note in table.notes if "different conditions" in note]
     assert "init other against i1 (RMI df=2, seed 1)" in note
 
 

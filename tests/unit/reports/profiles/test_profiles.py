@@ -159,7 +159,10 @@ def test_settings_that_differ_between_profiles_are_named():
     tuned = {"RMI": {"loss.lambda_": 0.3}}
     usual = {"RMI": {"loss.lambda_": 0.5}}
     answer = Answer((side("city", settings=usual), side("vessel", settings=tuned)))
-    assert "RMI has loss.lambda_ 0.5 on city, 0.3 on vessel." in all_tables(answer)[0].notes
+    assert (
+        "RMI differs between profiles in loss.lambda_: 0.5 on city, 0.3 on vessel."
+        in all_tables(answer)[0].notes
+    )
 
 
 def test_a_column_names_its_metric_where_profiles_differ_in_it():

@@ -10,10 +10,12 @@ from bench.manifest import Manifest
 from reports.checks import Check
 from reports.model import Table, TableRow
 from reports.published import PublishedTable, find_published
+from reports.sentences import conditions, verdict
+from reports.sentences import notes as words
 from reports.statistics.scores import Scores
 from reports.statistics.stats import LEVEL
 from reports.tables.recipes import recipes
-from reports.wording import DAGGER, DASH, PLUS_MINUS, TRUST, estimate_text, joined, listed, seeds
+from reports.wording import estimate_text, joined, listed, seeds
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,14 @@ def notes(subject: Subject) -> tuple[str, ...]:
 
 def _interval(subject: Subject) -> list[str]:
     if subject.table.seeds < 2:
-        return ["n = 1, so there is no interval: one seed cannot show a difference."]
-    return [
-        f"Mean over n seeds {PLUS_MINUS} half the width of Student's 95 % interval, which covers "
-        "other seeds on these images."
-    ]
+        return [words.ONE_SEED]
+    return [words.INTERVAL]
 
 
 def _best(subject: Subject) -> list[str]:
     if not any(cell.best for row in subject.table.rows for cell in row.cells):
         return []
-    return ["Bold: the highest mean, if its paired interval lies above every other row."]
+    return [words.BEST]
 
 
 def _ties(subject: Subject) -> list[str]:
@@ -58,20 +57,18 @@ def _ties(subject: Subject) -> list[str]:
     for i, column in enumerate(subject.table.columns):
         tied = dict.fromkeys(row.label for row in subject.table.rows if row.cells[i].tied)
         if tied:
-            found.append(f"Tie in {column.header}: no difference is shown between {joined(tied)}.")
+            found.append(words.TIE.format(column=column.header, rows=joined(tied)))
     return found
 
 
 def _gains(subject: Subject) -> list[str]:
     if not subject.has("gain"):
         return []
-    fixed = " (a seed fixes initial weights, sample order and augmentation)"
-    pairing = (
-        f"Gain over {subject.base}: percentage points, paired by seed"
-        f"{'' if subject.scores.imported else fixed}. {subject.scores.population}"
-    )
-    trust = [TRUST] if subject.scores.imported else []
-    return [pairing, *trust, *exact_test(subject.table)]
+    imported = subject.scores.imported
+    pairing = words.GAIN if imported else words.GAIN_OF_SEEDS
+    trust = [conditions.TRUST] if imported else []
+    gain = pairing.format(base=subject.base, population=subject.scores.population)
+    return [gain, *trust, *exact_test(subject.table)]
 
 
 def _recipes(subject: Subject) -> list[str]:
@@ -84,14 +81,14 @@ def _numbers_missing(subject: Subject) -> list[str]:
     ours = [row for row in table.rows if not row.reference and row.seeds]
     measured = [(i, c) for i, c in enumerate(table.columns) if c.kind in ("score", "cost", "class")]
     empty = [c.key for i, c in measured if all(row.cells[i].missing for row in ours)]
-    found = [f"No run has {joined(empty)}."] if ours and empty else []
+    found = [words.NO_RUN_HAS.format(columns=joined(empty))] if ours and empty else []
     fewer = [
         f"{row.label} ({column.key} in {_seeds_with(row, i)} of {row.seeds} runs)"
         for row in {row.label: row for row in ours}.values()
         for i, column in measured
         if column.key not in empty and _seeds_with(row, i) < row.seeds
     ]
-    return [*found, f"Some finished runs lack a number: {listed(fewer)}."] if fewer else found
+    return [*found, words.SOME_RUNS_LACK.format(rows=listed(fewer))] if fewer else found
 
 
 def _seeds_with(row: TableRow, index: int) -> int:
@@ -104,31 +101,19 @@ def _counts_missing(subject: Subject) -> Sequence[str]:
 
 
 def _times(subject: Subject) -> list[str]:
-    if not subject.has("cost"):
-        return []
-    return [
-        "Time per image: the median over the first images after a warm-up, while no other run of "
-        "this root was working. Training time and memory were measured beside other runs."
-    ]
+    return [words.TIMES] if subject.has("cost") else []
 
 
 def _borders(subject: Subject) -> list[str]:
-    if not any(column.key in BORDER_METRICS for column in subject.table.columns):
-        return []
-    return [
-        "boundary_mIoU: Boundary IoU, in a band inside each mask that is 2 % of the image's "
-        "diagonal wide. trimap_mIoU_w: at pixels within w pixels of another label."
-    ]
+    shown = any(column.key in BORDER_METRICS for column in subject.table.columns)
+    return [words.BORDERS] if shown else []
 
 
 def _conditions(subject: Subject) -> list[str]:
     if not any(cell.doubtful for row in subject.table.rows for cell in row.cells):
         return []
     differences = "; ".join(difference_named(check) for check in subject.odd)
-    return [
-        f"{DAGGER} A run of this row was made under other conditions than its neighbours: "
-        f"{differences}; see Conditions."
-    ]
+    return [conditions.OTHER_CONDITIONS.format(differences=differences)]
 
 
 def _runs_missing(subject: Subject) -> list[str]:
@@ -137,10 +122,10 @@ def _runs_missing(subject: Subject) -> list[str]:
         return []
     whole = sum(not row.reasons for row in table.rows)
     return [
-        f"{whole} of {len(table.rows)} trials are complete."
+        words.TRIALS_COMPLETE.format(complete=whole, trials=len(table.rows))
         if trials
-        else f"Every row is complete for {table.complete} of {seeds(table.seeds)}.",
-        f"Missing runs ({DASH}): {missing_runs(table, trials=trials)}.",
+        else words.ROWS_COMPLETE.format(complete=table.complete, seeds=seeds(table.seeds)),
+        words.RUNS_MISSING.format(runs=missing_runs(table, trials=trials)),
     ]
 
 
@@ -150,10 +135,8 @@ def _paper(subject: Subject) -> list[str]:
         return []
     if paper.other_than(manifest.settings) is None:
         return [paper_source(paper)]
-    scales = (
-        f"Ours: {manifest.scale.rstrip('.')}. The paper's numbers: {paper.model} on "
-        f"{paper.data}. These are different experiments: compare directions, not values."
-    )
+    ours = manifest.scale.rstrip(".")
+    scales = words.OTHER_EXPERIMENT.format(ours=ours, model=paper.model, data=paper.data)
     return [scales, paper_source(paper)]
 
 
@@ -184,7 +167,7 @@ def titled(title: str, manifest: Manifest) -> str:
 
 def paper_source(paper: PublishedTable) -> str:
     """Return where the published numbers stand and what a reader must know about them."""
-    return f"Paper: {paper.source}. {paper.note}".strip()
+    return words.PAPER.format(source=paper.source, note=paper.note).strip()
 
 
 def exact_test(table: Table) -> list[str]:
@@ -199,15 +182,13 @@ def exact_test(table: Table) -> list[str]:
     if not known:
         return []
     n, floor = max((c.gain.n, c.floor or 1.0) for c in known)
-    text = f"Exact sign-flip test over {n} seeds: its p cannot fall below {floor:.2g}"
-    if floor > LEVEL:
-        return [f"{text}, so it cannot find any of these gains significant; that takes six seeds."]
     family = sum(c.p is not None for c in comparisons.values())
-    if family > 1:
-        text += f". p is adjusted by Holm for {family} comparisons"
-        if floor <= LEVEL < floor * family:
-            text += "; these seeds are too few for any of them to be significant"
-    return [f"{text}."]
+    text = words.EXACT_HOLM if family > 1 else words.EXACT
+    if floor > LEVEL:
+        text = words.EXACT_TOO_FEW
+    elif floor * family > LEVEL:
+        text = words.EXACT_HOLM_TOO_FEW
+    return [text.format(n=n, floor=f"{floor:.2g}", family=family)]
 
 
 def difference_named(check: Check) -> str:
@@ -249,27 +230,31 @@ def summary(table: Table) -> str:
     found = [(row, row.cells[index].value) for row in ours] if index is not None else []
     scored = [(row, value) for row, value in found if value]
     if index is None or not scored:
-        return "No run has finished yet."
+        return verdict.NO_RUN
     row, value = max(scored, key=lambda pair: pair[1].mean)
     leaders = ", ".join(r.label for r, v in scored if v.mean == value.mean)
-    verb = "has" if leaders == row.label else "share"
-    score = table.columns[index].header
-    text = f"{leaders} {verb} the highest {score}: {estimate_text(value)} (n = {value.n})"
-    text += _gain_clause(table, row)
+    text = (verdict.HIGHEST if leaders == row.label else verdict.SHARED_HIGHEST).format(
+        rows=leaders,
+        score=table.columns[index].header,
+        value=estimate_text(value),
+        n=value.n,
+        gain=_gain_clause(table, row),
+    )
     others = dict.fromkeys(
         r.label for r, _ in scored if r.cells[index].tied and r.label != row.label
     )
     if others and value.n < 2:
-        text += "; one seed cannot tell that from chance"
+        text += verdict.ONE_SEED
     elif others:
-        text += f"; no difference from {joined(others)} is shown"
+        text += verdict.NO_DIFFERENCE.format(rows=joined(others))
     gone = sum({row.label: table.seeds - row.seeds for row in ours}.values())
-    return f"{text}. {gone} run{'s are' if gone > 1 else ' is'} missing." if gone else f"{text}."
+    missing = verdict.RUNS_MISSING.format(count=gone) if gone > 1 else verdict.RUN_MISSING
+    return f"{text}. {missing}" if gone else f"{text}."
 
 
 def _gain_clause(table: Table, row: TableRow) -> str:
     for cell, column in zip(row.cells, table.columns, strict=True):
         if column.kind == "gain":
             gain = estimate_text(cell.value, signed=True) if cell.value else ""
-            return f", a {column.header} of {gain} points" if gain else ""
+            return verdict.WITH_GAIN.format(column=column.header, gain=gain) if gain else ""
     return ""

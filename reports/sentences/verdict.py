@@ -1,0 +1,10 @@
+"""Sentences of a study's answer, which open its report."""
+
+NO_RUN = "No run has finished yet."
+HIGHEST = "{rows} has the highest {score}: {value} (n = {n}){gain}"
+SHARED_HIGHEST = "{rows} share the highest {score}: {value} (n = {n}){gain}"
+WITH_GAIN = ", a {column} of {gain} points"
+ONE_SEED = "; one seed cannot tell that from chance"
+NO_DIFFERENCE = "; no difference from {rows} is shown"
+RUN_MISSING = "1 run is missing."
+RUNS_MISSING = "{count} runs are missing."

@@ -1,0 +1,278 @@
+"""Every sentence of the room reports/sentences: where it appears and where it does not."""
+
+import importlib
+import pkgutil
+import re
+import string
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+import pytest
+from said import (
+    LEVELS,
+    ROWS,
+    said,
+    said_of_profiles,
+    said_of_tuning,
+    said_of_two,
+    study,
+    together,
+    tuning,
+    with_images,
+    without_matrices,
+)
+
+import reports.sentences
+from reports.report import _unprobed
+
+SEVEN = {"CE": range(40, 47), "RMI": range(50, 57)}
+GROUPED = tuple("aabbccddeeff")
+RATES = {label: {**row, "recipe.lr": 0.1 + i} for i, (label, row) in enumerate(ROWS.items())}
+OWN = {"recipe.lr": "each row's own"}
+TWO = {"CE": (40.0, 41.0), "RMI": (50.0, 52.0)}
+BORDERS = {"final/trimap_miou_3": 0.3, "final/thin_miou": 0.2}
+FACTORS = {
+    "RMI 1": {"loss.name": "rmi", "loss.factor": 1},
+    "RMI 2": {"loss.name": "rmi", "loss.factor": 2},
+}
+
+
+def profile(name: str, levels=LEVELS, **facts):
+    return study(levels, profile=name, **facts)
+
+
+def unprobed(count: int) -> str:
+    lines = [("RMI", str(i), "finished", None) for i in range(count)]
+    return "\n".join(
+        _unprobed(pd.DataFrame(lines, columns=["label", "run_id", "status", "probed"]))
+    )
+
+
+SCENES: dict[str, Callable[[], str]] = {
+    "three seeds": lambda: said(study()),
+    "one seed": lambda: said(study({"CE": [40.0], "RMI": [50.0]})),
+    "one row": lambda: said(study({"RMI": [50.0, 51.0]})),
+    "two seeds": lambda: said(study(TWO)),
+    "seven seeds": lambda: said(study(SEVEN)),
+    "seven seeds, three rows": lambda: said(study({**SEVEN, "Dice": range(30, 37)})),
+    "seven seeds, five rows": lambda: said(
+        study({**SEVEN, "Dice": range(30, 37), "A": range(20, 27), "B": range(20, 27)})
+    ),
+    "tie": lambda: said(study({"CE": (40, 42, 44), "RMI": (41, 44, 43)})),
+    "equal": lambda: said(study({"CE": (40, 42), "RMI": (40, 42)})),
+    "nothing": lambda: said(study({"CE": [None, None], "RMI": [None, None]})),
+    "one missing": lambda: said(study({"CE": (40.0, 41.0), "RMI": (50.0, None)})),
+    "two missing": lambda: said(study({"CE": (40.0, None), "RMI": (50.0, None)})),
+    "imported": lambda: said(study(role="imported")),
+    "folds": lambda: said(study(settings={"data.folds": 3})),
+    "images": lambda: said(with_images(study(columns=("miou", "miou_image")))),
+    "groups": lambda: said(with_images(study(), GROUPED)),
+    "two groups": lambda: said(with_images(study(), tuple("aaaaaabbbbbb"))),
+    "borders": lambda: said(
+        with_images(
+            study(
+                runs={"final/trimap_miou_3": 0.3, "final/thin_miou": 0.2},
+                columns=("trimap_miou_3",),
+            )
+        )
+    ),
+    "costs": lambda: said(study(columns=("miou", "infer_ms"), runs={"cost/infer_ms": 3.0})),
+    "a factor": lambda: said(study({"RMI 1": (4, 5), "RMI 2": (5, 6)}, rows=FACTORS)),
+    "one rate": lambda: said(study(settings={"recipe.lr": 0.1})),
+    "rates given": lambda: said(study(rows=RATES, settings=OWN)),
+    "rates tuned": lambda: said(study(rows=RATES, settings=OWN, trials=dict.fromkeys(ROWS, 9))),
+    "rates unequal": lambda: said(study(rows=RATES, settings=OWN, trials={"RMI": 9})),
+    "recipes": lambda: said(
+        study(
+            rows={k: {**row, "recipe.clip_norm": i} for i, (k, row) in enumerate(ROWS.items())},
+            settings={"recipe.lr": 0.1},
+        )
+    ),
+    "no such score": lambda: said(study(columns=("miou", "thin_miou"))),
+    "some scores": lambda: said(
+        study(columns=("miou", "thin_miou"), of_runs={("CE", 0): {"final/thin_miou": 0.4}})
+    ),
+    "paper": lambda: said(study(paper="1a", settings={"data.name": "camvid"})),
+    "the paper's experiment": lambda: said(
+        study(
+            paper="1a",
+            settings={
+                "data.name": "voc",
+                "model.backbone": "resnet101",
+                "recipe.steps": 30_000,
+            },
+        )
+    ),
+    "odd digest": lambda: said(
+        study(runs={"digest/code": "a"}, of_runs={("RMI", 1): {"digest/code": "b"}})
+    ),
+    "odd behaviour": lambda: said(
+        study(runs={"behaves": None}, of_runs={("RMI", 1): {"behaves": "loss"}})
+    ),
+    "all probed": lambda: unprobed(0),
+    "one unprobed": lambda: unprobed(1),
+    "two unprobed": lambda: unprobed(2),
+    "profiles": lambda: said_of_profiles(profile("a"), profile("b")),
+    "profiles, seven": lambda: said_of_profiles(*(profile(name) for name in "abcdefg")),
+    "profiles, two rows": lambda: said_of_profiles(profile("a", TWO), profile("b", TWO)),
+    "profiles, CE ahead": lambda: said_of_profiles(
+        *(profile(n, {"CE": (50, 51 + i), "RMI": (40, 41)}) for i, n in enumerate("abcd"))
+    ),
+    "profiles, far apart": lambda: said_of_profiles(
+        profile("a"), profile("b", {"CE": (40, 41), "RMI": (10, 12)})
+    ),
+    "profiles, none shared": lambda: said_of_profiles(
+        profile("a", {"CE": (40, 41)}), profile("b", {"RMI": (10, 12)})
+    ),
+    "profiles, one waits": lambda: said_of_profiles(
+        profile("a"), profile("b", {**TWO, "Dice": (None, None)})
+    ),
+    "profiles, other settings": lambda: said_of_profiles(
+        profile("a", rows=RATES), profile("b", rows=ROWS)
+    ),
+    "profiles, imported": lambda: said_of_profiles(profile("a", role="imported"), profile("b")),
+    "profiles, odd": lambda: said_of_profiles(
+        profile("a", runs={"digest/code": "a"}, of_runs={("RMI", 1): {"digest/code": "b"}}),
+        profile("b"),
+    ),
+    "two studies": lambda: said_of_two(
+        study(), study(TWO, settings={"recipe.steps": 9}, study="o")
+    ),
+    "one study twice": lambda: said_of_two(study(), study()),
+    "tuning": lambda: said_of_tuning(tuning((30, 10, 20, 30, 40, 50), own=0.5)),
+    "tuning without gain": lambda: said_of_tuning(tuning((30, 29, 30, 30, 29, 30))),
+    "tuning of three": lambda: said_of_tuning(tuning((40, 30, 50))),
+    "tuning, stopped": lambda: said_of_tuning(tuning((40, 41, None, 43, 44, 41))),
+    "tuning of a CRF": lambda: said_of_tuning(tuning((40, 41, 42), crf=True)),
+    "tuning of two methods": lambda: said_of_tuning(
+        together(tuning((40, 30, 50)), tuning((40, 30), method="Dice"))
+    ),
+    "damaged": lambda: said(without_matrices()),
+}
+"""What a report says of a study, by the name of the study."""
+
+CASES: dict[str, tuple[str, str]] = {
+    "notes.ONE_SEED": ("one seed", "three seeds"),
+    "notes.INTERVAL": ("three seeds", "one seed"),
+    "notes.BEST": ("three seeds", "tie"),
+    "notes.TIE": ("tie", "three seeds"),
+    "notes.GAIN": ("imported", "one row"),
+    "notes.GAIN_OF_SEEDS": ("three seeds", "imported"),
+    "notes.TIMES": ("costs", "three seeds"),
+    "notes.BORDERS": ("borders", "three seeds"),
+    "notes.MEASURES": ("images", "three seeds"),
+    "notes.BORDER_MEASURES": ("borders", "images"),
+    "notes.IMAGE_MEASURE": ("images", "three seeds"),
+    "notes.EFFECTS": ("a factor", "three seeds"),
+    "notes.COVERS_FOLDS": ("folds", "three seeds"),
+    "notes.COVERS_FEW_GROUPS": ("two groups", "groups"),
+    "notes.COVERS_SEEDS": ("three seeds", "images"),
+    "notes.COVERS_IMAGES": ("images", "groups"),
+    "notes.COVERS_GROUPS": ("groups", "images"),
+    "notes.EXACT": ("seven seeds", "one seed"),
+    "notes.EXACT_HOLM": ("seven seeds, three rows", "seven seeds"),
+    "notes.EXACT_HOLM_TOO_FEW": ("seven seeds, five rows", "seven seeds, three rows"),
+    "notes.EXACT_TOO_FEW": ("three seeds", "seven seeds"),
+    "notes.SHARED_RATE": ("one rate", "rates given"),
+    "notes.RATES_GIVEN": ("rates given", "rates tuned"),
+    "notes.RATES_TUNED": ("rates tuned", "rates unequal"),
+    "notes.RATES_UNEQUAL": ("rates unequal", "rates given"),
+    "notes.RECIPES_DIFFER": ("recipes", "rates given"),
+    "notes.NO_RUN_HAS": ("no such score", "some scores"),
+    "notes.SOME_RUNS_LACK": ("some scores", "no such score"),
+    "notes.ROWS_COMPLETE": ("one missing", "three seeds"),
+    "notes.TRIALS_COMPLETE": ("tuning, stopped", "tuning"),
+    "notes.RUNS_MISSING": ("one missing", "three seeds"),
+    "notes.NO_MATRICES": ("damaged", "images"),
+    "notes.OTHER_EXPERIMENT": ("paper", "the paper's experiment"),
+    "notes.PAPER": ("the paper's experiment", "three seeds"),
+    "notes.VERDICTS": ("the paper's experiment", "three seeds"),
+    "notes.TERMINAL_BEST": ("three seeds", "tie"),
+    "conditions.TRUST": ("imported", "three seeds"),
+    "conditions.OTHER_CONDITIONS": ("odd digest", "three seeds"),
+    "conditions.OTHER_BEHAVIOUR": ("odd behaviour", "odd digest"),
+    "conditions.UNPROBED_RUN": ("one unprobed", "two unprobed"),
+    "conditions.UNPROBED_RUNS": ("two unprobed", "all probed"),
+    "verdict.NO_RUN": ("nothing", "one missing"),
+    "verdict.HIGHEST": ("three seeds", "equal"),
+    "verdict.SHARED_HIGHEST": ("equal", "three seeds"),
+    "verdict.WITH_GAIN": ("three seeds", "one row"),
+    "verdict.ONE_SEED": ("one seed", "three seeds"),
+    "verdict.NO_DIFFERENCE": ("tie", "three seeds"),
+    "verdict.RUN_MISSING": ("one missing", "two missing"),
+    "verdict.RUNS_MISSING": ("two missing", "one missing"),
+    "compare.DIFFERS": ("two studies", "one study twice"),
+    "compare.SHARED_RUNS": ("one study twice", "three seeds"),
+    "compare.GAIN": ("two studies", "three seeds"),
+    "compare.ALONE": ("two studies", "one study twice"),
+    "profiles.GAIN": ("profiles", "three seeds"),
+    "profiles.ON_PROFILES": ("profiles, imported", "three seeds"),
+    "profiles.MEAN_GAIN": ("profiles", "three seeds"),
+    "profiles.FEWER_PROFILES": ("profiles, one waits", "profiles"),
+    "profiles.OTHER_CONDITIONS": ("profiles, odd", "profiles"),
+    "profiles.SCALE": ("profiles", "three seeds"),
+    "profiles.NO_ROW": ("profiles, far apart", "profiles"),
+    "profiles.NOT_FINISHED": ("profiles, one waits", "profiles"),
+    "profiles.LEFT_OUT": ("profiles, one waits", "profiles"),
+    "profiles.SETTING": ("profiles, other settings", "profiles"),
+    "profiles.NO_RANKS": ("profiles, none shared", "profiles"),
+    "profiles.RANKS": ("profiles", "profiles, none shared"),
+    "profiles.TWO_ROWS": ("profiles, two rows", "profiles"),
+    "profiles.FRIEDMAN_DIFFER": ("profiles, seven", "profiles"),
+    "profiles.FRIEDMAN_OPEN": ("profiles", "profiles, seven"),
+    "profiles.CRITICAL": ("profiles, seven", "profiles, two rows"),
+    "profiles.CRITICAL_TOO_WIDE": ("profiles", "profiles, seven"),
+    "profiles.SEPARATION": ("profiles", "three seeds"),
+    "profiles.SEPARATION_OF_TIES": ("profiles", "three seeds"),
+    "profiles.NO_GAIN": ("profiles, none shared", "profiles"),
+    "profiles.HIGHEST": ("profiles", "profiles, none shared"),
+    "profiles.SHOWN": ("profiles", "profiles, far apart"),
+    "profiles.NOT_SHOWN": ("profiles, far apart", "profiles"),
+    "profiles.BELOW": ("profiles, CE ahead", "profiles"),
+    "profiles.BEST_RANK": ("profiles", "profiles, none shared"),
+    "tuning.BUDGET": ("tuning", "three seeds"),
+    "tuning.EACH": ("tuning", "three seeds"),
+    "tuning.UNEQUAL": ("tuning of two methods", "tuning"),
+    "tuning.TOO_FEW": ("tuning of three", "tuning"),
+    "tuning.TOP": ("tuning", "tuning of three"),
+    "tuning.NO_GAIN": ("tuning without gain", "tuning"),
+    "tuning.RANGES": ("tuning", "tuning of three"),
+    "tuning.CRF": ("tuning of a CRF", "tuning"),
+    "tuning.ORIGIN": ("tuning", "tuning of a CRF"),
+    "tuning.ORIGIN_CRF": ("tuning of a CRF", "tuning"),
+}
+"""For each sentence a study whose report has it, and one whose report does not."""
+
+
+def sentences() -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of every constant of the room."""
+    for module in pkgutil.iter_modules(reports.sentences.__path__):
+        found = vars(importlib.import_module(f"reports.sentences.{module.name}"))
+        for name, value in found.items():
+            if name.isupper():
+                yield f"{module.name}.{name}", value
+
+
+def pattern(template: str) -> str:
+    """Return an expression that finds a sentence whatever its fields hold."""
+    parts = string.Formatter().parse(template)
+    return "".join(re.escape(text) + ("" if name is None else ".*?") for text, name, *_ in parts)
+
+
+def test_every_sentence_has_its_cases():
+    assert CASES.keys() == dict(sentences()).keys()
+
+
+@pytest.fixture(scope="module")
+def texts() -> dict[str, str]:
+    """What was said of the studies, each built once."""
+    return {}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_sentence_appears_where_it_applies_and_nowhere_else(name, texts):
+    found = pattern(dict(sentences())[name])
+    shown, left_out = (texts.get(scene) or SCENES[scene]() for scene in CASES[name])
+    texts |= dict(zip(CASES[name], (shown, left_out), strict=True))
+    assert re.search(found, shown), f"{CASES[name][0]!r} does not say it:\n{shown}"
+    assert not re.search(found, left_out), f"{CASES[name][1]!r} says it:\n{left_out}"
