@@ -220,9 +220,9 @@ class Builder:
 
     def publish(self, files: ReportFiles) -> None:
         """Keep the report with the study in the store; print its summary and address."""
-        from bench.store.mirror import log_report
+        from bench.store.report_files import keep_report
 
-        log_report(self.uri, files.record, files.all, files.note)
+        keep_report(self.uri, files.record, files.all, files.note)
         typer.echo(files.summary)
         typer.echo(f"report: {files.index}")
         typer.echo(f"runs in MLflow: segloss ui{self._options()}")

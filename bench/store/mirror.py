@@ -16,9 +16,10 @@ from bench.files import write_json
 from bench.manifest import Manifest, Row
 from bench.runs.rundir import run_dir
 from bench.spec import digest
-from bench.store.client import StoreError, connect, most_complete, search
+from bench.store.client import StoreError, connect, database, most_complete, search
 from bench.store.pages import decode_view, encode_view, headline, saved_views, view_tag
-from bench.store.reading import StudyRecord
+from bench.store.places import local_folder, placed
+from bench.store.run_files import keep_files
 from bench.store.run_writer import RunWriter
 from bench.store.sqlite import prepare
 
@@ -71,8 +72,8 @@ class Mirror:
         with connect(self.uri) as client:
             experiment = self._experiment(client, manifest)
             known = _single(client, search(client, experiment, "tags.`segloss.role` != 'study'"))
-            _mirror_study(client, experiment, manifest)
-            writer = RunWriter(client, experiment, manifest)
+            _mirror_study(client, self.uri, experiment, manifest)
+            writer = RunWriter(client, self.uri, experiment, manifest)
             written = 0
             for run_id, (row, seed) in _cells(manifest).items():
                 if is_late():
@@ -100,9 +101,9 @@ class Mirror:
             if known.lifecycle_stage == "deleted":
                 client.restore_experiment(known.experiment_id)
             return known.experiment_id
-        served = self.uri.startswith("http")
+        file = database(self.uri)
         # Absolute: MLflow fixes the location when it creates the experiment.
-        location = None if served else (self.artifact_root / manifest.name).as_uri()
+        location = file and placed(file, (self.artifact_root / manifest.name).as_uri())
         tags = {
             "mlflow.experiment.primaryMetric.name": headline(manifest),
             "mlflow.note.content": _note(manifest),
@@ -169,34 +170,6 @@ class MirrorThread(threading.Thread):
             self.error = StoreError(f"{type(error).__name__}: {error}")
 
 
-def log_report(uri: str, record: StudyRecord, files: Iterable[Path], note: str) -> None:
-    """Store a report with its study.
-
-    Args:
-        uri: the store.
-        record: the study in it.
-        files: kept as report/<name>.
-        note: Markdown that MLflow shows on the pages of the study and of its experiment.
-
-    Raises:
-        StoreError: the store cannot be written.
-    """
-    with connect(uri) as client:
-        for file in files:
-            client.log_artifact(record.mlflow_run_id, str(file), "report")
-        # MLflow's limits for a tag: 8,000 characters of a run, 20,000 of an experiment.
-        client.set_tag(record.mlflow_run_id, "mlflow.note.content", _cut(note, 8_000))
-        client.set_experiment_tag(record.experiment_id, "mlflow.note.content", _cut(note, 20_000))
-
-
-def _cut(text: str, limit: int) -> str:
-    """Return at most ``limit`` characters of ``text``, in whole lines."""
-    if len(text) <= limit:
-        return text
-    more = "\n\nThe rest is in report/index.html."
-    return text[: text.rfind("\n", 0, limit - len(more))] + more
-
-
 def _single(client: MlflowClient, runs: Iterable[Run]) -> dict[str, Run]:
     """Return one run for each run id; delete duplicates from the store."""
     every = list(runs)
@@ -212,12 +185,14 @@ def _note(manifest: Manifest) -> str:
     return f"{manifest.title.rstrip('.')}. {manifest.scale.rstrip('.')}."
 
 
-def _mirror_study(client: MlflowClient, experiment: str, manifest: Manifest) -> None:
+def _mirror_study(client: MlflowClient, uri: str, experiment: str, manifest: Manifest) -> None:
     content = manifest.model_dump(mode="json")
     studies = search(client, experiment, "tags.`segloss.role` = 'study'")
     known = next(iter(_single(client, studies).values()), None)
     if known and known.data.tags.get("segloss.manifest") == digest(content):
-        return
+        folder = local_folder(uri, known.info.artifact_uri or "")
+        if folder is None or (folder / "manifest.json").exists():
+            return
     if known is None:
         tags = {
             "segloss.role": "study",
@@ -229,7 +204,7 @@ def _mirror_study(client: MlflowClient, experiment: str, manifest: Manifest) -> 
     with TemporaryDirectory() as folder:
         file = Path(folder) / "manifest.json"
         write_json(file, content)
-        client.log_artifact(known.info.run_id, str(file))
+        keep_files(client, uri, known, [file])
     client.set_terminated(known.info.run_id)
     # Written last: without this tag, the next sync repeats an interrupted one.
     client.set_tag(known.info.run_id, "segloss.manifest", digest(content))

@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.files import parse, read_json
 from bench.manifest import Manifest
 from bench.store.client import connect, database, download, most_complete, search
+from bench.store.places import local_folder, placed
 from bench.store.sqlite import (
     RunRow,
     artifact_uri,
@@ -22,6 +23,7 @@ from bench.store.sqlite import (
     histories,
     local_file,
     run_rows,
+    run_states,
 )
 
 
@@ -55,9 +57,11 @@ def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
     file = database(uri)
     if file and not file.exists():
         return None  # connecting would create the file
-    name = f"{study}/{profile}"
-    place = _study_in_tables(file, name) if file else None
-    place = place or _study_by_mlflow(uri, name)
+    name, place = f"{study}/{profile}", None
+    try:
+        place = _study_in_tables(file, name) if file else _study_by_mlflow(uri, name)
+    except sqlite3.Error:
+        place = _study_by_mlflow(uri, name)  # MLflow either reads it or reports the cause
     if place is None:
         return None
     experiment, run, path = place
@@ -66,14 +70,10 @@ def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
 
 
 def _study_in_tables(file: Path, name: str) -> tuple[str, str, Path] | None:
-    """Return experiment, run and manifest file of a study; None where a file cannot be read."""
-    try:
-        experiment = experiment_id(file, name)
-        studies = run_rows(file, experiment, "study") if experiment else []
-    except sqlite3.Error:
-        return None
-    for run in studies:
-        if path := local_file(run.artifact_uri, "manifest.json"):
+    """Return experiment, run and manifest file of a study; raises sqlite3.Error."""
+    experiment = experiment_id(file, name)
+    for run in run_rows(file, experiment, "study") if experiment else []:
+        if path := fetch_artifact(f"sqlite:///{file}", run.run_id, "manifest.json"):
             return str(experiment), run.run_id, path
     return None
 
@@ -127,6 +127,10 @@ def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
 
 def study_stamp(uri: str, record: StudyRecord) -> str:
     """Return a text that changes whenever a run of the study starts or ends; cheap to compute."""
+    if file := database(uri):
+        with suppress(sqlite3.Error):
+            states = run_states(file, record.experiment_id)
+            return " ".join(run if state == "RUNNING" else run + time for run, state, time in states)
     experiment, runs = [record.experiment_id], "tags.`segloss.role` != 'study'"
     with connect(uri) as client:
         running = client.search_runs(experiment, f"{runs} and attributes.status = 'RUNNING'")
@@ -151,7 +155,7 @@ def _rows(uri: str, experiment: str) -> list[RunRow]:
         return [
             RunRow(
                 run.info.run_id,
-                run.info.artifact_uri or "",
+                _now(uri, run.info.artifact_uri or ""),
                 run.data.params,
                 run.data.metrics,
                 run.data.tags,
@@ -187,11 +191,28 @@ def read_histories(
 def fetch_artifact(uri: str, mlflow_run_id: str, path: str) -> Path | None:
     """Return a local path to a file or folder of a run; None where the run has none.
 
-    In a store on this machine that is the file itself, else a copy.
+    In a database store that is the file itself, else a copy.
     """
-    if file := database(uri):
-        with suppress(sqlite3.Error):
-            place = artifact_uri(file, mlflow_run_id)
-            if place is None or place.startswith("file:"):
-                return local_file(place or "", path)
-    return download(uri, mlflow_run_id, path)
+    folder = run_folder(uri, mlflow_run_id)
+    if folder is None:
+        return download(uri, mlflow_run_id, path)
+    return folder / path if (folder / path).exists() else None
+
+
+def run_folder(uri: str, mlflow_run_id: str) -> Path | None:
+    """Return the folder of a run's files in a database store; None where MLflow has to be asked."""
+    file = database(uri)
+    if file is None:
+        return None
+    try:
+        address = artifact_uri(file, mlflow_run_id)
+    except sqlite3.Error:
+        with connect(uri) as client:
+            address = client.get_run(mlflow_run_id).info.artifact_uri
+    return local_folder(uri, address or "")
+
+
+def _now(uri: str, address: str) -> str:
+    """Return the address at which a run's files are now."""
+    file = database(uri)
+    return placed(file, address) if file else address

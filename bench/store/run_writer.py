@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import RootError
@@ -18,6 +15,8 @@ from bench.runs.rundir import RunDir, State
 from bench.spec import digest
 from bench.store.client import log_batches
 from bench.store.pages import run_params, setting_tags, table_tag
+from bench.store.places import local_folder
+from bench.store.run_files import keep_grid, keep_run
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run
@@ -32,21 +31,6 @@ STATUS = {
     "interrupted": "KILLED",
 }
 OVER = frozenset({"finished", "diverged", "failed", "interrupted"})
-ARTIFACTS = (
-    "spec.json",
-    "result.json",
-    "env.json",
-    "probes.json",
-    "confusion.npz",
-    "counts.npz",
-    "boundaries.npz",
-    "log.txt",
-)
-GRID_IMAGES = 4
-"""Predictions in MLflow's image grid; each needs a PNG and a WebP there."""
-THUMBNAIL = (256, 256)
-"""Size of the compressed copy that MLflow's own log_image stores."""
-
 PLACES = 5
 """Decimal places of a number in the store: the width of MLflow's table."""
 IMPORTED_PLACES = 12
@@ -90,6 +74,7 @@ class RunWriter:
     """Writes the runs of one study into one experiment."""
 
     client: MlflowClient
+    uri: str
     experiment: str
     manifest: Manifest
 
@@ -111,7 +96,7 @@ class RunWriter:
         params = run_params(self.manifest, row, seed)
         with _readable(directory):
             state = directory.state()
-        if run and _complete(run, params, state):
+        if run and _complete(run, params, state) and not self._lost(run, state):
             return 0
         if run is None and state.status == "queued":
             return 0
@@ -152,10 +137,11 @@ class RunWriter:
         log_batches(self.client, run_id, params=params)
         rows = ((key, value, time, step) for (key, step), (value, time) in numbers.items())
         log_batches(self.client, run_id, metrics=rows)
-        if "segloss.result" in snapshot.tags and "segloss.result" not in run.data.tags:
-            self._log_grid(run, directory)
+        lost = self._lost(run, state)
+        if "segloss.result" in snapshot.tags and ("segloss.result" not in run.data.tags or lost):
+            keep_grid(self.client, self.uri, run, directory)
         if state.status in OVER:
-            self._log_files(run_id, directory)
+            keep_run(self.client, self.uri, run, directory)
             self.client.set_terminated(run_id, STATUS[state.status], _ms(state.updated))
         else:
             self.client.update_run(run_id, STATUS[state.status])
@@ -169,6 +155,11 @@ class RunWriter:
         }
         # Written last: without these tags, the next sync repeats an interrupted one.
         log_batches(self.client, run_id, tags=tags)
+
+    def _lost(self, run: Run, state: State) -> bool:
+        """Return whether a run has ended and its folder is missing; a server is not asked."""
+        folder = local_folder(self.uri, run.info.artifact_uri or "")
+        return folder is not None and state.status in OVER and not folder.is_dir()
 
     def _create(self, directory: RunDir, row: Row, seed: int, snapshot: RunSnapshot) -> Run:
         manifest = self.manifest
@@ -196,39 +187,6 @@ class RunWriter:
                 **setting_tags(manifest, row),
             },
         )
-
-    def _log_files(self, run_id: str, directory: RunDir) -> None:
-        for name in ARTIFACTS:
-            if (file := directory.path / name).exists():
-                self.client.log_artifact(run_id, str(file))
-        if directory.predictions.is_dir():
-            self.client.log_artifacts(run_id, str(directory.predictions), "predictions")
-
-    def _log_grid(self, run: Run, directory: RunDir) -> None:
-        """Log predictions for the image grid, which lines runs up by key and step.
-
-        Like client.log_image, but under names that a repeated sync overwrites.
-        """
-        from PIL import Image
-
-        files = sorted(directory.predictions.glob("*.prediction.png"))[:GRID_IMAGES]
-        if not files:
-            return
-        with TemporaryDirectory() as folder:
-            for file in files:
-                key = f"prediction~{file.name.removesuffix('.prediction.png')}"
-                unique = uuid.uuid5(uuid.NAMESPACE_OID, f"{run.info.run_id}/{key}")
-                name = f"{key}+step+0+timestamp+{run.info.start_time}+{unique}"
-                try:
-                    with Image.open(file) as stored:
-                        image = stored.convert("RGB")
-                except OSError:
-                    continue  # a damaged image is missing in the grid; no number depends on it
-                image.save(Path(folder) / f"{name}.png")
-                image.thumbnail(THUMBNAIL)
-                image.save(Path(folder) / f"{name}+compressed.webp")
-            self.client.log_artifacts(run.info.run_id, folder, "images")
-        self.client.set_tag(run.info.run_id, "mlflow.loggedImages", True)
 
 
 @contextmanager

@@ -6,10 +6,11 @@ The queries use only columns that MLflow 3 keeps stable across its migrations.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,13 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote, unquote, urlparse
 
 from bench.store.client import StoreError, create_tables, database, failures
+from bench.store.places import placed, settle
 
 WAY_OUT = "the runs are safe: delete the file, then segloss sync"
 LEFT_OUT = ("segloss.setting.", "mlflow.")
 """Prefixes of tags that only MLflow's pages need; most tags have one."""
+NOTE = "mlflow.note.content"
+"""Tag whose Markdown MLflow shows on a page."""
 
 
 @dataclass
@@ -30,6 +34,7 @@ class RunRow:
 
     run_id: str
     artifact_uri: str
+    """Where the files are now, which need not be where MLflow put them."""
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -61,7 +66,8 @@ def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRo
     with _opened(file) as connection:
         chosen = f"run_uuid IN ({runs})"
         places = f"SELECT run_uuid, artifact_uri FROM runs WHERE {chosen}"
-        found = {run: RunRow(run, uri or "") for run, uri in connection.execute(places, values)}
+        rows = connection.execute(places, values)
+        found = {run: RunRow(run, placed(file, uri or "")) for run, uri in rows}
         unseen = " AND ".join(f"key NOT LIKE '{prefix}%'" for prefix in LEFT_OUT)
         columns = "SELECT run_uuid, key, value FROM"
         for run, key, value in connection.execute(f"{columns} params WHERE {chosen}", values):
@@ -76,11 +82,44 @@ def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRo
 
 
 def artifact_uri(file: Path, run: str) -> str | None:
-    """Return the URI of a run's files; None for an unknown run. Raises sqlite3.Error."""
+    """Return the URI of a run's files now; None for an unknown run. Raises sqlite3.Error."""
     query = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
     with _opened(file) as connection:
         found = connection.execute(query, (run,)).fetchone()
-    return str(found[0]) if found else None
+    return placed(file, str(found[0] or "")) if found else None
+
+
+def run_states(file: Path, experiment: str) -> list[tuple[str, str, str]]:
+    """Return id, status and time of the last sync of a study's runs; raises sqlite3.Error."""
+    query = (
+        "SELECT runs.run_uuid, status, coalesce(updated.value, '') FROM runs"
+        " JOIN tags AS role ON role.run_uuid = runs.run_uuid AND role.key = 'segloss.role'"
+        " LEFT JOIN tags AS updated"
+        " ON updated.run_uuid = runs.run_uuid AND updated.key = 'segloss.updated'"
+        " WHERE experiment_id = ? AND lifecycle_stage = 'active' AND role.value != 'study'"
+        " ORDER BY runs.run_uuid"
+    )
+    with _opened(file) as connection:
+        return connection.execute(query, (int(experiment),)).fetchall()
+
+
+def set_note(file: Path, run: str, experiment: str, note: tuple[str, str]) -> None:
+    """Replace the notes that MLflow shows on the pages of a run and of its experiment.
+
+    Args:
+        file: the database.
+        run: MLflow's id of the run.
+        experiment: id of its experiment.
+        note: the note of the run, and that of the experiment.
+
+    Raises:
+        sqlite3.Error: the database cannot be written.
+    """
+    places = (("tags", "run_uuid", run), ("experiment_tags", "experiment_id", int(experiment)))
+    with closing(sqlite3.connect(file, timeout=20)) as connection, connection:
+        for (table, column, owner), text in zip(places, note, strict=True):
+            statement = f"INSERT OR REPLACE INTO {table} (key, {column}, value) VALUES (?, ?, ?)"
+            connection.execute(statement, (NOTE, owner, text))
 
 
 def histories(
@@ -117,13 +156,21 @@ def _marks(values: Sequence[str]) -> str:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[sqlite3.Connection]:
-    uri = f"file:{quote(str(file.resolve()))}?mode=ro"
+    file = file.resolve()
+    log = file.with_name(f"{file.name}-wal")
+    # In a folder that cannot be written, SQLite cannot create the files of its locks. Without a
+    # log no process writes, and the database can be read without locks.
+    logged = log.exists() and log.stat().st_size > 0
+    locks = "" if logged or os.access(file.parent, os.W_OK) else "&immutable=1"
+    uri = f"file:{quote(str(file))}?mode=ro{locks}"
     with closing(sqlite3.connect(uri, uri=True, timeout=20)) as connection:
         yield connection
 
 
 def prepare(uri: str) -> None:
-    """Create the database of a sqlite URI unless it exists; do nothing for any other store.
+    """Create the database of a sqlite URI, or bring its addresses up to date after a move.
+
+    Does nothing for any other store.
 
     Raises:
         StoreError: the file cannot be created, or it is not a database.
@@ -138,6 +185,7 @@ def prepare(uri: str) -> None:
             with closing(sqlite3.connect(file)) as connection:
                 # Readers need not wait for writers in this mode.
                 connection.execute("PRAGMA journal_mode=WAL")
+            settle(file)
     except StoreError as error:
         # Subclasses of DatabaseError are temporary, such as a lock or a full disk.
         if type(error.__cause__) is sqlite3.DatabaseError:

@@ -10,7 +10,7 @@ import pytest
 import bench.store.mirror
 from bench.files import write_json
 from bench.store.client import StoreError, connect, serve
-from bench.store.mirror import log_report
+from bench.store.report_files import keep_report
 from bench.store.pages import VIEW_KEY, decode_view, view_tag, view_url
 from bench.store.reading import RunRecord, fetch_artifact, read_histories, read_runs, read_study
 from reports.report import build_report
@@ -236,7 +236,7 @@ def test_report_is_kept_with_the_study(fresh, tmp_path):
     assert note == "Losses compared. CamVid test, 6 images of 24 x 32 pixels, 40 steps."
     page = tmp_path / "index.html"
     page.write_text("<p>report</p>")
-    log_report(fresh.uri, record, [page], "One sentence.\n\n" + "| a | b |\n" * 3000)
+    keep_report(fresh.uri, record, [page], "One sentence.\n\n" + "| a | b |\n" * 3000)
     stored = fetch_artifact(fresh.uri, record.mlflow_run_id, "report/index.html")
     assert stored is not None
     assert stored.read_text() == "<p>report</p>"
