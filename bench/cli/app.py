@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from bench.cli import compare, control, data, discover, exchange, perf, report, run, tune
+from bench.cli.bundles import verbs as bundles
 
 app = typer.Typer(
     name="segloss",
@@ -21,6 +22,8 @@ for verb in (run.validate, run.plan, run.run, tune.tune):
 for verb in (control.status, control.logs, control.retry, control.cancel):
     app.command()(verb)
 for verb in (report.report, compare.compare, exchange.sync, report.ui):
+    app.command()(verb)
+for verb in (bundles.publish, bundles.verify):
     app.command()(verb)
 app.command("import")(exchange.import_runs)
 app.add_typer(discover.listing, name="list")

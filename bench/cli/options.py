@@ -20,7 +20,9 @@ DEFAULT_ROOT = Path("segloss-out")
 DATA_ROOT = "SEGLOSS_DATA_ROOT"
 RUN_HELP = 'A run: its id, the first characters of its id, or a row such as "RMI".'
 
-Study = Annotated[str, typer.Argument(help="A shipped study's name, or the path of a .toml file.")]
+STUDY_HELP = "A shipped study's name, or the path of a .toml file."
+
+Study = Annotated[str, typer.Argument(help=STUDY_HELP)]
 Studies = Annotated[
     list[str], typer.Argument(help="Names of shipped studies, or paths of .toml files.")
 ]

@@ -22,8 +22,8 @@ from bench.cli.options import (
     RootOption,
     ScaleOption,
     StepsOption,
+    STUDY_HELP,
     StoreOption,
-    Study,
     data_folder,
 )
 from bench.errors import SpecError
@@ -37,7 +37,7 @@ POLL_SECONDS = 5.0
 
 
 def report(
-    study: Study,
+    study: Annotated[str | None, typer.Argument(help=STUDY_HELP)] = None,
     more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     profile: ProfileOption = DEFAULT_PROFILE,
     steps: StepsOption = None,
@@ -55,8 +55,21 @@ def report(
         list[str] | None,
         typer.Option("--profiles", metavar="A B …", help="Two profiles or more, in one answer."),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FOLDER", help="A published study instead of a root's."),
+    ] = None,
 ) -> None:
     """Build tables, figures and index.html from the store."""
+    if bundle is not None:
+        from bench.cli.bundles.verbs import report_from
+
+        if study or more or watch or since or profiles or store:
+            raise SpecError("--from takes everything from the bundle: leave out STUDY and options")
+        report_from(bundle, root)
+        return
+    if study is None:
+        raise SpecError("name a STUDY, or a bundle with --from FOLDER")
     from bench.profile import shortened_name
     from reports.news import moment
     from studies.schema import profile_name, study_name

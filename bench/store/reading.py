@@ -1,6 +1,7 @@
 """The reading side of the store: studies, their runs and curves.
 
-A sqlite store is read from its own tables where possible, any other store through MLflow.
+A sqlite store is read from its own tables where possible, a folder of run directories from them, any
+other store through MLflow.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.files import parse, read_json
-from bench.manifest import Manifest
+from bench.manifest import Manifest, recall
+from bench.runs.rundir import run_dir
+from bench.store import folder
 from bench.store.client import connect, database, download, most_complete, search
 from bench.store.places import local_folder, placed
 from bench.store.sqlite import (
@@ -29,7 +32,10 @@ from bench.store.sqlite import (
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study in the store: its manifest, its experiment, and MLflow's run of the study itself."""
+    """A study in the store: its manifest, its experiment, and MLflow's run of the study itself.
+
+    The last two are empty in a folder of run directories.
+    """
 
     manifest: Manifest
     experiment_id: str
@@ -54,6 +60,9 @@ class RunRecord:
 
 def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
     """Return a study on a profile as the store has it; None where it is missing."""
+    if root := folder.folder(uri):
+        manifest = recall(root, study, profile)
+        return manifest and StudyRecord(manifest, "", "")
     file = database(uri)
     if file and not file.exists():
         return None  # connecting would create the file
@@ -92,6 +101,8 @@ def _study_by_mlflow(uri: str, name: str) -> tuple[str, str, Path] | None:
 
 def study_names(uri: str) -> list[str]:
     """Return the "study/profile" of every study in the store."""
+    if root := folder.folder(uri):
+        return folder.names(root)
     file = database(uri)
     if file and not file.exists():
         return []  # connecting would create the file
@@ -107,6 +118,8 @@ def study_names(uri: str) -> list[str]:
 
 def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
     """Return all trainings and evaluations of a study that ever started."""
+    if root := folder.folder(uri):
+        return _folder_runs(root, record.manifest)
     rows = [run for run in _rows(uri, record.experiment_id) if run.tags.get("segloss.run_id")]
     trained = [run for run in rows if run.tags.get("segloss.role") != "study"]
     return [
@@ -122,6 +135,27 @@ def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
             artifact_uri=run.artifact_uri,
         )
         for run_id, run in most_complete(trained, lambda run: run).items()
+    ]
+
+
+def _folder_runs(root: Path, manifest: Manifest) -> list[RunRecord]:
+    return [
+        RunRecord(
+            run_id=run_id,
+            mlflow_run_id=run_id,
+            role=folder.role(manifest, run_dir(root, run_id)),
+            status=found.state.status,
+            reason=found.state.reason or None,
+            params={},
+            metrics={key: value for (key, step), (value, _) in found.numbers.items() if not step},
+            tags={
+                **found.tags,
+                "segloss.updated": repr(found.state.updated),
+                "segloss.kept": found.state.kept or "",
+            },
+            artifact_uri=run_dir(root, run_id).path.as_uri(),
+        )
+        for run_id, found in folder.snapshots(root, manifest).items()
     ]
 
 
@@ -174,6 +208,8 @@ def read_histories(
         mlflow_run_ids: MLflow's ids of the runs.
         keys: metrics, such as "train/loss".
     """
+    if root := folder.folder(uri):
+        return folder.histories(root, list(mlflow_run_ids), list(keys))
     if file := database(uri):
         try:
             return histories(file, mlflow_run_ids, keys)

@@ -77,7 +77,7 @@ def _run_link(run: RunLine, origin: Origin) -> str:
 def _runs_link(origin: Origin, mlflow_run_ids: Sequence[str | None]) -> str:
     """Return the address of runs in MLflow; "" where there is none."""
     known = [run_id for run_id in mlflow_run_ids if run_id]
-    if origin.experiment_id is None or not known:
+    if not origin.experiment_id or not known:
         return ""
     return runs_url(origin.pages, origin.experiment_id, known)
 

@@ -1,0 +1,1 @@
+"""Published studies: the verbs publish and verify, and bundles as sources of other verbs."""

@@ -1,0 +1,82 @@
+"""The verbs publish and verify, and the report of a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import (
+    DEFAULT_PROFILE,
+    DEFAULT_ROOT,
+    ProfileOption,
+    RootOption,
+    ScaleOption,
+    StepsOption,
+    Study,
+)
+
+Bundle = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that publish wrote.")]
+
+
+def publish(
+    study: Study,
+    out: Annotated[
+        Path, typer.Option("--out", help="The bundle: a new folder, or one to bring up to date.")
+    ],
+    profile: ProfileOption = DEFAULT_PROFILE,
+    steps: StepsOption = None,
+    scale: ScaleOption = None,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Write a study and its finished runs into a small folder of text files, to share and cite."""
+    from bench.cli.bundles.definitions import definitions
+    from bench.errors import RootError
+    from bench.manifest import recall
+    from bench.profile import shortened_name
+    from reports.bundle import write
+    from studies.schema import profile_name, study_name
+
+    name = shortened_name(profile, steps, scale)
+    manifest = recall(root.resolve(), study_name(study), profile_name(name))
+    if manifest is None:
+        raise RootError(f"{root}: {study_name(study)} was not run on {profile_name(name)} here")
+    own = definitions(study, name, manifest) if manifest.role == "train" else {}
+    published = write.publish(root.resolve(), manifest, out.resolve(), own)
+    write.add_report(out.resolve())
+    for note in published.notes:
+        typer.echo(note, err=True)
+    size = write.size_of(out.resolve())
+    typer.echo(
+        f"{out}: {published.runs} of {published.total} runs, {size / 1000:,.0f} kB, "
+        f"{size / 1000 / published.runs:.1f} kB a run"
+    )
+    typer.echo("Write the authors into .zenodo.json, and publish again for CITATION.cff.")
+
+
+def verify(folder: Bundle) -> None:
+    """Recompute every number of a bundle from its counts, and compare what it says."""
+    from reports.bundle.verify import verify as check
+
+    typer.echo(check(folder.resolve()))
+
+
+def report_from(folder: Path, root: Path) -> None:
+    """Build the report of a bundle in ``root``, and print its summary and address."""
+    from bench.manifest import slug
+    from bench.store.folder import address
+    from reports.bundle.read import unpacked
+    from reports.report import build_report
+
+    place = root.resolve() / "reports" / slug(f"from-{folder.resolve().name}")
+    with unpacked(folder.resolve()) as (bundle, unpacked_root):
+        files = build_report(
+            address(unpacked_root),
+            bundle.manifest.study,
+            bundle.manifest.profile,
+            place,
+            command=f"segloss report --from {folder}",
+        )
+    typer.echo(files.summary)
+    typer.echo(f"report: {files.index}")
