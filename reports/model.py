@@ -106,7 +106,8 @@ class Figure:
     alt: str
     """What the figure shows, in words, for readers who cannot see it."""
     table: str | None = None
-    """Key of the table under which it is printed; None gives it a section of its own."""
+    """Key of the table under which it is printed; "" puts it under the report's answer, None into
+    a section of its own."""
     on_page: bool = True
 
 
@@ -197,12 +198,28 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Lead:
+    """The answer that opens a report."""
+
+    headline: str
+    """The verdict in a few words, such as "Not settled."; "" where there is none."""
+    sentences: tuple[str, ...] = ()
+    """By how much, how sure that is, which other rows, and what would settle it."""
+    command: str = ""
+    """The command that may settle it, which the last sentence explains; "" where none can."""
+
+    @property
+    def text(self) -> str:
+        """The whole answer in one paragraph."""
+        return " ".join(filter(None, [self.headline, *self.sentences, self.command]))
+
+
+@dataclass(frozen=True)
 class Report:
     """A whole report."""
 
     manifest: Manifest
-    summary: str
-    """One sentence: the result."""
+    lead: Lead
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...]
     gallery: Gallery | None

@@ -52,6 +52,23 @@ def estimate_text(value: Estimate, *, signed: bool = False) -> str:
     return " ".join(mean_and_spread(value, signed=signed)).strip()
 
 
+def digits(spread: float | None) -> int:
+    """Return the number of digits after the point that an interval's half-width allows."""
+    return 1 if spread is not None and spread >= 0.995 else 2
+
+
+def points(value: float, spread: float | None) -> str:
+    """Return a number with the digits that its half-width allows: "9.1"; "0.42" below 1."""
+    return signed_points(value, spread).removeprefix("+")
+
+
+def signed_points(value: float, spread: float | None) -> str:
+    """Return the same with a sign: "+9.1"."""
+    places = digits(spread)
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return f"{round(value, places) + 0.0:+.{places}f}".replace("-", MINUS)
+
+
 def signed(points: float) -> str:
     """Return percentage points with their sign: "+0.42"."""
     return f"{points:+.2f}".replace("-", MINUS)
@@ -89,10 +106,10 @@ def population(
     return notes.COVERS_GROUPS.format(metric=metric, groups=groups)
 
 
-def joined(names: Iterable[str]) -> str:
+def joined(names: Iterable[str], word: str = "and") -> str:
     """Return names as a sentence lists them: "a, b and c"."""
     *rest, last = names
-    return f"{', '.join(rest)} and {last}" if rest else last
+    return f"{', '.join(rest)} {word} {last}" if rest else last
 
 
 def listed(names: Sequence[str], *, most: int = 12, between: str = ", ") -> str:

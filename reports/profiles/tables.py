@@ -10,7 +10,8 @@ from reports.model import Cell, Column, Table, TableRow
 from reports.profiles.answer import Answer, Side, gain, mean_gain
 from reports.profiles.sentences import gain_notes, rank_notes, score_notes
 from reports.sentences import profiles as words
-from reports.statistics.scores import mark_best, with_holm
+from reports.statistics.pairs import mark_best, pairs
+from reports.statistics.scores import with_holm
 from reports.statistics.stats import Estimate, estimate
 from reports.wording import header
 
@@ -62,10 +63,8 @@ def score_table(answer: Answer) -> Table:
     columns = [_column(answer, side, "score") for side in answer.sides]
     rows = [_score_row(answer, label) for label in answer.labels]
     for i, side in enumerate(answer.sides):
-        # Rows are compared on one profile at a time: its column alone counts as a score.
-        alone = [replace(column, kind="setting") for column in columns]
-        alone[i] = Column(HEADLINE, "", "score")
-        rows = mark_best(rows, alone, side.scores)
+        # Rows are compared on one profile at a time.
+        rows = mark_best(rows, i, pairs(side.scores, side.manifest.rows, HEADLINE))
     columns.append(Column("rank", "mean rank", "setting"))
     found = answer.ranks.mean if answer.ranks else {}
     rows = [replace(row, cells=(*row.cells, _rank(answer, found.get(row.label)))) for row in rows]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from reports.model import Cell, Column, Table, TableRow
+from reports.model import Cell, Column, Lead, Table, TableRow
 from reports.sentences import notes as words
 from reports.statistics.stats import LEVEL, Estimate
 from reports.wording import DAGGER, DASH, mean_and_spread
@@ -98,6 +98,20 @@ def text(table: Table) -> str:
 def one_line(value: str) -> str:
     """Return the text without line breaks and control characters, which is safe to print."""
     return "".join(filter(str.isprintable, " ".join(value.split())))
+
+
+def lead_text(found: Lead) -> str:
+    """Return a report's answer for a terminal: the verdict, its sentences, and the command."""
+    lines = [one_line(" ".join(filter(None, [found.headline, *found.sentences])))]
+    return "\n".join([*lines, f"  {one_line(found.command)}"] if found.command else lines)
+
+
+def lead_markdown(found: Lead) -> str:
+    """Return a report's answer in Markdown: the verdict bold, the command as code."""
+    headline = f"**{escape_markdown(found.headline)}**" if found.headline else ""
+    said = " ".join(filter(None, [headline, *map(escape_markdown, found.sentences)]))
+    command = f"\n    {one_line(found.command)}\n" if found.command else ""
+    return f"{said}\n{command}"
 
 
 def markdown(table: Table) -> str:

@@ -4,7 +4,12 @@
 ONE_SEED = "n = 1, so there is no interval: one seed cannot show a difference."
 INTERVAL = "Mean over n seeds ± half-width of the 95 % t interval (new seeds, same images)."
 BEST = "Bold: the highest mean, if its paired interval lies above every other row."
-TIE = "Tie in {column}: no difference is shown between {rows}."
+TIE = "{column}: {row} has the highest mean, and the data do not separate it from {rows}."
+TIE_BUT = (
+    "{column}: {row} has the highest mean, and the data do not separate it from {rows}; among "
+    "these, {pairs}."
+)
+LIES_ABOVE = "{row} lies above {other}"
 GAIN = "Gain over {base}: percentage points, paired by seed. {population}"
 GAIN_OF_SEEDS = (
     "Gain over {base}: percentage points, paired by seed (a seed fixes initial weights, sample "

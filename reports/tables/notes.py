@@ -10,12 +10,13 @@ from bench.manifest import Manifest
 from reports.checks import Check
 from reports.model import Table, TableRow
 from reports.published import PublishedTable, find_published
-from reports.sentences import conditions, verdict
+from reports.sentences import conditions
 from reports.sentences import notes as words
+from reports.statistics.pairs import pairs, score_columns
 from reports.statistics.scores import Scores
 from reports.statistics.stats import LEVEL
 from reports.tables.recipes import recipes
-from reports.wording import estimate_text, joined, listed, seeds
+from reports.wording import joined, listed, seeds
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,18 @@ def _best(subject: Subject) -> list[str]:
 
 
 def _ties(subject: Subject) -> list[str]:
+    """Say from which rows the data do not separate the highest, and which of them do differ."""
     found = []
-    for i, column in enumerate(subject.table.columns):
-        tied = dict.fromkeys(row.label for row in subject.table.rows if row.cells[i].tied)
-        if tied:
-            found.append(words.TIE.format(column=column.header, rows=joined(tied)))
+    for i, column in score_columns(subject.table.columns):
+        tied = {row.label for row in subject.table.rows if row.cells[i].tied}
+        if not tied:
+            continue
+        gaps = pairs(subject.scores, [row.label for row in subject.table.rows], column.key)
+        top, *others = (label for label in gaps.means if label in tied)
+        apart = [words.LIES_ABOVE.format(row=a, other=b) for a, b in gaps.separated(tied)]
+        text = words.TIE_BUT if apart else words.TIE
+        fields = {"column": column.header, "row": top, "rows": joined(others, "or")}
+        found.append(text.format(**fields, pairs=listed(apart)))
     return found
 
 
@@ -221,40 +229,3 @@ def missing_runs(table: Table, *, trials: bool = False) -> str:
 
 def _row_and_seeds(label: str, numbers: list[str]) -> str:
     return f"{label} ({'seeds' if len(numbers) > 1 else 'seed'} {', '.join(numbers)})"
-
-
-def summary(table: Table) -> str:
-    """Return one sentence: the leading row, its gain, and whether the lead is shown."""
-    index = next((i for i, c in enumerate(table.columns) if c.kind == "score"), None)
-    ours = [row for row in table.rows if not row.reference]
-    found = [(row, row.cells[index].value) for row in ours] if index is not None else []
-    scored = [(row, value) for row, value in found if value]
-    if index is None or not scored:
-        return verdict.NO_RUN
-    row, value = max(scored, key=lambda pair: pair[1].mean)
-    leaders = ", ".join(r.label for r, v in scored if v.mean == value.mean)
-    text = (verdict.HIGHEST if leaders == row.label else verdict.SHARED_HIGHEST).format(
-        rows=leaders,
-        score=table.columns[index].header,
-        value=estimate_text(value),
-        n=value.n,
-        gain=_gain_clause(table, row),
-    )
-    others = dict.fromkeys(
-        r.label for r, _ in scored if r.cells[index].tied and r.label != row.label
-    )
-    if others and value.n < 2:
-        text += verdict.ONE_SEED
-    elif others:
-        text += verdict.NO_DIFFERENCE.format(rows=joined(others))
-    gone = sum({row.label: table.seeds - row.seeds for row in ours}.values())
-    missing = verdict.RUNS_MISSING.format(count=gone) if gone > 1 else verdict.RUN_MISSING
-    return f"{text}. {missing}" if gone else f"{text}."
-
-
-def _gain_clause(table: Table, row: TableRow) -> str:
-    for cell, column in zip(row.cells, table.columns, strict=True):
-        if column.kind == "gain":
-            gain = estimate_text(cell.value, signed=True) if cell.value else ""
-            return verdict.WITH_GAIN.format(column=column.header, gain=gain) if gain else ""
-    return ""

@@ -44,7 +44,7 @@ def table() -> Table:
                 Cell(value=Estimate(45.0, None, None, 1), best=True, verdict="cannot tell"),
                 Cell(
                     value=gain,
-                    comparison=Comparison(gain, 0.03125, 0.03125, 0.0625),
+                    comparison=Comparison(gain, p=0.03125, floor=0.03125, p_adjusted=0.0625),
                     verdict="differs",
                 ),
             ),
