@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -41,6 +41,8 @@ class Cell:
     """Whether no difference from the highest mean is shown; true of that row as well."""
     doubtful: bool = False
     """Whether a run behind the number was made under other conditions than its neighbours."""
+    apart: bool | None = None
+    """For a gain: whether its interval leaves out zero."""
     comparison: Comparison | None = None
     """For a gain: its interval and its p value."""
     verdict: Verdict | None = None
@@ -49,6 +51,12 @@ class Cell:
     """MLflow's ids of the runs behind the number, by seed."""
     reason: str | None = None
     """Why the number is missing."""
+
+    @classmethod
+    def of_gain(cls, value: Estimate, comparison: Comparison | None = None, **more: Any) -> Cell:
+        """Return the cell of a gain; ``more`` are other fields."""
+        apart = value.above_zero is not None
+        return cls(value=value, comparison=comparison, apart=apart, **more)
 
 
 @dataclass(frozen=True)

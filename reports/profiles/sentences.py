@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.model import Lead, Table, TableRow
+from reports.model import Lead, Table
 from reports.profiles.answer import Answer, Ranks, Side
 from reports.sentences import profiles as words
 from reports.sentences import verdict
 from reports.sentences.conditions import TRUST
-from reports.sentences.notes import BEST, INTERVAL
+from reports.sentences.notes import BEST
 from reports.statistics.stats import LEVEL
-from reports.tables.notes import exact_test
+from reports.tables.notes import exact_test, shown_intervals
 from reports.wording import estimate_text, joined, seeds
 
 
@@ -81,10 +81,10 @@ def _settings(answer: Answer) -> list[str]:
     return found
 
 
-def score_notes(rows: Sequence[TableRow]) -> list[str]:
+def score_notes(table: Table) -> list[str]:
     """Return what the scores and their marks mean."""
-    found = [INTERVAL]
-    if any(cell.best for row in rows for cell in row.cells):
+    found = shown_intervals(table)
+    if any(cell.best for row in table.rows for cell in row.cells):
         found.append(BEST)
     return found
 

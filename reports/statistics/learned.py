@@ -6,6 +6,7 @@ import math
 
 from reports.runs import class_names
 from reports.statistics.scores import Scores
+from reports.statistics.stats import percent
 
 
 def learned_nothing(scores: Scores, labels: list[str]) -> list[str]:
@@ -28,8 +29,13 @@ def never_found(scores: Scores, label: str) -> list[str]:
 
 def class_ious(scores: Scores, label: str) -> dict[str, dict[int, float]]:
     """Return the IoU of each class by seed, in percent."""
-    found = {name: scores.of(label, f"iou/{name}") for name in class_names(scores.frame)}
+    frame = scores.frame
+    mine = frame.loc[(frame["label"] == label) & (frame["status"] == "finished"), :]
     return {
-        name: {seed: iou for seed, iou in ious.items() if not math.isnan(iou)}
-        for name, ious in found.items()
+        name: {
+            int(seed): percent(float(iou))
+            for seed, iou in zip(mine["seed"], mine[f"iou/{name}"], strict=True)
+            if not math.isnan(iou)
+        }
+        for name in class_names(frame)
     }

@@ -224,7 +224,7 @@ def score_verdict(value: Estimate, printed: float, *, same_experiment: bool) -> 
         printed: The paper's score in percent.
         same_experiment: Whether data, model and metric are the paper's; if not, nothing follows.
     """
-    if not same_experiment or value.low is None or value.high is None:
+    if not same_experiment or value.low is None or value.high is None or value.spread == "range":
         return "cannot tell"
     return "agrees" if value.low <= printed <= value.high else "differs"
 

@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -22,13 +23,16 @@ EXACT_UP_TO = 13
 class Estimate:
     """A mean over ``n`` seeds with its 95 % interval from ``low`` to ``high``.
 
-    The bounds are None below two seeds; they need not be symmetric about the mean.
+    The bounds are None below two seeds; they need not be symmetric about the mean. With the spread
+    "range" they are those of the seeds; of a cost, ``mean`` is then the median.
     """
 
     mean: float
     low: float | None
     high: float | None
     n: int
+    spread: Literal["interval", "range"] = "interval"
+    """What the bounds are."""
 
     @property
     def half_width(self) -> float | None:
@@ -103,7 +107,7 @@ def estimate(values: Iterable[float]) -> Estimate | None:
     >>> found.mean, round(found.half_width, 3), found.n
     (2.0, 2.484, 3)
     >>> estimate([0.5])
-    Estimate(mean=0.5, low=None, high=None, n=1)
+    Estimate(mean=0.5, low=None, high=None, n=1, spread='interval')
     """
     numbers = list(values)
     n = len(numbers)
@@ -127,7 +131,7 @@ def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estima
         The estimate over the seeds that both have; None where they share no seed.
 
     >>> difference({0: 3.0, 1: 5.0, 7: 100.0}, {0: 1.0, 1: 3.0, 2: 9.0})
-    Estimate(mean=2.0, low=2.0, high=2.0, n=2)
+    Estimate(mean=2.0, low=2.0, high=2.0, n=2, spread='interval')
     """
     return estimate(ours[seed] - theirs[seed] for seed in ours if seed in theirs)
 

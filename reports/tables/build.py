@@ -21,7 +21,8 @@ from reports.statistics.scores import (
     score_verdict,
     with_holm,
 )
-from reports.statistics.stats import Estimate, estimate
+from reports.statistics.shown import cost_estimate, score_estimate
+from reports.statistics.stats import Estimate
 from reports.tables.notes import Subject, notes, paper_source, titled
 from reports.wording import UNITS, header, seeds, unit
 
@@ -66,11 +67,14 @@ class Draft:
 
 
 def columns_of(draft: Draft) -> list[Column]:
-    """Return the table's columns, left to right; the number of seeds precedes the classes."""
-    columns = [column for key in draft.spec.columns for column in _columns(draft, key)]
-    first_class = next((i for i, c in enumerate(columns) if c.kind == "class"), len(columns))
-    columns.insert(first_class, Column("seeds", "n", "seeds"))
-    return columns
+    """Return the table's columns: settings and scores, number of seeds, costs, classes."""
+    groups = [_columns(draft, key) for key in draft.spec.columns]
+    found: list[Column] = []
+    for wanted in (("setting", "score"), ("cost",), ("class",)):
+        found += [column for group in groups if group[0].kind in wanted for column in group]
+        if "score" in wanted:
+            found.append(Column("seeds", "n", "seeds"))
+    return found
 
 
 def _columns(draft: Draft, key: str) -> list[Column]:
@@ -208,7 +212,8 @@ def _cell(draft: Draft, row: Row, column: Column, finished: int) -> Cell:
         case "gain":
             return _gain_cell(draft, row, column.key.removeprefix("gain:"))
         case _:
-            value = estimate(draft.scores.of(row.label, column.key).values())
+            shown = cost_estimate if column.kind == "cost" else score_estimate
+            value = shown(draft.scores.of(row.label, column.key).values())
             verdict = _verdict(draft, row, column, value)
             return Cell(value=value, missing=value is None, verdict=verdict)
 
@@ -220,7 +225,7 @@ def _gain_cell(draft: Draft, row: Row, key: str) -> Cell:
     if found is None:
         return Cell(missing=True)
     verdict = gain_verdict(found, _printed_gain(draft, row, key))
-    return Cell(value=found.gain, comparison=found, verdict=verdict)
+    return Cell.of_gain(found.gain, found, verdict=verdict)
 
 
 def _printed_gain(draft: Draft, row: Row, key: str) -> float | None:

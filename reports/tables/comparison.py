@@ -13,7 +13,7 @@ from reports.checks import PER_STUDY, environment_difference
 from reports.model import Cell, Column, Table, TableRow
 from reports.sentences import compare as words
 from reports.statistics.scores import Scores, compare_rows, share_images, with_holm
-from reports.statistics.stats import estimate
+from reports.statistics.shown import score_estimate
 from reports.tables.notes import exact_test
 from reports.wording import header, population, seeds
 
@@ -169,14 +169,14 @@ def _row(ours: Side, theirs: Side, row: Row, other: Row) -> TableRow:
     sides = ((ours.scores, row.label), (theirs.scores, other.label))
     cells = []
     for scores, name in sides:
-        value = estimate(scores.of(name, HEADLINE).values())
+        value = score_estimate(scores.of(name, HEADLINE).values())
         why = None if value else "no run of this row has finished"
         cells.append(Cell(value=value, missing=value is None, reason=why, links=scores.links(name)))
     found = compare_rows(*sides, HEADLINE)
     if found is None:
         cells.append(Cell(missing=True, reason="no seed has finished in both"))
     else:
-        cells.append(Cell(value=found.gain, comparison=found))
+        cells.append(Cell.of_gain(found.gain, found))
     n = found.gain.n if found else 0
     return TableRow(label, label, (*cells, Cell(text=str(n))), n)
 

@@ -119,7 +119,7 @@ def _effect_row(scores: Scores, effect: Effect) -> TableRow:
     cell = (
         Cell(missing=True, reason="no seed has both runs of a pair")
         if found is None
-        else Cell(value=found.gain, comparison=found, links=links)
+        else Cell.of_gain(found.gain, found, links=links)
     )
     label = f"{name} {effect.value} against {effect.reference}"
     return TableRow(label, name, (*(Cell(text=text) for text in texts), cell))
@@ -167,7 +167,7 @@ def _gain(scores: Scores, label: str, base: str, key: str) -> Cell:
     found = scores.compare(label, base, key)
     if found is None:
         return Cell(missing=True, reason=f"no seed has {key} of both rows")
-    return Cell(value=found.gain, comparison=found, links=scores.links(label))
+    return Cell.of_gain(found.gain, found, links=scores.links(label))
 
 
 def _table(

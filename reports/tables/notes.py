@@ -12,9 +12,11 @@ from reports.model import Table, TableRow
 from reports.published import PublishedTable, find_published
 from reports.sentences import conditions
 from reports.sentences import notes as words
+from reports.statistics.learned import never_found
 from reports.statistics.pairs import pairs, score_columns
 from reports.statistics.scores import Scores
-from reports.statistics.stats import LEVEL
+from reports.statistics.shown import UNSTEADY, is_unsteady
+from reports.statistics.stats import LEVEL, Estimate
 from reports.tables.recipes import recipes
 from reports.wording import joined, listed, seeds
 
@@ -35,6 +37,12 @@ class Subject:
         """Return whether the table has a column of a kind."""
         return any(column.kind == kind for column in self.table.columns)
 
+    def values(self, kind: str) -> list[Estimate]:
+        """Return the numbers in the columns of a kind."""
+        columns = [i for i, column in enumerate(self.table.columns) if column.kind == kind]
+        found = (row.cells[i].value for row in self.table.rows for i in columns)
+        return [value for value in found if value]
+
 
 def notes(subject: Subject) -> tuple[str, ...]:
     """Return everything that must be read with the table, one or two sentences each."""
@@ -44,7 +52,32 @@ def notes(subject: Subject) -> tuple[str, ...]:
 def _interval(subject: Subject) -> list[str]:
     if subject.table.seeds < 2:
         return [words.ONE_SEED]
-    return [words.INTERVAL]
+    return shown_intervals(subject.table)
+
+
+def shown_intervals(table: Table) -> list[str]:
+    """Return what the spreads of a table's scores are: intervals, some of them cut, or ranges."""
+    places = [i for i, c in enumerate(table.columns) if c.kind in ("score", "class")]
+    found = [row.cells[i].value for row in table.rows for i in places]
+    values = [value for value in found if value and value.low is not None]
+    whole = [value for value in values if value.spread == "interval"]
+    said = [words.INTERVAL] if whole else []
+    if any(value.low == 0 or value.high == 100 for value in whole):
+        said.append(words.CUT)
+    return [*said, words.RANGE] if len(whole) < len(values) else said
+
+
+def _never_found(subject: Subject) -> list[str]:
+    """Name the classes that a row never finds, and the row; not where it learned nothing."""
+    if not subject.has("class"):
+        return []
+    rows = {
+        row.label: never_found(subject.scores, row.label)
+        for row in subject.table.rows
+        if not row.reference
+    }
+    each = [f"{label}: {listed(names)}" for label, names in rows.items() if names]
+    return [words.NEVER_FOUND.format(rows="; ".join(each))] if each else []
 
 
 def _best(subject: Subject) -> list[str]:
@@ -109,7 +142,18 @@ def _counts_missing(subject: Subject) -> Sequence[str]:
 
 
 def _times(subject: Subject) -> list[str]:
-    return [words.TIMES] if subject.has("cost") else []
+    if not subject.has("cost"):
+        return []
+    spread = any(value.spread == "range" for value in subject.values("cost"))
+    unsteady = [
+        f"{row.label} ({column.key})"
+        for i, column in enumerate(subject.table.columns)
+        for row in {row.label: row for row in subject.table.rows}.values()
+        if column.kind == "cost" and is_unsteady(row.cells[i].value)
+    ]
+    found = [words.COSTS, words.TIMES] if spread else [words.TIMES]
+    said = words.UNSTEADY.format(ratio=UNSTEADY, rows=listed(unsteady))
+    return [*found, said] if unsteady else found
 
 
 def _borders(subject: Subject) -> list[str]:
@@ -150,6 +194,7 @@ def _paper(subject: Subject) -> list[str]:
 
 NOTES: tuple[Callable[[Subject], Sequence[str]], ...] = (
     _interval,
+    _never_found,
     _best,
     _ties,
     _gains,

@@ -113,6 +113,20 @@ SCENES: dict[str, Callable[[], str]] = {
         )
     ),
     "costs": lambda: said(study(columns=("miou", "infer_ms"), runs={"cost/infer_ms": 3.0})),
+    "costs of one seed": lambda: said(
+        study({"CE": [40.0]}, columns=("miou", "infer_ms"), runs={"cost/infer_ms": 3.0})
+    ),
+    "costs of a busy machine": lambda: said(
+        study(
+            columns=("miou", "infer_ms"),
+            runs={"cost/infer_ms": 3.0},
+            of_runs={("RMI", 1): {"cost/infer_ms": 90.0}},
+        )
+    ),
+    "high scores": lambda: said(study({"CE": (97, 98, 99.5), "RMI": (90, 91, 99)})),
+    "a class never found": lambda: said(
+        study(runs={"iou/sky": 0.5, "iou/sign": 0.0, "iou/road": 0.4})
+    ),
     "a factor": lambda: said(study({"RMI 1": (4, 5), "RMI 2": (5, 6)}, rows=FACTORS)),
     "one rate": lambda: said(study(settings={"recipe.lr": 0.1})),
     "rates given": lambda: said(study(rows=RATES, settings=OWN)),
@@ -195,6 +209,13 @@ SCENES: dict[str, Callable[[], str]] = {
 CASES: dict[str, tuple[str, str]] = {
     "notes.ONE_SEED": ("one seed", "three seeds"),
     "notes.INTERVAL": ("three seeds", "one seed"),
+    "notes.RANGE": ("two seeds", "three seeds"),
+    "notes.CUT": ("high scores", "three seeds"),
+    "notes.OPEN_GREY": ("tie", "seven seeds"),
+    "notes.OPEN_PARENTHESES": ("tie", "seven seeds"),
+    "notes.NEVER_FOUND": ("a class never found", "by class"),
+    "notes.COSTS": ("costs", "costs of one seed"),
+    "notes.UNSTEADY": ("costs of a busy machine", "costs"),
     "notes.BEST": ("three seeds", "tie"),
     "notes.TIE": ("tie", "three seeds"),
     "notes.TIE_BUT": ("a wide leader", "tie"),
