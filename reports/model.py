@@ -92,6 +92,8 @@ class Table:
     notes: tuple[str, ...] = field(default=())
     number: str = ""
     """Number of the paper's table that this one repeats, such as "1b"."""
+    folded: bool = False
+    """Whether the page shows it only on a click."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from reports.stored import class_colours, read_predictions, read_scores, read_tr
 from reports.tables.build import build_tables
 from reports.tables.further import class_tables, effect_table, measure_table
 from reports.tables.lead import lead
+from reports.tables.pairs import pair_tables
 from reports.tuning.figures import tuning_figures
 from reports.tuning.sentences import tuning_lead
 from reports.wording import listed
@@ -164,6 +165,7 @@ def _report(
     else:
         tables += class_tables(scores)
         tables += filter(None, (measure_table(scores), effect_table(scores)))
+        tables += pair_tables(scores)
         result = lead(scores, rerun)
         figures = [*forest_figures(scores), *study_figures(scores)]
         shown = _gallery(uri, scores)

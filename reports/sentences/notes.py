@@ -44,6 +44,13 @@ EFFECTS = (
     "points. {population}"
 )
 
+PAIRS = "Each cell: its row minus its column, percentage points, paired by seed. {population}"
+PAIRS_TOP = "The {count} highest of {rows} rows."
+PARTS = (
+    "The interval of a gain adds the parts in quadrature: new seeds on the same images, and new "
+    "images at the same seeds."
+)
+
 # Which other experiments the intervals of gains cover.
 COVERS_FOLDS = (
     "95 % intervals of gains allow for new seeds and folds: each seed scores its own fold."

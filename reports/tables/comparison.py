@@ -14,7 +14,7 @@ from reports.model import Cell, Column, Table, TableRow
 from reports.sentences import compare as words
 from reports.statistics.scores import Scores, compare_rows, share_images, with_holm
 from reports.statistics.shown import score_estimate
-from reports.tables.notes import exact_test
+from reports.tables.notes import exact_test, shown_intervals
 from reports.wording import header, population, seeds
 
 MEASURED = ("data.name", "data.evaluate", "data.evaluate_images", "data.void")
@@ -80,7 +80,7 @@ def compare_studies(ours: Side, theirs: Side) -> Table:
     images = share_images([ours.scores, theirs.scores])
     covered = population(images, ours.scores.images.groups, folds=ours.scores.folds)
     found.append(words.GAIN.format(population=covered))
-    found += exact_test(table)
+    found += [*shown_intervals(table), *exact_test(table)]
     found += _alone(ours, theirs, [row.label for row, _ in pairs], [row.label for _, row in pairs])
     found += [*ours.scores.images.notes, *theirs.scores.images.notes]
     return replace(table, notes=tuple(found))

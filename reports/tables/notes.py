@@ -247,10 +247,11 @@ def exact_test(table: Table) -> list[str]:
 def difference_named(check: Check) -> str:
     """Return which runs differ and how, such as "code abc against def (RMI, seed 1)"."""
     places: dict[str, list[str]] = {}
-    for (label, seed), what in zip(check.odd, check.details or check.values, strict=True):
+    details = check.details or [""] * len(check.odd)
+    for (label, seed), value, detail in zip(check.odd, check.values, details, strict=True):
+        what = detail or f"{value} against {check.value}"
         places.setdefault(what, []).append(f"{label}, seed {seed}")
-    usual = "" if check.details else f" against {check.value}"
-    return "; ".join(f"{check.name} {what}{usual} ({listed(at)})" for what, at in places.items())
+    return "; ".join(f"{check.name} {what} ({listed(at)})" for what, at in places.items())
 
 
 def missing_runs(table: Table, *, trials: bool = False) -> str:

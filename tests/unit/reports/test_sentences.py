@@ -197,6 +197,9 @@ SCENES: dict[str, Callable[[], str]] = {
     "tuning of two methods": lambda: said_of_tuning(
         together(tuning((40, 30, 50)), tuning((40, 30), method="Dice"))
     ),
+    "twenty rows": lambda: said(
+        study({"CE": (40, 41), **{f"R{i}": (i, i + 2) for i in range(20)}})
+    ),
     "forest": lambda: forest(study()),
     "forest of one seed": lambda: forest(study({"CE": [40.0], "RMI": [50.0]})),
     "forest of twenty": lambda: forest(
@@ -224,6 +227,9 @@ CASES: dict[str, tuple[str, str]] = {
     "notes.GAIN_OF_SEEDS": ("three seeds", "imported"),
     "notes.TIMES": ("costs", "three seeds"),
     "notes.BORDERS": ("borders", "three seeds"),
+    "notes.PAIRS": ("three seeds", "two seeds"),
+    "notes.PAIRS_TOP": ("twenty rows", "three seeds"),
+    "notes.PARTS": ("images", "three seeds"),
     "notes.MEASURES": ("images", "three seeds"),
     "notes.BORDER_MEASURES": ("borders", "images"),
     "notes.IMAGE_MEASURE": ("images", "three seeds"),
