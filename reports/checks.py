@@ -34,7 +34,10 @@ class Check:
     values: tuple[str, ...] = ()
     """The digests of those runs."""
     details: tuple[str, ...] = ()
-    """The difference in words, where it is known: "torch 2.11.0 against 2.15.0"."""
+    """The difference of each of those runs: "torch 2.11.0 against 2.15.0"; "" where unknown.
+
+    Empty for digests that say everything.
+    """
 
 
 def checks(frame: pd.DataFrame, *, folds: bool = False) -> list[Check]:
@@ -107,5 +110,5 @@ def _check(rows: pd.DataFrame, name: str, seed: int | None) -> Check:
         value=str(value),
         odd=tuple((label, int(s)) for label, s in zip(odd["label"], odd["seed"], strict=True)),
         values=tuple(map(str, odd[column])),
-        details=details if all(details) else (),
+        details=details,
     )

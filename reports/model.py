@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -41,6 +41,8 @@ class Cell:
     """Whether no difference from the highest mean is shown; true of that row as well."""
     doubtful: bool = False
     """Whether a run behind the number was made under other conditions than its neighbours."""
+    apart: bool | None = None
+    """For a gain: whether its interval leaves out zero."""
     comparison: Comparison | None = None
     """For a gain: its interval and its p value."""
     verdict: Verdict | None = None
@@ -49,6 +51,12 @@ class Cell:
     """MLflow's ids of the runs behind the number, by seed."""
     reason: str | None = None
     """Why the number is missing."""
+
+    @classmethod
+    def of_gain(cls, value: Estimate, comparison: Comparison | None = None, **more: Any) -> Cell:
+        """Return the cell of a gain; ``more`` are other fields."""
+        apart = value.above_zero is not None
+        return cls(value=value, comparison=comparison, apart=apart, **more)
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,8 @@ class Table:
     notes: tuple[str, ...] = field(default=())
     number: str = ""
     """Number of the paper's table that this one repeats, such as "1b"."""
+    folded: bool = False
+    """Whether the page shows it only on a click."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,8 @@ class Figure:
     alt: str
     """What the figure shows, in words, for readers who cannot see it."""
     table: str | None = None
-    """Key of the table under which it is printed; None gives it a section of its own."""
+    """Key of the table under which it is printed; "" puts it under the report's answer, None into
+    a section of its own."""
     on_page: bool = True
 
 
@@ -197,12 +208,28 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Lead:
+    """The answer that opens a report."""
+
+    headline: str
+    """The verdict in a few words, such as "Not settled."; "" where there is none."""
+    sentences: tuple[str, ...] = ()
+    """By how much, how sure that is, which other rows, and what would settle it."""
+    command: str = ""
+    """The command that may settle it, which the last sentence explains; "" where none can."""
+
+    @property
+    def text(self) -> str:
+        """The whole answer in one paragraph."""
+        return " ".join(filter(None, [self.headline, *self.sentences, self.command]))
+
+
+@dataclass(frozen=True)
 class Report:
     """A whole report."""
 
     manifest: Manifest
-    summary: str
-    """One sentence: the result."""
+    lead: Lead
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...]
     gallery: Gallery | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 from bench.iou import HEADLINE
 from bench.store.pages import pages_at
 from bench.store.reading import StudyRecord
+from reports.figures.forest import forest_figures
 from reports.figures.gallery import gallery, gallery_figure
 from reports.figures.study import TRAINING, study_figures, training_figures
-from reports.model import DigestLine, Figure, Gallery, News, Origin, Report, RunLine, Table
+from reports.model import DigestLine, Figure, Gallery, Lead, News, Origin, Report, RunLine, Table
 from reports.news import news
 from reports.render import latex
 from reports.render.page import page
 from reports.render.text import (
-    escape_markdown,
+    lead_markdown,
+    lead_text,
     markdown_document,
     one_line,
     rows_csv,
@@ -31,9 +33,10 @@ from reports.statistics.scores import Scores, distinct_rows
 from reports.stored import class_colours, read_predictions, read_scores, read_training
 from reports.tables.build import build_tables
 from reports.tables.further import class_tables, effect_table, measure_table
-from reports.tables.notes import summary
+from reports.tables.lead import lead
+from reports.tables.pairs import pair_tables
 from reports.tuning.figures import tuning_figures
-from reports.tuning.sentences import tuning_summary
+from reports.tuning.sentences import tuning_lead
 from reports.wording import listed
 
 if TYPE_CHECKING:
@@ -65,9 +68,9 @@ class ReportFiles:
     others: tuple[Path, ...]
     """Tables and figures in every other format."""
     note: str
-    """One sentence, then the tables in Markdown: for MLflow's pages."""
+    """The answer, then the tables in Markdown: for MLflow's pages."""
     summary: str
-    """One sentence, the first table and the news: for a terminal."""
+    """The answer, the first table and the news: for a terminal."""
     record: StudyRecord
     unfinished: int
     """Number of runs that are still queued or running."""
@@ -89,6 +92,7 @@ def build_report(
     out_dir: Path,
     *,
     command: str | None = None,
+    rerun: str | None = None,
     since: datetime | None = None,
     stale: Mapping[str, str] | None = None,
     code: Sequence[str] = (),
@@ -103,6 +107,7 @@ def build_report(
         profile: Name of the profile that it ran on.
         out_dir: Folder for the files; made if it does not exist.
         command: Command that builds the report again, printed on the page.
+        rerun: Command that runs the study, to which the answer adds a number of seeds.
         since: Moment after which a finished run is news: listed, with its cells marked.
         stale: Parts in which runs behave differently from the code at hand, by run id; beside those
             that the store knows of.
@@ -124,13 +129,14 @@ def build_report(
         for run_id, kept in zip(frame["run_id"], frame["behaves"], strict=True)
     ]
     old = [] if scores.imported else _unprobed(frame)
-    report = _report(uri, scores, origin, since, (*code, *old))
+    again = "" if scores.imported else rerun or f"segloss run {study} --profile {profile}"
+    report = _report(uri, scores, origin, since, (*code, *old), again)
     index, others = write_report(out_dir, report)
     return ReportFiles(
         index=index,
         others=others,
-        note=f"{escape_markdown(report.summary)}\n\n{markdown_document(report.tables)}",
-        summary=_terminal_text(report.summary, report.tables[0], report.news),
+        note=f"{lead_markdown(report.lead)}\n{markdown_document(report.tables)}",
+        summary=_terminal_text(report.lead, report.tables[0], report.news),
         record=record,
         unfinished=_unfinished(scores.frame),
     )
@@ -145,27 +151,35 @@ def write_report(out_dir: Path, report: Report) -> tuple[Path, tuple[Path, ...]]
 
 
 def _report(
-    uri: str, scores: Scores, origin: Origin, since: datetime | None, code: tuple[str, ...]
+    uri: str,
+    scores: Scores,
+    origin: Origin,
+    since: datetime | None,
+    code: tuple[str, ...],
+    rerun: str,
 ) -> Report:
     manifest, frame = scores.manifest, scores.frame
     tables, shown = build_tables(scores), None
     if manifest.search:
-        result, figures = tuning_summary(scores), tuning_figures(scores)
+        result, figures = tuning_lead(scores), tuning_figures(scores)
     else:
         tables += class_tables(scores)
         tables += filter(None, (measure_table(scores), effect_table(scores)))
-        result, figures = summary(tables[0]), study_figures(scores)
+        tables += pair_tables(scores)
+        result = lead(scores, rerun)
+        figures = [*forest_figures(scores), *study_figures(scores)]
         shown = _gallery(uri, scores)
     histories = read_training(uri, frame, manifest.tables[0], list(TRAINING.values()))
     figures += training_figures(manifest, frame, histories)
     if manifest.settings.get("evaluation.every"):
         drawn, said = _progress(uri, scores)
-        figures, result = [*figures, *drawn], f"{result} {said}".strip()
+        figures += drawn
+        result = replace(result, sentences=(*result.sentences, *filter(None, [said])))
     if shown and shown.examples:
         figures.append(gallery_figure(shown))
     return Report(
         manifest=manifest,
-        summary=result,
+        lead=result,
         tables=tuple(tables),
         figures=tuple(figures),
         gallery=shown,
@@ -242,7 +256,7 @@ def _write_tables(out_dir: Path, report: Report) -> list[Path]:
     tables: Sequence[Table] = report.tables
     drawn = [(f"{figure.key}.pdf", figure.caption) for figure in report.figures]
     contents = {
-        "tables.md": markdown_document(tables),
+        "tables.md": f"{lead_markdown(report.lead)}\n{markdown_document(tables)}",
         "tables.tex": latex.document(tables),
         "macros.tex": latex.macros(tables),
         "paper.tex": latex.paper(report.manifest.title, drawn),
@@ -258,8 +272,8 @@ def _write_figure(out_dir: Path, figure: Figure) -> tuple[Path, Path]:
     return _write(out_dir / f"{figure.key}.svg", figure.drawing.svg), pdf
 
 
-def _terminal_text(result: str, table: Table, fresh: News | None) -> str:
-    lines = [one_line(result), "", text(table)]
+def _terminal_text(result: Lead, table: Table, fresh: News | None) -> str:
+    lines = [lead_text(result), "", text(table)]
     if fresh:
         lines += [f"New since {fresh.since}:", *map(one_line, fresh.lines or ("nothing",)), ""]
     return "\n".join(lines)

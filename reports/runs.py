@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, Real
 
 from bench.iou import mean_known
-from reports.statistics.stats import Comparison, compare, percent
+from reports.statistics.stats import Paired, paired, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +167,7 @@ def compare_images(
     pairs: Sequence[tuple[Mapping[int, ImageCounts], Mapping[int, ImageCounts]]],
     seeds: Sequence[int],
     by_image: bool = False,
-) -> Comparison | None:
+) -> Paired | None:
     """Return ours - theirs in mIoU, with an interval that covers other images too.
 
     Args:
@@ -177,7 +177,7 @@ def compare_images(
         by_image: Compare the mean of the images' own mIoU instead of the data set's.
 
     Returns:
-        The comparison in percentage points; None without a seed.
+        The difference in percentage points; None without a seed.
     """
     if not seeds:
         return None
@@ -194,7 +194,7 @@ def compare_images(
     ours, theirs = ({seed: mean(score, side, seed) for seed in seeds} for side in (0, 1))
     moved = [mean(influence, 0, seed) - mean(influence, 1, seed) for seed in seeds]
     counts = pairs[0][0][seeds[0]]
-    return compare(ours, theirs, counts.of_groups(np.stack(moved)))
+    return paired(ours, theirs, counts.of_groups(np.stack(moved)))
 
 
 def gain_by_image(ours: ImageCounts | None, base: ImageCounts | None) -> dict[str, float]:

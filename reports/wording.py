@@ -34,22 +34,52 @@ def header(key: str) -> str:
     return f"{name if last in UNITS else metric_name(key)}{unit(key)}"
 
 
-def mean_and_spread(value: Estimate, *, decimals: int = 2, signed: bool = False) -> tuple[str, str]:
+def mean_and_spread(
+    value: Estimate, *, decimals: int | None = None, signed: bool = False
+) -> tuple[str, str]:
     """Return a mean and its interval as printed: ("52.14", "± 0.80"), or "" without an interval.
+
+    A range of seeds, and an interval that is not symmetric, stand in parentheses: "(40.1–42.0)".
 
     Args:
         value: The estimate.
-        decimals: Digits after the point.
+        decimals: Digits after the point; None for those that the interval allows.
         signed: Print a plus sign before a positive mean, as for gains.
     """
-    mean = f"{value.mean:{'+' if signed else ''}.{decimals}f}".replace("-", MINUS)
-    spread = value.half_width
-    return mean, "" if spread is None else f"{PLUS_MINUS} {spread:.{decimals}f}"
+    places = digits(value.half_width) if decimals is None else decimals
+    mean, spread = _number(value.mean, places), value.half_width
+    mean = mean if signed else mean.removeprefix("+")
+    if spread is None or value.low is None or value.high is None:
+        return mean, ""
+    if value.spread == "range" or abs(value.low + value.high - 2 * value.mean) > 1e-9:
+        ends = (_number(end, places).removeprefix("+") for end in (value.low, value.high))
+        return mean, f"({DASH.join(ends)})"
+    return mean, f"{PLUS_MINUS} {spread:.{places}f}"
 
 
 def estimate_text(value: Estimate, *, signed: bool = False) -> str:
     """Return a mean and its interval in one text: "52.14 ± 0.80"."""
     return " ".join(mean_and_spread(value, signed=signed)).strip()
+
+
+def digits(spread: float | None) -> int:
+    """Return the number of digits after the point that an interval's half-width allows."""
+    return 1 if spread is not None and spread >= 0.995 else 2
+
+
+def points(value: float, spread: float | None) -> str:
+    """Return a number with the digits that its half-width allows: "9.1"; "0.42" below 1."""
+    return signed_points(value, spread).removeprefix("+")
+
+
+def signed_points(value: float, spread: float | None) -> str:
+    """Return the same with a sign: "+9.1"."""
+    return _number(value, digits(spread))
+
+
+def _number(value: float, places: int) -> str:
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return f"{round(value, places) + 0.0:+.{places}f}".replace("-", MINUS)
 
 
 def signed(points: float) -> str:
@@ -89,10 +119,10 @@ def population(
     return notes.COVERS_GROUPS.format(metric=metric, groups=groups)
 
 
-def joined(names: Iterable[str]) -> str:
+def joined(names: Iterable[str], word: str = "and") -> str:
     """Return names as a sentence lists them: "a, b and c"."""
     *rest, last = names
-    return f"{', '.join(rest)} and {last}" if rest else last
+    return f"{', '.join(rest)} {word} {last}" if rest else last
 
 
 def listed(names: Sequence[str], *, most: int = 12, between: str = ", ") -> str:

@@ -188,6 +188,7 @@ class Builder:
             self.profile,
             self.root / "reports" / f"{self.study}-{self.profile}",
             command=f"segloss report {self.study} --profile {self.profile}{self._options()}",
+            rerun=self._rerun(),
             since=self.since,
             stale=behaviour.stale if behaviour else {},
             code=behaviour.facts if behaviour else (),
@@ -239,6 +240,20 @@ class Builder:
         typer.echo(files.summary)
         typer.echo(f"report: {files.index}")
         typer.echo(f"runs in MLflow: segloss ui{self._options()}")
+
+    def _rerun(self) -> str:
+        """Return the command that runs the study; a file of the user's is named by its name."""
+        from importlib.resources import files
+
+        from bench.profile import PROFILES, shipped, split_name
+
+        study, (profile, steps) = self.study, split_name(self.profile)
+        if study not in shipped(files("studies") / "definitions"):
+            study += ".toml"
+        if profile not in shipped(PROFILES):
+            profile += ".toml"
+        profile += "" if steps is None else f"@{steps}"
+        return f"segloss run {study} --profile {profile}{self._options()}"
 
     def _options(self) -> str:
         """Return the options by which a command finds this output folder and store again."""

@@ -13,9 +13,9 @@ from bench.store.pages import pages_at
 from reports.model import DigestLine, Origin, Report, RunLine
 from reports.profiles.answer import Answer, Side
 from reports.profiles.figures import figures
-from reports.profiles.sentences import summary
+from reports.profiles.sentences import profiles_lead
 from reports.profiles.tables import all_tables
-from reports.render.text import one_line, text
+from reports.render.text import lead_text, text
 from reports.report import digest_lines, run_lines, write_report
 from reports.stored import read_scores
 
@@ -52,7 +52,7 @@ def build_profiles_report(
     report = _report(answer, uri, command)
     out_dir = folder / slug(f"{study}-on-{'-and-'.join(profiles)}")
     index, others = write_report(out_dir, report)
-    lines = [one_line(report.summary), "", *map(text, report.tables)]
+    lines = [lead_text(report.lead), "", *map(text, report.tables)]
     return ProfilesFiles(index, others, "\n".join(lines))
 
 
@@ -81,7 +81,7 @@ def _report(answer: Answer, uri: str, command: str) -> Report:
     tables = all_tables(answer)
     return Report(
         manifest=_manifest(answer),
-        summary=summary(answer, tables[0]),
+        lead=profiles_lead(answer, tables[0]),
         tables=tables,
         figures=tuple(figures(answer, tables[0])),
         gallery=None,

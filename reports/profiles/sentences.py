@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.model import Table, TableRow
+from reports.model import Lead, Table
 from reports.profiles.answer import Answer, Ranks, Side
 from reports.sentences import profiles as words
+from reports.sentences import verdict
 from reports.sentences.conditions import TRUST
-from reports.sentences.notes import BEST, INTERVAL
+from reports.sentences.notes import BEST
 from reports.statistics.stats import LEVEL
-from reports.tables.notes import exact_test
+from reports.tables.notes import exact_test, shown_intervals
 from reports.wording import estimate_text, joined, seeds
 
 
@@ -80,10 +81,10 @@ def _settings(answer: Answer) -> list[str]:
     return found
 
 
-def score_notes(rows: Sequence[TableRow]) -> list[str]:
+def score_notes(table: Table) -> list[str]:
     """Return what the scores and their marks mean."""
-    found = [INTERVAL]
-    if any(cell.best for row in rows for cell in row.cells):
+    found = shown_intervals(table)
+    if any(cell.best for row in table.rows for cell in row.cells):
         found.append(BEST)
     return found
 
@@ -110,8 +111,8 @@ def rank_notes(found: Ranks | None) -> list[str]:
     return [*notes, text.format(critical=f"{found.critical:.2f}", widest=widest)]
 
 
-def summary(answer: Answer, gains: Table) -> str:
-    """Return one sentence: the row with the highest mean gain, and whether the gain is shown.
+def profiles_lead(answer: Answer, gains: Table) -> Lead:
+    """Return the row with the highest mean gain over profiles, and whether the gain is shown.
 
     Args:
         answer: The study on its profiles.
@@ -121,19 +122,22 @@ def summary(answer: Answer, gains: Table) -> str:
     found = [(row, row.cells[index].value) for row in gains.rows]
     known = [(row, v) for row, v in found if v and v.n == len(answer.sides)]
     if not known:
-        return words.NO_GAIN.format(base=answer.base)
+        return Lead(verdict.NOT_SETTLED, (words.NO_GAIN.format(base=answer.base),))
     row, value = max(known, key=lambda pair: pair[1].mean)
-    verdict = words.SHOWN if value.above_zero else words.NOT_SHOWN
+    shown = words.SHOWN if value.above_zero else words.NOT_SHOWN
     if value.above_zero is False:
-        verdict = words.BELOW
+        shown = words.BELOW
+    headline = verdict.SETTLED if value.above_zero is not None else verdict.NOT_SETTLED
     text = words.HIGHEST.format(
         row=row.label,
         base=answer.base,
         profiles=len(answer.sides),
         gain=estimate_text(value, signed=True),
-        verdict=verdict,
+        verdict=shown,
     )
+    sentences = [text]
     if answer.ranks:
         first, rank = next(iter(answer.ranks.mean.items()))
-        text += words.BEST_RANK.format(row=first, rank=f"{rank:.2f}", rows=len(answer.ranks.mean))
-    return f"{text}."
+        rows = len(answer.ranks.mean)
+        sentences.append(words.BEST_RANK.format(row=first, rank=f"{rank:.2f}", rows=rows))
+    return Lead(headline, tuple(sentences))

@@ -10,8 +10,10 @@ from reports.model import Cell, Column, Table, TableRow
 from reports.profiles.answer import Answer, Side, gain, mean_gain
 from reports.profiles.sentences import gain_notes, rank_notes, score_notes
 from reports.sentences import profiles as words
-from reports.statistics.scores import mark_best, with_holm
-from reports.statistics.stats import Estimate, estimate
+from reports.statistics.pairs import mark_best, pairs
+from reports.statistics.scores import with_holm
+from reports.statistics.shown import score_estimate
+from reports.statistics.stats import Estimate
 from reports.wording import header
 
 
@@ -34,17 +36,15 @@ def _gain_row(answer: Answer, label: str) -> TableRow:
     cells = [
         Cell(missing=True, reason=_why(side, (label, answer.base)))
         if comparison is None
-        else Cell(
-            value=comparison.gain,
-            comparison=comparison,
+        else Cell.of_gain(
+            comparison.gain,
+            comparison,
             doubtful=bool({label, answer.base} & side.odd),
         )
         for side, comparison in zip(answer.sides, found, strict=True)
     ]
     mean = mean_gain([comparison for comparison in found if comparison])
-    cells.append(
-        Cell(value=mean, missing=mean is None, reason=None if mean else "no gain is known")
-    )
+    cells.append(Cell.of_gain(mean) if mean else Cell(missing=True, reason="no gain is known"))
     return TableRow(label, label, tuple(cells), seeds=sum(bool(comparison) for comparison in found))
 
 
@@ -62,21 +62,19 @@ def score_table(answer: Answer) -> Table:
     columns = [_column(answer, side, "score") for side in answer.sides]
     rows = [_score_row(answer, label) for label in answer.labels]
     for i, side in enumerate(answer.sides):
-        # Rows are compared on one profile at a time: its column alone counts as a score.
-        alone = [replace(column, kind="setting") for column in columns]
-        alone[i] = Column(HEADLINE, "", "score")
-        rows = mark_best(rows, alone, side.scores)
+        # Rows are compared on one profile at a time.
+        rows = mark_best(rows, i, pairs(side.scores, side.manifest.rows, HEADLINE))
     columns.append(Column("rank", "mean rank", "setting"))
     found = answer.ranks.mean if answer.ranks else {}
     rows = [replace(row, cells=(*row.cells, _rank(answer, found.get(row.label)))) for row in rows]
     table = _table(answer, "ranks", "Scores and ranks", columns, rows)
-    return replace(table, notes=(*score_notes(rows), *rank_notes(answer.ranks)))
+    return replace(table, notes=(*score_notes(table), *rank_notes(answer.ranks)))
 
 
 def _score_row(answer: Answer, label: str) -> TableRow:
     cells = []
     for side in answer.sides:
-        value = estimate(side.scores.of(label, HEADLINE).values())
+        value = score_estimate(side.scores.of(label, HEADLINE).values())
         why = None if value else _why(side, (label,))
         cells.append(Cell(value=value, missing=value is None, reason=why))
     return TableRow(label, label, tuple(cells), seeds=sum(not cell.missing for cell in cells))

@@ -28,6 +28,7 @@ PACKAGES = (
     "{array}",
     "{booktabs}",
     "{graphicx}",
+    "{xcolor}",
 )
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -182,7 +183,7 @@ def _row(table: Table, row: TableRow) -> str:
 def _stacked(table: Table, row: TableRow) -> Iterator[str]:
     """Yield the row's means in one line and its intervals in a smaller line below."""
     texts = [(cell, *mean_and_interval(cell, column)) for _, column, cell in _cells_of(table, row)]
-    means = [_bold(escape(mean + dagger(cell)), cell) for cell, mean, _ in texts]
+    means = [_bold(_shaded(escape(mean + dagger(cell)), cell), cell) for cell, mean, _ in texts]
     spreads = [spread for _, _, spread in texts]
     has_spreads = any(spreads)
     yield " & ".join([escape(name_of(row)), *means]) + (r" \\[-3pt]" if has_spreads else r" \\")
@@ -192,7 +193,12 @@ def _stacked(table: Table, row: TableRow) -> Iterator[str]:
 
 
 def _cell(cell: Cell, column: Column) -> str:
-    return escape(cell_text(cell, column))
+    return _shaded(escape(cell_text(cell, column)), cell)
+
+
+def _shaded(text: str, cell: Cell) -> str:
+    """Return a gain in grey where its interval holds zero."""
+    return rf"\textcolor{{gray}}{{{text}}}" if cell.apart is False and text else text
 
 
 def _bold(text: str, cell: Cell) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from reports.model import Cell, Column, Table, TableRow
+from reports.model import Cell, Column, Lead, Table, TableRow
 from reports.sentences import notes as words
 from reports.statistics.stats import LEVEL, Estimate
 from reports.wording import DAGGER, DASH, mean_and_spread
@@ -22,7 +22,7 @@ VERDICTS = {"agrees": "=", "differs": "\N{NOT EQUAL TO}", "cannot tell": ""}
 
 BEST = "*"
 """Mark of a best cell in a terminal; other formats print it in bold."""
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON: raised when a field changes its meaning or is removed."""
 FIELDS = (
     *("table", "row", "column", "source", "text", "mean", "low", "high", "n", "best", "verdict"),
@@ -36,8 +36,21 @@ def mean_and_interval(cell: Cell, column: Column) -> tuple[str, str]:
         return DASH, ""
     if cell.value is None:
         return cell.text or "", ""
-    decimals = 1 if column.kind == "cost" else 2
+    if column.kind in ("score", "class") and cell.value.n and cell.value.mean == 0:
+        return "0", ""
+    decimals = cost_decimals(cell.value.mean) if column.kind == "cost" else None
     return mean_and_spread(cell.value, decimals=decimals, signed=column.kind == "gain")
+
+
+def cost_decimals(value: float) -> int:
+    """Return the digits after the point of a cost: about three digits in all."""
+    return 0 if value >= 100 else 1 if value >= 10 else 2
+
+
+def plain_text(cell: Cell, column: Column) -> str:
+    """Return a cell for formats without grey: a gain whose interval holds zero in parentheses."""
+    found = cell_text(cell, column)
+    return f"({found})" if cell.apart is False and not cell.missing else found
 
 
 def cell_text(cell: Cell, column: Column) -> str:
@@ -64,10 +77,16 @@ def p_value(cell: Cell) -> str:
     return "" if p is None else f"p {p:.2g}"
 
 
-def notes_of(table: Table) -> list[str]:
-    """Return the table's notes, with the meaning of the verdicts if it has any."""
-    judged = any(cell.verdict for row in table.rows for cell in row.cells)
-    return [*table.notes, words.VERDICTS] if judged else list(table.notes)
+def notes_of(table: Table, of_open: str = words.OPEN_GREY) -> list[str]:
+    """Return the table's notes, with the meaning of marks that it has.
+
+    Args:
+        table: The table.
+        of_open: What marks a gain whose interval holds zero.
+    """
+    cells = [cell for row in table.rows for cell in row.cells]
+    found = [of_open] if any(cell.apart is False for cell in cells) else []
+    return [*found, *table.notes, *([words.VERDICTS] if any(c.verdict for c in cells) else [])]
 
 
 def name_of(row: TableRow) -> str:
@@ -80,7 +99,7 @@ def text(table: Table) -> str:
     lines = [["", *(column.header for column in table.columns)]]
     for row in table.rows:
         cells = zip(row.cells, table.columns, strict=True)
-        texts = ((BEST if cell.best else "") + cell_text(cell, column) for cell, column in cells)
+        texts = ((BEST if cell.best else "") + plain_text(cell, column) for cell, column in cells)
         lines.append([name_of(row), *texts])
     lines = [[one_line(field) for field in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -89,7 +108,7 @@ def text(table: Table) -> str:
         fields = [field.rjust(width) for field, width in zip(line[1:], widths[1:], strict=True)]
         printed.append("  ".join([line[0].ljust(widths[0]), *fields]).rstrip())
     printed.insert(1, "-" * max(map(len, printed)))
-    notes = [one_line(note) for note in notes_of(table)]
+    notes = [one_line(note) for note in notes_of(table, words.OPEN_PARENTHESES)]
     if any(cell.best for row in table.rows for cell in row.cells):
         notes.append(words.TERMINAL_BEST)
     return "\n".join([one_line(f"{table.title}. {table.scale}"), "", *printed, "", *notes]) + "\n"
@@ -98,6 +117,20 @@ def text(table: Table) -> str:
 def one_line(value: str) -> str:
     """Return the text without line breaks and control characters, which is safe to print."""
     return "".join(filter(str.isprintable, " ".join(value.split())))
+
+
+def lead_text(found: Lead) -> str:
+    """Return a report's answer for a terminal: the verdict, its sentences, and the command."""
+    lines = [one_line(" ".join(filter(None, [found.headline, *found.sentences])))]
+    return "\n".join([*lines, f"  {one_line(found.command)}"] if found.command else lines)
+
+
+def lead_markdown(found: Lead) -> str:
+    """Return a report's answer in Markdown: the verdict bold, the command as code."""
+    headline = f"**{escape_markdown(found.headline)}**" if found.headline else ""
+    said = " ".join(filter(None, [headline, *map(escape_markdown, found.sentences)]))
+    command = f"\n    {one_line(found.command)}\n" if found.command else ""
+    return f"{said}\n{command}"
 
 
 def markdown(table: Table) -> str:
@@ -110,10 +143,11 @@ def markdown(table: Table) -> str:
         cells = [
             f"**{escaped}**" if cell.best else escaped
             for cell, column in zip(row.cells, table.columns, strict=True)
-            for escaped in [escape_markdown(cell_text(cell, column))]
+            for escaped in [escape_markdown(plain_text(cell, column))]
         ]
         lines.append(_pipes([escape_markdown(name_of(row)), *cells]))
-    notes = [f"- {escape_markdown(note)}" for note in notes_of(table)]
+    said = notes_of(table, words.OPEN_PARENTHESES)
+    notes = [f"- {escape_markdown(note)}" for note in said]
     head = f"**{escape_markdown(table.title)}.** {escape_markdown(table.scale)}"
     return "\n".join([head, "", *lines, "", *notes]) + "\n"
 
@@ -214,11 +248,15 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
         "missing": cell.missing,
         "reason": cell.reason,
         "best": cell.best,
+        "apart": cell.apart,
         "same_conditions": not cell.doubtful,
         "verdict": cell.verdict,
         "comparison": test
         and {
             "gain": _estimate_json(test.gain),
+            "by_seed": {str(seed): value for seed, value in test.by_seed.items()},
+            "of_seeds": test.of_seeds,
+            "of_images": test.of_images,
             "p": test.p,
             "p_floor": test.floor,
             "p_adjusted": test.p_adjusted,
@@ -228,7 +266,10 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
 
 
 def _estimate_json(value: Estimate | None) -> dict[str, Any] | None:
-    return value and {"mean": value.mean, "low": value.low, "high": value.high, "n": value.n}
+    if value is None:
+        return None
+    found = {"mean": value.mean, "low": value.low, "high": value.high, "n": value.n}
+    return {**found, "spread": value.spread}
 
 
 def _source(row: TableRow, column: Column) -> str:

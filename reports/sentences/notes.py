@@ -3,8 +3,18 @@
 # What a number is.
 ONE_SEED = "n = 1, so there is no interval: one seed cannot show a difference."
 INTERVAL = "Mean over n seeds ± half-width of the 95 % t interval (new seeds, same images)."
+RANGE = "Scores of two seeds: mean and range; two seeds give no useful interval."
+CUT = "An interval that would leave 0 to 100 % is cut there and stands in parentheses."
+OPEN_GREY = "Gains in grey: the interval holds zero."
+OPEN_PARENTHESES = "Gains in parentheses: the interval holds zero."
+NEVER_FOUND = "0: no seed has a pixel of the class right ({rows})."
 BEST = "Bold: the highest mean, if its paired interval lies above every other row."
-TIE = "Tie in {column}: no difference is shown between {rows}."
+TIE = "{column}: {row} has the highest mean, and the data do not separate it from {rows}."
+TIE_BUT = (
+    "{column}: {row} has the highest mean, and the data do not separate it from {rows}; among "
+    "these, {pairs}."
+)
+LIES_ABOVE = "{row} lies above {other}"
 GAIN = "Gain over {base}: percentage points, paired by seed. {population}"
 GAIN_OF_SEEDS = (
     "Gain over {base}: percentage points, paired by seed (a seed fixes initial weights, sample "
@@ -13,6 +23,11 @@ GAIN_OF_SEEDS = (
 TIMES = (
     "Inference time: median after a warm-up, with this root's other runs paused. Training time and "
     "memory were taken while other runs were active."
+)
+COSTS = "Costs: median and range of the seeds."
+UNSTEADY = (
+    "Unsteady, the slowest seed above {ratio} times the fastest: {rows}. Something else was using "
+    "the machine, so compare costs with segloss perf."
 )
 BORDERS = (
     "boundary_mIoU: Boundary IoU, in a band inside each mask that is 2 % of the image's diagonal "
@@ -27,6 +42,13 @@ IMAGE_MEASURE = (
 EFFECTS = (
     "Mean over all pairs of rows that differ in this setting alone, paired by seed; percentage "
     "points. {population}"
+)
+
+PAIRS = "Each cell: its row minus its column, percentage points, paired by seed. {population}"
+PAIRS_TOP = "The {count} highest of {rows} rows."
+PARTS = (
+    "The interval of a gain adds the parts in quadrature: new seeds on the same images, and new "
+    "images at the same seeds."
 )
 
 # Which other experiments the intervals of gains cover.

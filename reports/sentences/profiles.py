@@ -42,9 +42,9 @@ SEPARATION_OF_TIES = (
 )
 NO_GAIN = "No row has a gain over {base} on every profile."
 HIGHEST = (
-    "{row} has the highest mean gain over {base} on {profiles} profiles: {gain} points, {verdict}"
+    "On {profiles} profiles {row} has the highest mean gain over {base}: {gain} points, {verdict}."
 )
-SHOWN = "which is shown"
-NOT_SHOWN = "which is not shown to differ from zero"
+SHOWN = "whose 95 % interval leaves out zero"
+NOT_SHOWN = "whose 95 % interval holds zero"
 BELOW = "so no row beats it"
-BEST_RANK = "; {row} has the best mean rank, {rank} of {rows}"
+BEST_RANK = "{row} has the best mean rank, {rank} of {rows} rows."

@@ -1,10 +1,71 @@
 """Sentences of a study's answer, which open its report."""
 
+# The verdict in a few words.
 NO_RUN = "No run has finished yet."
-HIGHEST = "{rows} has the highest {score}: {value} (n = {n}){gain}"
-SHARED_HIGHEST = "{rows} share the highest {score}: {value} (n = {n}){gain}"
-WITH_GAIN = ", a {column} of {gain} points"
-ONE_SEED = "; one seed cannot tell that from chance"
-NO_DIFFERENCE = "; no difference from {rows} is shown"
+NOTHING_TO_COMPARE = "Nothing to compare."
+SETTLED = "Settled."
+SETTLED_AGAINST_BASE = "Settled against {base}, open against {rows}."
+NOT_SETTLED = "Not settled."
+
+# The difference that decides, and its certainty.
+ONE_ROW = "{row} has {score} {value} (n = {n}); no other row has a finished run."
+SAME = "{row} and {other} have the same {score}, {value}."
+AHEAD_OF_ONE_SEED = (
+    "{row} is {gain} points of {score} above {other} ({ours} against {theirs} %), but one seed "
+    "cannot tell a difference from chance."
+)
+AHEAD = (
+    "{row} is {gain} points of {score} above {other} ({ours} against {theirs} %), {agreement}; the "
+    "95 % interval runs from {low} to {high}."
+)
+AHEAD_OPEN = (
+    "{row} is {gain} points of {score} above {other} ({ours} against {theirs} %), {agreement}, but "
+    "with {n} seeds the 95 % interval still runs from {low} to {high}."
+)
+IN_BOTH = "in both seeds ({gains})"
+IN_ALL = "in all {n} seeds ({gains})"
+IN_SOME = "in {count} of {n} seeds ({gains})"
+
+# The other rows.
+NONE_ABOVE = "No row has a higher mean than {base}."
+ABOVE_ALL = "{row} lies above every other row."
+ABOVE = "{row} also lies above {rows}."
+OPEN = "The data do not separate {row} from {rows}."
+BASE_MISSING = "{base}, the row that gains are measured against, has no finished run."
+
+# What makes the gain.
+CLASSES = "Of {gain} points, {classes}."
+CLASSES_EVEN = "Of {gain} points, no class gives more than {most} ({name})."
+
+# What would settle it.
+FORECAST = (
+    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}, and a true "
+    "difference of {effect} points from {other} then shows in four of five studies (between {low} "
+    "and {high} seeds, because {seen} seeds give only a rough idea of the spread)."
+)
+FORECAST_OPEN = (
+    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}, and a true "
+    "difference of {effect} points from {other} then shows in four of five studies ({low} seeds or "
+    "many more, because {seen} seeds give only a rough idea of the spread)."
+)
+TOO_MANY = (
+    "If seeds go on varying as they do, a true difference of {effect} points from {other} "
+    "takes more than {most} seeds to show."
+)
+IMAGES_ALONE = (
+    "More seeds cannot settle this: new images alone leave ± {images} points; more test images can."
+)
+THREE_SEEDS = "Three seeds give a first interval."
+
+# What is wrong with the runs.
 RUN_MISSING = "1 run is missing."
 RUNS_MISSING = "{count} runs are missing."
+LEARNED_NOTHING = "{runs} learned nothing: one class has all pixels that are right."
+
+# The figure under the answer.
+FOREST = (
+    "Gain over {base} in {score}: mean, 95 % interval, and a tick for each seed. Hollow and grey: "
+    "the interval holds zero. An arrow: the interval goes on."
+)
+FOREST_ONE_SEED = "Gain over {base} in {score} with one seed, which has no interval."
+FOREST_TOP = "The {count} highest of {rows} rows."

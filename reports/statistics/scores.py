@@ -1,7 +1,4 @@
-"""Scores of a study's rows by seed, how two rows compare, and the marks of a table's rows.
-
-Marks need the whole table: best row, ties, Holm-adjusted p, verdict against the paper.
-"""
+"""Scores of a study's rows by seed, how two rows compare, and verdicts against the paper."""
 
 from __future__ import annotations
 
@@ -14,9 +11,17 @@ from typing import TYPE_CHECKING
 from bench.iou import HEADLINE
 from bench.manifest import IMPORTED, Manifest, Row, TableSpec
 from reports.checks import Check, checks
-from reports.model import Column, TableRow, Verdict
+from reports.model import TableRow, Verdict
 from reports.runs import ImageCounts, StudyCounts, compare_images, values
-from reports.statistics.stats import Comparison, Estimate, adjusted, compare, percent
+from reports.statistics.stats import (
+    Comparison,
+    Estimate,
+    Paired,
+    adjusted,
+    paired,
+    percent,
+    with_test,
+)
 from reports.wording import metric_name, population
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ class Scores:
     """The runs frame."""
     images: StudyCounts = field(default_factory=StudyCounts)
     """Per-image counts; without them intervals cover other seeds alone."""
+    _known: dict[tuple[str, str, str], Paired | None] = field(default_factory=dict, repr=False)
 
     @cached_property
     def image_ids(self) -> tuple[str, ...] | None:
@@ -122,7 +128,14 @@ class Scores:
 
     def compare(self, label: str, other: str, key: str) -> Comparison | None:
         """Return the gain of one row over another in a column; None without a common seed."""
-        return compare_rows((self, label), (self, other), key)
+        return with_test(self.paired(label, other, key))
+
+    def paired(self, label: str, other: str, key: str) -> Paired | None:
+        """Return the same difference without its exact test; each is computed once."""
+        asked = label, other, key
+        if asked not in self._known:
+            self._known[asked] = _paired([((self, label), (self, other))], key)
+        return self._known[asked]
 
     def _column(self, label: str, column: str) -> dict[int, str]:
         mine = (self.frame["label"] == label) & (self.frame["status"] == "finished")
@@ -159,7 +172,7 @@ def compare_rows(ours: StudyRow, theirs: StudyRow, key: str) -> Comparison | Non
         The comparison in the column's unit, percentage points for scores; None without a common
         seed.
     """
-    return _compared([(ours, theirs)], key)
+    return with_test(_paired([(ours, theirs)], key))
 
 
 def mean_comparison(scores: Scores, pairs: Sequence[tuple[str, str]]) -> Comparison | None:
@@ -172,7 +185,7 @@ def mean_comparison(scores: Scores, pairs: Sequence[tuple[str, str]]) -> Compari
     Returns:
         The comparison over the seeds that every row has; None without such a seed.
     """
-    return _compared([((scores, a), (scores, b)) for a, b in pairs], HEADLINE)
+    return with_test(_paired([((scores, a), (scores, b)) for a, b in pairs], HEADLINE))
 
 
 def share_images(studies: Sequence[Scores]) -> bool:
@@ -181,7 +194,7 @@ def share_images(studies: Sequence[Scores]) -> bool:
     return len(ids) == 1 and studies[0].covers_images
 
 
-def _compared(pairs: Sequence[tuple[StudyRow, StudyRow]], key: str) -> Comparison | None:
+def _paired(pairs: Sequence[tuple[StudyRow, StudyRow]], key: str) -> Paired | None:
     """Pair by the seeds that every row has; cover other images where all runs share theirs."""
     counts = [[scores.counts(label) for scores, label in pair] for pair in pairs]
     if key == BY_IMAGE or _on_images(pairs, key):
@@ -194,7 +207,7 @@ def _compared(pairs: Sequence[tuple[StudyRow, StudyRow]], key: str) -> Compariso
     ours, theirs = (
         {seed: fmean(pair[side][seed] for pair in by_seed) for seed in seeds} for side in (0, 1)
     )
-    return compare(ours, theirs)
+    return paired(ours, theirs)
 
 
 def _on_images(pairs: Sequence[tuple[StudyRow, StudyRow]], key: str) -> bool:
@@ -211,7 +224,7 @@ def score_verdict(value: Estimate, printed: float, *, same_experiment: bool) -> 
         printed: The paper's score in percent.
         same_experiment: Whether data, model and metric are the paper's; if not, nothing follows.
     """
-    if not same_experiment or value.low is None or value.high is None:
+    if not same_experiment or value.low is None or value.high is None or value.spread == "range":
         return "cannot tell"
     return "agrees" if value.low <= printed <= value.high else "differs"
 
@@ -255,34 +268,3 @@ def with_holm(rows: Sequence[TableRow]) -> list[TableRow]:
         )
         for row in rows
     ]
-
-
-def mark_best(rows: list[TableRow], columns: Sequence[Column], scores: Scores) -> list[TableRow]:
-    """Return the rows with each score's best row marked, or with the rows that tie for it.
-
-    The best row has the highest mean and lies above every other row by its paired interval.
-
-    Args:
-        rows: The table's rows.
-        columns: The table's columns, as many as a row has cells.
-        scores: The study, which compares the rows.
-    """
-    for i, column in enumerate(columns):
-        found = {r.label: r.cells[i].value for r in rows if column.kind == "score"}
-        means = {label: value.mean for label, value in found.items() if value}
-        if len(means) < 2:
-            continue
-        top = max(means, key=lambda label: means[label])
-        gaps = {o: scores.compare(top, o, column.key) for o in means if o != top}
-        tied = {label for label, gap in gaps.items() if not (gap and gap.gain.above_zero)}
-        changes = {"tied": True} if tied else {"best": True}
-        rows = [
-            _with(row, i, changes) if row.label == top or row.label in tied else row for row in rows
-        ]
-    return rows
-
-
-def _with(row: TableRow, index: int, changes: dict[str, bool]) -> TableRow:
-    cells = list(row.cells)
-    cells[index] = replace(cells[index], **changes)
-    return replace(row, cells=tuple(cells))

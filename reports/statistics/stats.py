@@ -6,7 +6,8 @@ import functools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -22,13 +23,16 @@ EXACT_UP_TO = 13
 class Estimate:
     """A mean over ``n`` seeds with its 95 % interval from ``low`` to ``high``.
 
-    The bounds are None below two seeds; they need not be symmetric about the mean.
+    The bounds are None below two seeds; they need not be symmetric about the mean. With the spread
+    "range" they are those of the seeds; of a cost, ``mean`` is then the median.
     """
 
     mean: float
     low: float | None
     high: float | None
     n: int
+    spread: Literal["interval", "range"] = "interval"
+    """What the bounds are."""
 
     @property
     def half_width(self) -> float | None:
@@ -46,13 +50,38 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A paired difference, ours - theirs, with its exact test."""
+class Paired:
+    """A paired difference, ours - theirs."""
 
     gain: Estimate
-    p: float | None
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    """The difference at each seed that both have."""
+    of_seeds: float | None = None
+    """Half-width of the 95 % interval that covers other seeds alone; None below two seeds."""
+    of_images: float | None = None
+    """Half-width of the one that covers other images alone; None if the interval leaves them out.
+
+    The interval of ``gain`` adds both in quadrature.
+    """
+
+    @property
+    def other_way(self) -> Paired:
+        """The same difference, theirs - ours."""
+        low, high = (None if end is None else -end for end in (self.gain.high, self.gain.low))
+        return replace(
+            self,
+            gain=Estimate(-self.gain.mean, low, high, self.gain.n),
+            by_seed={seed: -value for seed, value in self.by_seed.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Comparison(Paired):
+    """A paired difference with its exact test."""
+
+    p: float | None = None
     """Two-sided p of the exact sign-flip test over seeds; None below two pairs."""
-    floor: float | None
+    floor: float | None = None
     """The smallest p that this number of seeds can give: 2 / 2**n."""
     p_adjusted: float | None = None
     """p after Holm's adjustment over the comparisons of one table."""
@@ -78,7 +107,7 @@ def estimate(values: Iterable[float]) -> Estimate | None:
     >>> found.mean, round(found.half_width, 3), found.n
     (2.0, 2.484, 3)
     >>> estimate([0.5])
-    Estimate(mean=0.5, low=None, high=None, n=1)
+    Estimate(mean=0.5, low=None, high=None, n=1, spread='interval')
     """
     numbers = list(values)
     n = len(numbers)
@@ -87,7 +116,7 @@ def estimate(values: Iterable[float]) -> Estimate | None:
     mean = math.fsum(numbers) / n
     if n == 1:
         return Estimate(mean, None, None, 1)
-    spread = _quantile(n - 1) * statistics.stdev(numbers) / math.sqrt(n)
+    spread = quantile(n - 1) * statistics.stdev(numbers) / math.sqrt(n)
     return Estimate(mean, mean - spread, mean + spread, n)
 
 
@@ -102,17 +131,17 @@ def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estima
         The estimate over the seeds that both have; None where they share no seed.
 
     >>> difference({0: 3.0, 1: 5.0, 7: 100.0}, {0: 1.0, 1: 3.0, 2: 9.0})
-    Estimate(mean=2.0, low=2.0, high=2.0, n=2)
+    Estimate(mean=2.0, low=2.0, high=2.0, n=2, spread='interval')
     """
     return estimate(ours[seed] - theirs[seed] for seed in ours if seed in theirs)
 
 
-def compare(
+def paired(
     ours: Mapping[int, float],
     theirs: Mapping[int, float],
     influence: Float64[np.ndarray, "n images"] | None = None,
-) -> Comparison | None:
-    """Return ours - theirs, paired by seed, with its interval and its exact test.
+) -> Paired | None:
+    """Return ours - theirs, paired by seed, with its interval.
 
     Args:
         ours: Our value by seed.
@@ -122,21 +151,34 @@ def compare(
             without it, other seeds alone.
 
     Returns:
-        The comparison over the seeds that both have; None where they share no seed.
+        The difference over the seeds that both have; None where they share no seed.
 
-    >>> found = compare({0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 4.0, 2: 2.5})
+    >>> paired({0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 4.0}).by_seed
+    {0: 2.0, 1: 1.0}
+    """
+    by_seed = {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
+    gain = estimate(by_seed.values())
+    if gain is None:
+        return None
+    of_seeds, of_images = gain.half_width, None
+    if influence is not None and of_seeds is not None:
+        of_images = _image_spread(influence)
+        spread = math.hypot(of_seeds, of_images)
+        gain = Estimate(gain.mean, gain.mean - spread, gain.mean + spread, gain.n)
+    return Paired(gain, by_seed, of_seeds, of_images)
+
+
+def with_test(found: Paired | None) -> Comparison | None:
+    """Return a paired difference with its exact test.
+
+    >>> found = with_test(paired({0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 4.0, 2: 2.5}))
     >>> found.gain.mean, found.p, found.floor
     (1.5, 0.25, 0.25)
     """
-    differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
-    gain = estimate(differences)
-    if gain is None:
+    if found is None:
         return None
-    if influence is not None and gain.half_width is not None:
-        spread = math.hypot(gain.half_width, _image_spread(influence))
-        gain = Estimate(gain.mean, gain.mean - spread, gain.mean + spread, gain.n)
-    p, floor = sign_flip(differences)
-    return Comparison(gain, p, floor)
+    p, floor = sign_flip(list(found.by_seed.values()))
+    return Comparison(found.gain, found.by_seed, found.of_seeds, found.of_images, p, floor)
 
 
 def sign_flip(differences: Sequence[float]) -> tuple[float | None, float | None]:
@@ -216,11 +258,12 @@ def _image_spread(influence: Float64[np.ndarray, "n images"]) -> float:
     shared = influence.mean(0)
     between = shared.var(ddof=1) / images
     own = ((influence - shared) ** 2).sum() / ((n - 1) * (images - 1)) / (n * images)
-    return _quantile(images - 1) * math.sqrt(max(0.0, between - own))
+    return quantile(images - 1) * math.sqrt(max(0.0, between - own))
 
 
 @functools.cache
-def _quantile(freedom: int) -> float:
+def quantile(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

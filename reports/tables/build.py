@@ -13,15 +13,16 @@ from reports.checks import Check
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
 from reports.runs import class_names
+from reports.statistics.pairs import mark_best, pairs, score_columns
 from reports.statistics.scores import (
     Scores,
     base_row,
     gain_verdict,
-    mark_best,
     score_verdict,
     with_holm,
 )
-from reports.statistics.stats import Estimate, estimate
+from reports.statistics.shown import cost_estimate, score_estimate
+from reports.statistics.stats import Estimate
 from reports.tables.notes import Subject, notes, paper_source, titled
 from reports.wording import UNITS, header, seeds, unit
 
@@ -66,11 +67,14 @@ class Draft:
 
 
 def columns_of(draft: Draft) -> list[Column]:
-    """Return the table's columns, left to right; the number of seeds precedes the classes."""
-    columns = [column for key in draft.spec.columns for column in _columns(draft, key)]
-    first_class = next((i for i, c in enumerate(columns) if c.kind == "class"), len(columns))
-    columns.insert(first_class, Column("seeds", "n", "seeds"))
-    return columns
+    """Return the table's columns: settings and scores, number of seeds, costs, classes."""
+    groups = [_columns(draft, key) for key in draft.spec.columns]
+    found: list[Column] = []
+    for wanted in (("setting", "score"), ("cost",), ("class",)):
+        found += [column for group in groups if group[0].kind in wanted for column in group]
+        if "score" in wanted:
+            found.append(Column("seeds", "n", "seeds"))
+    return found
 
 
 def _columns(draft: Draft, key: str) -> list[Column]:
@@ -128,7 +132,7 @@ def _table(draft: Draft) -> Table:
     manifest, columns = draft.manifest, columns_of(draft)
     rows = [_row(draft, row, columns) for row in draft.spec.rows]
     if not manifest.search:  # a tuning is answered by its curve, not by its best trial
-        rows = with_holm(mark_best(rows, columns, draft.scores))
+        rows = with_holm(_marked(draft, rows, columns))
     table = Table(
         key=draft.spec.key,
         title=titled(draft.spec.title, manifest),
@@ -141,6 +145,13 @@ def _table(draft: Draft) -> Table:
     )
     subject = Subject(table, draft.scores, draft.base.label, draft.paper, draft.odd)
     return replace(table, notes=notes(subject))
+
+
+def _marked(draft: Draft, rows: list[TableRow], columns: Sequence[Column]) -> list[TableRow]:
+    labels = [row.label for row in rows]
+    for i, column in score_columns(columns):
+        rows = mark_best(rows, i, pairs(draft.scores, labels, column.key))
+    return rows
 
 
 def _complete(draft: Draft) -> int:
@@ -201,7 +212,8 @@ def _cell(draft: Draft, row: Row, column: Column, finished: int) -> Cell:
         case "gain":
             return _gain_cell(draft, row, column.key.removeprefix("gain:"))
         case _:
-            value = estimate(draft.scores.of(row.label, column.key).values())
+            shown = cost_estimate if column.kind == "cost" else score_estimate
+            value = shown(draft.scores.of(row.label, column.key).values())
             verdict = _verdict(draft, row, column, value)
             return Cell(value=value, missing=value is None, verdict=verdict)
 
@@ -213,7 +225,7 @@ def _gain_cell(draft: Draft, row: Row, key: str) -> Cell:
     if found is None:
         return Cell(missing=True)
     verdict = gain_verdict(found, _printed_gain(draft, row, key))
-    return Cell(value=found.gain, comparison=found, verdict=verdict)
+    return Cell.of_gain(found.gain, found, verdict=verdict)
 
 
 def _printed_gain(draft: Draft, row: Row, key: str) -> float | None:

@@ -13,8 +13,8 @@ from reports.checks import PER_STUDY, environment_difference
 from reports.model import Cell, Column, Table, TableRow
 from reports.sentences import compare as words
 from reports.statistics.scores import Scores, compare_rows, share_images, with_holm
-from reports.statistics.stats import estimate
-from reports.tables.notes import exact_test
+from reports.statistics.shown import score_estimate
+from reports.tables.notes import exact_test, shown_intervals
 from reports.wording import header, population, seeds
 
 MEASURED = ("data.name", "data.evaluate", "data.evaluate_images", "data.void")
@@ -80,7 +80,7 @@ def compare_studies(ours: Side, theirs: Side) -> Table:
     images = share_images([ours.scores, theirs.scores])
     covered = population(images, ours.scores.images.groups, folds=ours.scores.folds)
     found.append(words.GAIN.format(population=covered))
-    found += exact_test(table)
+    found += [*shown_intervals(table), *exact_test(table)]
     found += _alone(ours, theirs, [row.label for row, _ in pairs], [row.label for _, row in pairs])
     found += [*ours.scores.images.notes, *theirs.scores.images.notes]
     return replace(table, notes=tuple(found))
@@ -169,14 +169,14 @@ def _row(ours: Side, theirs: Side, row: Row, other: Row) -> TableRow:
     sides = ((ours.scores, row.label), (theirs.scores, other.label))
     cells = []
     for scores, name in sides:
-        value = estimate(scores.of(name, HEADLINE).values())
+        value = score_estimate(scores.of(name, HEADLINE).values())
         why = None if value else "no run of this row has finished"
         cells.append(Cell(value=value, missing=value is None, reason=why, links=scores.links(name)))
     found = compare_rows(*sides, HEADLINE)
     if found is None:
         cells.append(Cell(missing=True, reason="no seed has finished in both"))
     else:
-        cells.append(Cell(value=found.gain, comparison=found))
+        cells.append(Cell.of_gain(found.gain, found))
     n = found.gain.n if found else 0
     return TableRow(label, label, (*cells, Cell(text=str(n))), n)
 

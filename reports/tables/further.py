@@ -79,9 +79,14 @@ def effect_table(scores: Scores) -> Table | None:
     lines = [_effect_row(scores, effect) for effect in effects(list(scores.manifest.rows.values()))]
     if not lines:
         return None
-    table = _table(scores, "effects", "Effect of each setting", columns, with_holm(lines))
+    table = further_table(scores, "effects", "Effect of each setting", columns, with_holm(lines))
     meaning = words.EFFECTS.format(population=scores.population)
-    notes = (meaning, *exact_test(table), *recipes(scores.manifest, scores.manifest.rows))
+    notes = (
+        meaning,
+        *_one_seed(scores),
+        *exact_test(table),
+        *recipes(scores.manifest, scores.manifest.rows),
+    )
     return replace(table, notes=notes)
 
 
@@ -119,7 +124,7 @@ def _effect_row(scores: Scores, effect: Effect) -> TableRow:
     cell = (
         Cell(missing=True, reason="no seed has both runs of a pair")
         if found is None
-        else Cell(value=found.gain, comparison=found, links=links)
+        else Cell.of_gain(found.gain, found, links=links)
     )
     label = f"{name} {effect.value} against {effect.reference}"
     return TableRow(label, name, (*(Cell(text=text) for text in texts), cell))
@@ -144,9 +149,14 @@ def measure_table(scores: Scores) -> Table | None:
         cells = tuple(_gain(scores, row.label, base.label, key) for key in known)
         lines.append(TableRow(row.label, row.label, cells, len(scores.runs(row.label))))
     title = f"Gain over {base.label} by measure"
-    table = _table(scores, "measures", title, columns, with_holm(lines))
+    table = further_table(scores, "measures", title, columns, with_holm(lines))
     trained = recipes(scores.manifest, [row.label for row in rows])
-    notes = (*_measure_notes(scores, known), *exact_test(table), *trained)
+    notes = (
+        *_measure_notes(scores, known),
+        *_one_seed(scores),
+        *exact_test(table),
+        *trained,
+    )
     return replace(table, notes=notes)
 
 
@@ -159,6 +169,10 @@ def _measure_notes(scores: Scores, known: Sequence[str]) -> list[str]:
     return notes
 
 
+def _one_seed(scores: Scores) -> list[str]:
+    return [words.ONE_SEED] if len(scores.manifest.seeds) < 2 else []
+
+
 def _known(scores: Scores, label: str, key: str) -> bool:
     return any(not math.isnan(value) for value in scores.of(label, key).values())
 
@@ -167,16 +181,17 @@ def _gain(scores: Scores, label: str, base: str, key: str) -> Cell:
     found = scores.compare(label, base, key)
     if found is None:
         return Cell(missing=True, reason=f"no seed has {key} of both rows")
-    return Cell(value=found.gain, comparison=found, links=scores.links(label))
+    return Cell.of_gain(found.gain, found, links=scores.links(label))
 
 
-def _table(
+def further_table(
     scores: Scores,
     key: str,
     title: str,
     columns: tuple[Column, ...],
     rows: Sequence[TableRow],
 ) -> Table:
+    """Return a table of a study that no study file asks for, without notes."""
     manifest = scores.manifest
     return Table(
         key=key,

@@ -10,12 +10,15 @@ from bench.manifest import Manifest
 from reports.checks import Check
 from reports.model import Table, TableRow
 from reports.published import PublishedTable, find_published
-from reports.sentences import conditions, verdict
+from reports.sentences import conditions
 from reports.sentences import notes as words
+from reports.statistics.learned import never_found
+from reports.statistics.pairs import pairs, score_columns
 from reports.statistics.scores import Scores
-from reports.statistics.stats import LEVEL
+from reports.statistics.shown import UNSTEADY, is_unsteady
+from reports.statistics.stats import LEVEL, Estimate
 from reports.tables.recipes import recipes
-from reports.wording import estimate_text, joined, listed, seeds
+from reports.wording import joined, listed, seeds
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ class Subject:
         """Return whether the table has a column of a kind."""
         return any(column.kind == kind for column in self.table.columns)
 
+    def values(self, kind: str) -> list[Estimate]:
+        """Return the numbers in the columns of a kind."""
+        columns = [i for i, column in enumerate(self.table.columns) if column.kind == kind]
+        found = (row.cells[i].value for row in self.table.rows for i in columns)
+        return [value for value in found if value]
+
 
 def notes(subject: Subject) -> tuple[str, ...]:
     """Return everything that must be read with the table, one or two sentences each."""
@@ -43,7 +52,32 @@ def notes(subject: Subject) -> tuple[str, ...]:
 def _interval(subject: Subject) -> list[str]:
     if subject.table.seeds < 2:
         return [words.ONE_SEED]
-    return [words.INTERVAL]
+    return shown_intervals(subject.table)
+
+
+def shown_intervals(table: Table) -> list[str]:
+    """Return what the spreads of a table's scores are: intervals, some of them cut, or ranges."""
+    places = [i for i, c in enumerate(table.columns) if c.kind in ("score", "class")]
+    found = [row.cells[i].value for row in table.rows for i in places]
+    values = [value for value in found if value and value.low is not None]
+    whole = [value for value in values if value.spread == "interval"]
+    said = [words.INTERVAL] if whole else []
+    if any(value.low == 0 or value.high == 100 for value in whole):
+        said.append(words.CUT)
+    return [*said, words.RANGE] if len(whole) < len(values) else said
+
+
+def _never_found(subject: Subject) -> list[str]:
+    """Name the classes that a row never finds, and the row; not where it learned nothing."""
+    if not subject.has("class"):
+        return []
+    rows = {
+        row.label: never_found(subject.scores, row.label)
+        for row in subject.table.rows
+        if not row.reference
+    }
+    each = [f"{label}: {listed(names)}" for label, names in rows.items() if names]
+    return [words.NEVER_FOUND.format(rows="; ".join(each))] if each else []
 
 
 def _best(subject: Subject) -> list[str]:
@@ -53,11 +87,18 @@ def _best(subject: Subject) -> list[str]:
 
 
 def _ties(subject: Subject) -> list[str]:
+    """Say from which rows the data do not separate the highest, and which of them do differ."""
     found = []
-    for i, column in enumerate(subject.table.columns):
-        tied = dict.fromkeys(row.label for row in subject.table.rows if row.cells[i].tied)
-        if tied:
-            found.append(words.TIE.format(column=column.header, rows=joined(tied)))
+    for i, column in score_columns(subject.table.columns):
+        tied = {row.label for row in subject.table.rows if row.cells[i].tied}
+        if not tied:
+            continue
+        gaps = pairs(subject.scores, [row.label for row in subject.table.rows], column.key)
+        top, *others = (label for label in gaps.means if label in tied)
+        apart = [words.LIES_ABOVE.format(row=a, other=b) for a, b in gaps.separated(tied)]
+        text = words.TIE_BUT if apart else words.TIE
+        fields = {"column": column.header, "row": top, "rows": joined(others, "or")}
+        found.append(text.format(**fields, pairs=listed(apart)))
     return found
 
 
@@ -101,7 +142,18 @@ def _counts_missing(subject: Subject) -> Sequence[str]:
 
 
 def _times(subject: Subject) -> list[str]:
-    return [words.TIMES] if subject.has("cost") else []
+    if not subject.has("cost"):
+        return []
+    spread = any(value.spread == "range" for value in subject.values("cost"))
+    unsteady = [
+        f"{row.label} ({column.key})"
+        for i, column in enumerate(subject.table.columns)
+        for row in {row.label: row for row in subject.table.rows}.values()
+        if column.kind == "cost" and is_unsteady(row.cells[i].value)
+    ]
+    found = [words.COSTS, words.TIMES] if spread else [words.TIMES]
+    said = words.UNSTEADY.format(ratio=UNSTEADY, rows=listed(unsteady))
+    return [*found, said] if unsteady else found
 
 
 def _borders(subject: Subject) -> list[str]:
@@ -142,6 +194,7 @@ def _paper(subject: Subject) -> list[str]:
 
 NOTES: tuple[Callable[[Subject], Sequence[str]], ...] = (
     _interval,
+    _never_found,
     _best,
     _ties,
     _gains,
@@ -194,10 +247,11 @@ def exact_test(table: Table) -> list[str]:
 def difference_named(check: Check) -> str:
     """Return which runs differ and how, such as "code abc against def (RMI, seed 1)"."""
     places: dict[str, list[str]] = {}
-    for (label, seed), what in zip(check.odd, check.details or check.values, strict=True):
+    details = check.details or [""] * len(check.odd)
+    for (label, seed), value, detail in zip(check.odd, check.values, details, strict=True):
+        what = detail or f"{value} against {check.value}"
         places.setdefault(what, []).append(f"{label}, seed {seed}")
-    usual = "" if check.details else f" against {check.value}"
-    return "; ".join(f"{check.name} {what}{usual} ({listed(at)})" for what, at in places.items())
+    return "; ".join(f"{check.name} {what} ({listed(at)})" for what, at in places.items())
 
 
 def missing_runs(table: Table, *, trials: bool = False) -> str:
@@ -221,40 +275,3 @@ def missing_runs(table: Table, *, trials: bool = False) -> str:
 
 def _row_and_seeds(label: str, numbers: list[str]) -> str:
     return f"{label} ({'seeds' if len(numbers) > 1 else 'seed'} {', '.join(numbers)})"
-
-
-def summary(table: Table) -> str:
-    """Return one sentence: the leading row, its gain, and whether the lead is shown."""
-    index = next((i for i, c in enumerate(table.columns) if c.kind == "score"), None)
-    ours = [row for row in table.rows if not row.reference]
-    found = [(row, row.cells[index].value) for row in ours] if index is not None else []
-    scored = [(row, value) for row, value in found if value]
-    if index is None or not scored:
-        return verdict.NO_RUN
-    row, value = max(scored, key=lambda pair: pair[1].mean)
-    leaders = ", ".join(r.label for r, v in scored if v.mean == value.mean)
-    text = (verdict.HIGHEST if leaders == row.label else verdict.SHARED_HIGHEST).format(
-        rows=leaders,
-        score=table.columns[index].header,
-        value=estimate_text(value),
-        n=value.n,
-        gain=_gain_clause(table, row),
-    )
-    others = dict.fromkeys(
-        r.label for r, _ in scored if r.cells[index].tied and r.label != row.label
-    )
-    if others and value.n < 2:
-        text += verdict.ONE_SEED
-    elif others:
-        text += verdict.NO_DIFFERENCE.format(rows=joined(others))
-    gone = sum({row.label: table.seeds - row.seeds for row in ours}.values())
-    missing = verdict.RUNS_MISSING.format(count=gone) if gone > 1 else verdict.RUN_MISSING
-    return f"{text}. {missing}" if gone else f"{text}."
-
-
-def _gain_clause(table: Table, row: TableRow) -> str:
-    for cell, column in zip(row.cells, table.columns, strict=True):
-        if column.kind == "gain":
-            gain = estimate_text(cell.value, signed=True) if cell.value else ""
-            return verdict.WITH_GAIN.format(column=column.header, gain=gain) if gain else ""
-    return ""

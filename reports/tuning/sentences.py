@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bench.manifest import Manifest
 from bench.spec import Scalar
+from reports.model import Lead
 from reports.sentences import tuning as words
 from reports.statistics.scores import Scores
 from reports.tuning.answer import Answer, BestCrf, answers
@@ -13,7 +14,7 @@ from reports.tuning.curve import Best
 from reports.wording import estimate_text, seeds, setting, signed
 
 
-def tuning_summary(scores: Scores) -> str:
+def tuning_lead(scores: Scores) -> Lead:
     """Return the answer for each method, and the budget that each method had."""
     manifest, found = scores.manifest, answers(scores)
     hours = sum(answer.hours for answer in found)
@@ -25,7 +26,7 @@ def tuning_summary(scores: Scores) -> str:
         seeds=seeds(len(manifest.seeds)),
         spent=spent,
     )
-    return " ".join([*map(sentence, found), budget])
+    return Lead("", (*map(sentence, found), budget))
 
 
 def sentence(answer: Answer) -> str:

@@ -14,7 +14,7 @@ from bench.spec import Scalar
 from reports.checks import checks
 from reports.runs import ImageCounts, StudyCounts, compare_images, image_counts
 from reports.statistics.scores import Scores
-from reports.statistics.stats import compare
+from reports.statistics.stats import paired
 from reports.stored import read_counts
 from reports.tables.build import build_tables
 from reports.tables.comparison import Side, compare_studies, differing_conditions
@@ -230,7 +230,7 @@ def test_studies_scored_on_other_images_are_compared_over_seeds_alone(tmp_path):
     }
     other = Scores(theirs.manifest, theirs.frame, StudyCounts(counts))
     table = compare_studies(Side("new", ours), Side("old", other))
-    plain = compare(ours.of("CE", "miou"), theirs.of("CE", "miou"))
+    plain = paired(ours.of("CE", "miou"), theirs.of("CE", "miou"))
     assert plain is not None
     assert table.rows[0].cells[2].value == plain.gain
     assert any("new seeds on these images" in note for note in table.notes)

@@ -12,6 +12,7 @@ from reports import wording
 from reports.model import Cell, Column, Table, TableRow
 from reports.render import latex
 from reports.render.text import FIELDS, escape_markdown, markdown, rows_csv, tables_json, text
+from reports.sentences import notes as words
 from reports.statistics.stats import Comparison, Estimate
 
 EVIL = "[x] & 50% $a_b$ #{c} ~^\\ <script>|*d*"
@@ -44,7 +45,7 @@ def table() -> Table:
                 Cell(value=Estimate(45.0, None, None, 1), best=True, verdict="cannot tell"),
                 Cell(
                     value=gain,
-                    comparison=Comparison(gain, 0.03125, 0.03125, 0.0625),
+                    comparison=Comparison(gain, p=0.03125, floor=0.03125, p_adjusted=0.0625),
                     verdict="differs",
                 ),
             ),
@@ -66,7 +67,7 @@ def test_markdown_has_as_many_cells_in_every_line(table):
     cells = {line.replace("\\|", "").count("|") for line in lines}
     assert cells == {5}
     assert "**45.00**" in markdown(table)
-    assert "40.12 ± 1.50†" in markdown(table)
+    assert "40.1 ± 1.5†" in markdown(table)
     assert "−0.50 ± 0.25 ≠ p 0.062" in markdown(table)
     assert "≠ differs" in markdown(table)
     assert "<script" not in markdown(table)
@@ -79,10 +80,39 @@ def test_latex_escapes_and_rules(table):
     assert row.startswith(r"{[}x] \& 50\% \$a\_b\$ \#\{c\} \textasciitilde{}\textasciicircum{}")
     assert row.replace(r"\&", "").count("&") == 3
     assert row.endswith(r"\\")
-    assert r"40.12 $\pm$ 1.50$^{\dagger}$" in row
+    assert r"40.1 $\pm$ 1.5$^{\dagger}$" in row
     assert r"\textbf{45.00}" in body
     assert body.count(r"\midrule") == 2  # before the quoted rows
     assert r"$-$0.50 $\pm$ 0.25 $\neq$ p 0.062" in body
+
+
+def test_a_gain_whose_interval_holds_zero_stands_back_in_every_format(table):
+    """In grey or in parentheses, with a note that says so; a gain apart from zero does not."""
+    shown = latex.latex(table), markdown(table), text(table)
+    assert not any("holds zero" in out for out in shown)
+    gain = Estimate(1.5, -0.5, 3.5, 3)
+    row = TableRow("D", "D", (Cell(text=""), Cell(missing=True), Cell.of_gain(gain)))
+    tex, *plain = (made(replace(table, rows=(row,))) for made in (latex.latex, markdown, text))
+    assert r"\textcolor{gray}{+1.5 $\pm$ 2.0}" in tex
+    assert words.OPEN_GREY in tex
+    for out in plain:
+        assert "(+1.5 ± 2.0)" in out
+        assert words.OPEN_PARENTHESES in out
+
+
+def test_a_class_that_is_never_found_is_a_plain_zero_and_a_range_stands_in_parentheses(table):
+    values = (Estimate(0.0, None, None, 3), Estimate(99.0, 96.5, 100.0, 3))
+    values += (Estimate(61.9, 26.8, 94.1, 2, "range"), Estimate(0.0, -0.2, 0.2, 2))
+    kinds = ("class", "score", "cost", "gain")
+    columns = tuple(Column(kind, kind, kind) for kind in kinds)
+    row = TableRow("CE", "CE", tuple(Cell(value=value) for value in values))
+    line = text(replace(table, columns=columns, rows=(row,), notes=())).splitlines()[4]
+    assert re.split(" {2,}", line)[1:] == [
+        "0",
+        "99.0 (96.5–100.0)",
+        "61.9 (26.8–94.1)",
+        "+0.00 ± 0.20",
+    ]
 
 
 def test_wide_latex_puts_intervals_under_their_means(table):
@@ -90,7 +120,7 @@ def test_wide_latex_puts_intervals_under_their_means(table):
     row = TableRow("CE", "CE", tuple(Cell(value=Estimate(1, 0, 2, 3)) for _ in names))
     columns = tuple(Column(name, name, "class") for name in names)
     out = latex.latex(replace(table, columns=columns, rows=(row,)))
-    assert out.count(r"\scriptsize $\pm$ 1.00") == latex.WIDE
+    assert out.count(r"\scriptsize $\pm$ 1.0") == latex.WIDE
     assert out.count(r"\rotatebox{90}") == latex.WIDE
 
 
@@ -151,7 +181,7 @@ def test_csv_has_full_numbers_and_their_source(table):
 
 def test_json_round_trips(table):
     content = json.loads(tables_json([table]))
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     (found,) = content["tables"]
     assert found["rows"][0]["name"] == EVIL
     assert found["rows"][1]["cells"][1]["value"]["mean"] == 45.0

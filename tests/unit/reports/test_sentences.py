@@ -23,6 +23,7 @@ from said import (
 )
 
 import reports.sentences
+from reports.figures.forest import forest_figures
 from reports.report import _unprobed
 
 SEVEN = {"CE": range(40, 47), "RMI": range(50, 57)}
@@ -30,6 +31,16 @@ GROUPED = tuple("aabbccddeeff")
 RATES = {label: {**row, "recipe.lr": 0.1 + i} for i, (label, row) in enumerate(ROWS.items())}
 OWN = {"recipe.lr": "each row's own"}
 TWO = {"CE": (40.0, 41.0), "RMI": (50.0, 52.0)}
+BY_CLASS = {
+    (label, seed): {"iou/a": score / 100 + 0.04 * i, "iou/b": score / 100 - 0.04 * i}
+    for i, (label, scores) in enumerate(LEVELS.items())
+    for seed, score in enumerate(scores)
+}
+EVENLY = {
+    (label, seed): {f"iou/c{k}": score / 100 for k in range(9)}
+    for label, scores in TWO.items()
+    for seed, score in enumerate(scores)
+}
 BORDERS = {"final/trimap_miou_3": 0.3, "final/thin_miou": 0.2}
 FACTORS = {
     "RMI 1": {"loss.name": "rmi", "loss.factor": 1},
@@ -39,6 +50,11 @@ FACTORS = {
 
 def profile(name: str, levels=LEVELS, **facts):
     return study(levels, profile=name, **facts)
+
+
+def forest(scores) -> str:
+    (figure,) = forest_figures(scores)
+    return figure.caption
 
 
 def unprobed(count: int) -> str:
@@ -59,6 +75,26 @@ SCENES: dict[str, Callable[[], str]] = {
         study({**SEVEN, "Dice": range(30, 37), "A": range(20, 27), "B": range(20, 27)})
     ),
     "tie": lambda: said(study({"CE": (40, 42, 44), "RMI": (41, 44, 43)})),
+    "a wide leader": lambda: said(
+        study({"CE": (50.0, 51.0, 52.0), "Dice": (43.0, 44.5, 45.0), "RMI": (40.0, 55.0, 64.0)})
+    ),
+    "ahead of CE alone": lambda: said(
+        study(
+            {
+                "CE": (40.0, 41.0, 42.0),
+                "RMI": (50.0, 51.0, 52.2),
+                "Dice": (49.0, 52.0, 51.0),
+                "BCE": (30.0, 31.0, 32.2),
+            }
+        )
+    ),
+    "CE ahead": lambda: said(study({"CE": (50.0, 51.0, 52.0), "RMI": (49.0, 50.5, 51.0)})),
+    "CE waits": lambda: said(study({"CE": (None, None), "RMI": (50.0, 51.0), "Dice": (1.0, 2.0)})),
+    "nearly equal": lambda: said(study({"CE": (40, 41, 42), "RMI": (41, 41, 41.2)})),
+    "nearly settled": lambda: said(study({"CE": (40, 41, 42), "RMI": (41, 44, 44.2)})),
+    "one class": lambda: said(study(of_runs=BY_CLASS | {("RMI", 0): {"iou/a": 0.1, "iou/b": 0.0}})),
+    "by class": lambda: said(study(of_runs=BY_CLASS)),
+    "by class, evenly": lambda: said(study(TWO, of_runs=EVENLY)),
     "equal": lambda: said(study({"CE": (40, 42), "RMI": (40, 42)})),
     "nothing": lambda: said(study({"CE": [None, None], "RMI": [None, None]})),
     "one missing": lambda: said(study({"CE": (40.0, 41.0), "RMI": (50.0, None)})),
@@ -77,6 +113,20 @@ SCENES: dict[str, Callable[[], str]] = {
         )
     ),
     "costs": lambda: said(study(columns=("miou", "infer_ms"), runs={"cost/infer_ms": 3.0})),
+    "costs of one seed": lambda: said(
+        study({"CE": [40.0]}, columns=("miou", "infer_ms"), runs={"cost/infer_ms": 3.0})
+    ),
+    "costs of a busy machine": lambda: said(
+        study(
+            columns=("miou", "infer_ms"),
+            runs={"cost/infer_ms": 3.0},
+            of_runs={("RMI", 1): {"cost/infer_ms": 90.0}},
+        )
+    ),
+    "high scores": lambda: said(study({"CE": (97, 98, 99.5), "RMI": (90, 91, 99)})),
+    "a class never found": lambda: said(
+        study(runs={"iou/sky": 0.5, "iou/sign": 0.0, "iou/road": 0.4})
+    ),
     "a factor": lambda: said(study({"RMI 1": (4, 5), "RMI 2": (5, 6)}, rows=FACTORS)),
     "one rate": lambda: said(study(settings={"recipe.lr": 0.1})),
     "rates given": lambda: said(study(rows=RATES, settings=OWN)),
@@ -147,6 +197,14 @@ SCENES: dict[str, Callable[[], str]] = {
     "tuning of two methods": lambda: said_of_tuning(
         together(tuning((40, 30, 50)), tuning((40, 30), method="Dice"))
     ),
+    "twenty rows": lambda: said(
+        study({"CE": (40, 41), **{f"R{i}": (i, i + 2) for i in range(20)}})
+    ),
+    "forest": lambda: forest(study()),
+    "forest of one seed": lambda: forest(study({"CE": [40.0], "RMI": [50.0]})),
+    "forest of twenty": lambda: forest(
+        study({"CE": (40, 41), **{f"R{i}": (i, i + 2) for i in range(20)}})
+    ),
     "damaged": lambda: said(without_matrices()),
 }
 """What a report says of a study, by the name of the study."""
@@ -154,12 +212,24 @@ SCENES: dict[str, Callable[[], str]] = {
 CASES: dict[str, tuple[str, str]] = {
     "notes.ONE_SEED": ("one seed", "three seeds"),
     "notes.INTERVAL": ("three seeds", "one seed"),
+    "notes.RANGE": ("two seeds", "three seeds"),
+    "notes.CUT": ("high scores", "three seeds"),
+    "notes.OPEN_GREY": ("tie", "seven seeds"),
+    "notes.OPEN_PARENTHESES": ("tie", "seven seeds"),
+    "notes.NEVER_FOUND": ("a class never found", "by class"),
+    "notes.COSTS": ("costs", "costs of one seed"),
+    "notes.UNSTEADY": ("costs of a busy machine", "costs"),
     "notes.BEST": ("three seeds", "tie"),
     "notes.TIE": ("tie", "three seeds"),
+    "notes.TIE_BUT": ("a wide leader", "tie"),
+    "notes.LIES_ABOVE": ("a wide leader", "tie"),
     "notes.GAIN": ("imported", "one row"),
     "notes.GAIN_OF_SEEDS": ("three seeds", "imported"),
     "notes.TIMES": ("costs", "three seeds"),
     "notes.BORDERS": ("borders", "three seeds"),
+    "notes.PAIRS": ("three seeds", "two seeds"),
+    "notes.PAIRS_TOP": ("twenty rows", "three seeds"),
+    "notes.PARTS": ("images", "three seeds"),
     "notes.MEASURES": ("images", "three seeds"),
     "notes.BORDER_MEASURES": ("borders", "images"),
     "notes.IMAGE_MEASURE": ("images", "three seeds"),
@@ -194,13 +264,36 @@ CASES: dict[str, tuple[str, str]] = {
     "conditions.UNPROBED_RUN": ("one unprobed", "two unprobed"),
     "conditions.UNPROBED_RUNS": ("two unprobed", "all probed"),
     "verdict.NO_RUN": ("nothing", "one missing"),
-    "verdict.HIGHEST": ("three seeds", "equal"),
-    "verdict.SHARED_HIGHEST": ("equal", "three seeds"),
-    "verdict.WITH_GAIN": ("three seeds", "one row"),
-    "verdict.ONE_SEED": ("one seed", "three seeds"),
-    "verdict.NO_DIFFERENCE": ("tie", "three seeds"),
+    "verdict.NOTHING_TO_COMPARE": ("one row", "three seeds"),
+    "verdict.SETTLED": ("three seeds", "tie"),
+    "verdict.SETTLED_AGAINST_BASE": ("ahead of CE alone", "three seeds"),
+    "verdict.NOT_SETTLED": ("tie", "three seeds"),
+    "verdict.ONE_ROW": ("one row", "three seeds"),
+    "verdict.SAME": ("equal", "tie"),
+    "verdict.AHEAD_OF_ONE_SEED": ("one seed", "three seeds"),
+    "verdict.AHEAD": ("three seeds", "tie"),
+    "verdict.AHEAD_OPEN": ("tie", "three seeds"),
+    "verdict.IN_BOTH": ("two seeds", "three seeds"),
+    "verdict.IN_ALL": ("three seeds", "tie"),
+    "verdict.IN_SOME": ("tie", "three seeds"),
+    "verdict.NONE_ABOVE": ("CE ahead", "three seeds"),
+    "verdict.ABOVE_ALL": ("three seeds", "ahead of CE alone"),
+    "verdict.ABOVE": ("ahead of CE alone", "three seeds"),
+    "verdict.OPEN": ("ahead of CE alone", "three seeds"),
+    "verdict.BASE_MISSING": ("CE waits", "one missing"),
+    "verdict.CLASSES": ("by class", "three seeds"),
+    "verdict.CLASSES_EVEN": ("by class, evenly", "by class"),
+    "verdict.FORECAST": ("nearly settled", "tie"),
+    "verdict.FORECAST_OPEN": ("tie", "nearly settled"),
+    "verdict.TOO_MANY": ("nearly equal", "tie"),
+    "verdict.IMAGES_ALONE": ("images", "tie"),
+    "verdict.THREE_SEEDS": ("one seed", "two seeds"),
+    "verdict.LEARNED_NOTHING": ("one class", "by class"),
     "verdict.RUN_MISSING": ("one missing", "two missing"),
     "verdict.RUNS_MISSING": ("two missing", "one missing"),
+    "verdict.FOREST": ("forest", "forest of one seed"),
+    "verdict.FOREST_ONE_SEED": ("forest of one seed", "forest"),
+    "verdict.FOREST_TOP": ("forest of twenty", "forest"),
     "compare.DIFFERS": ("two studies", "one study twice"),
     "compare.SHARED_RUNS": ("one study twice", "three seeds"),
     "compare.GAIN": ("two studies", "three seeds"),

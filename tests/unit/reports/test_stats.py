@@ -14,11 +14,12 @@ from reports.statistics.stats import (
     Comparison,
     Estimate,
     adjusted,
-    compare,
     difference,
     estimate,
     holm,
+    paired,
     sign_flip,
+    with_test,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -67,8 +68,8 @@ def test_holm_is_statsmodels():
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     p_values = [0.01, 0.04, 0.03, 0.5, 0.04, 0.25]
     assert holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])
-    one = Comparison(Estimate(1.0, None, None, 1), None, None)
-    two = Comparison(Estimate(1.0, 0.5, 1.5, 6), 0.03, 0.03125)
+    one = Comparison(Estimate(1.0, None, None, 1))
+    two = Comparison(Estimate(1.0, 0.5, 1.5, 6), p=0.03, floor=0.03125)
     assert [c.p_adjusted for c in adjusted([one, two, two])] == [None, 0.06, 0.06]
 
 
@@ -105,7 +106,7 @@ def test_interval_over_images_is_scipys_bootstrap():
 
 def test_interval_is_students_where_images_move_nothing():
     ours, theirs = {0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 4.0, 2: 2.5}
-    plain, wide = compare(ours, theirs), compare(ours, theirs, np.zeros((3, 50)))
+    plain, wide = paired(ours, theirs), paired(ours, theirs, np.zeros((3, 50)))
     assert plain is not None
     assert wide is not None
     assert wide.gain.half_width == pytest.approx(plain.gain.half_width)
@@ -117,10 +118,10 @@ def test_what_an_image_does_to_one_seed_alone_counts_once():
     alone -= alone.mean(1, keepdims=True)
     seeds = {0: 1.0, 1: 2.0, 2: 4.0}
     plain, wide = (
-        compare(seeds, dict.fromkeys(seeds, 0.0)),
-        compare(seeds, dict.fromkeys(seeds, 0.0), alone),
+        paired(seeds, dict.fromkeys(seeds, 0.0)),
+        paired(seeds, dict.fromkeys(seeds, 0.0), alone),
     )
-    shared = compare(seeds, dict.fromkeys(seeds, 0.0), np.repeat(alone[:1], 3, 0))
+    shared = paired(seeds, dict.fromkeys(seeds, 0.0), np.repeat(alone[:1], 3, 0))
     assert plain is not None
     assert wide is not None
     assert shared is not None
@@ -141,7 +142,7 @@ def test_a_tie_is_called_a_tie_as_often_as_promised(seeds):
 def test_a_difference_is_found():
     ours, theirs = study(np.random.default_rng(1), 3)
     worse = [ImageCounts(c.ids, c.hits * 8 // 10, c.unions) for c in theirs]
-    found = compare_images([(dict(enumerate(ours)), dict(enumerate(worse)))], range(3))
+    found = with_test(compare_images([(dict(enumerate(ours)), dict(enumerate(worse)))], range(3)))
     assert found is not None
     assert found.gain.above_zero is True
     assert found.p == found.floor == 0.25

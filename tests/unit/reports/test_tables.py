@@ -12,7 +12,7 @@ from reports.figures.study import curve_data, gain_data
 from reports.statistics.scores import Scores
 from reports.tables.build import build_tables
 from reports.tables.further import class_tables
-from reports.tables.notes import summary
+from reports.tables.lead import lead
 
 SEEDS = (0, 1, 2)
 SCORES = {"CE": (0.40, 0.42, 0.44), "RMI df=2": (0.45, 0.46, 0.50), "RMI df=4": (0.44, 0.47, 0.49)}
@@ -88,7 +88,9 @@ def test_a_tie_is_called_a_tie_and_nobody_is_best():
     cells = {label: cell(table, label, "miou") for label in SCORES}
     assert not any(found.best for found in cells.values())
     assert [label for label, found in cells.items() if found.tied] == ["RMI df=2", "RMI df=4"]
-    tie = "Tie in mIoU_11 (%): no difference is shown between RMI df=2 and RMI df=4."
+    tie = (
+        "mIoU_11 (%): RMI df=2 has the highest mean, and the data do not separate it from RMI df=4."
+    )
     assert tie in table.notes
 
 
@@ -105,7 +107,7 @@ def test_one_seed_marks_nobody():
     study = manifest().model_copy(update={"seeds": (0,)})
     (table,) = build_tables(Scores(study, frame().query("seed == 0")))
     assert not any(found.best for row in table.rows for found in row.cells)
-    assert "one seed cannot tell" in summary(table)
+    assert not any(found.tied for row in table.rows for found in row.cells)
 
 
 def test_gains_have_their_exact_p_by_holm_and_its_floor_is_said():
@@ -241,25 +243,6 @@ def test_a_tuning_marks_no_trial_and_names_them_by_number():
     assert any("failed: oom: trial 2 (seed 0)" in note for note in table.notes)
 
 
-def test_summary_names_the_best_row_and_admits_chance():
-    (table,) = build_tables(Scores(manifest(), frame()))
-    assert summary(table).startswith("RMI df=2 has the highest mIoU_11 (%): 47.00")
-    tied = {
-        f"RMI df={df}/{seed}": {"final/miou_11": 0.41 + 0.02 * (seed == 2)}
-        for df in (2, 4)
-        for seed in SEEDS
-    }
-    lead = {"CE/0": {"final/miou_11": 0.39}, "CE/1": {"final/miou_11": 0.39}}
-    (table,) = build_tables(Scores(manifest(), frame(**tied, **lead)))
-    assert "no difference from" in summary(table)
-
-
-def test_summary_of_nothing():
-    waiting = {f"{label}/{seed}": {"status": "queued"} for label in SCORES for seed in SEEDS}
-    (table,) = build_tables(Scores(manifest(), frame(**waiting)))
-    assert summary(table) == "No run has finished yet."
-
-
 def test_curve_has_a_point_per_setting_and_a_level_for_rows_without_it():
     study = manifest()
     data = curve_data(Scores(study, frame()), study.tables[0])
@@ -284,7 +267,7 @@ def test_row_that_stands_twice_in_a_table_counts_once():
     runs = frame(**{"RMI df=2/2": {"status": "queued"}})
     (built,) = build_tables(Scores(study, runs))
     assert len(built.rows) == 4
-    assert "1 run is missing" in summary(built)
+    assert "1 run is missing." in lead(Scores(study, runs), "").sentences
     assert "Missing runs (–): queued: RMI df=2 (seed 2)." in built.notes
     assert list(curve_data(Scores(study, runs), table).dropna()["x"]) == [2.0, 4.0]
 

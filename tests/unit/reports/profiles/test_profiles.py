@@ -11,7 +11,7 @@ from bench.manifest import Manifest, Row, TableSpec
 from reports.figures.draw import looks
 from reports.profiles.answer import Answer, Ranks, Side, mean_gain, ranks, separation
 from reports.profiles.figures import draw_ranks, figures, gain_data
-from reports.profiles.sentences import summary
+from reports.profiles.sentences import profiles_lead
 from reports.profiles.tables import all_tables
 from reports.statistics.scores import Scores
 
@@ -190,9 +190,9 @@ def test_two_rows_have_ranks_and_no_test():
 
 
 def test_the_sentence_names_the_highest_mean_gain(answer):
-    text = summary(answer, all_tables(answer)[0])
-    assert text.startswith("RMI has the highest mean gain over CE on 3 profiles: +")
-    assert text.endswith("RMI has the best mean rank, 1.00 of 4.")
+    text = profiles_lead(answer, all_tables(answer)[0]).text
+    assert text.startswith("Settled. On 3 profiles RMI has the highest mean gain over CE: +")
+    assert text.endswith("RMI has the best mean rank, 1.00 of 4 rows.")
 
 
 def test_figures_show_every_gain_and_every_rank(answer):

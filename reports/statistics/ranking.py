@@ -1,0 +1,65 @@
+"""The rows of a study's first table in the score that the study is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench.iou import HEADLINE
+from reports.statistics.pairs import Pairs, pairs
+from reports.statistics.scores import Scores, base_row, distinct_rows
+from reports.wording import metric_name
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The rows of a study's first table in the score that it is about."""
+
+    scores: Scores
+    key: str
+
+    @property
+    def base(self) -> str:
+        """The row that gains are measured against."""
+        return base_row(self.scores.manifest.tables[0].rows).label
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Every row."""
+        return [row.label for row in distinct_rows(self.scores.manifest.tables[0])]
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """How every two rows differ."""
+        return pairs(self.scores, self.labels, self.key)
+
+    @cached_property
+    def order(self) -> list[str]:
+        """The rows by their gain over the base row, highest first, which is nil for itself.
+
+        Rows without a seed in common with it are left out. Where it has none, means decide.
+        """
+        if self.base not in self.pairs.means:
+            return list(self.pairs.means)
+        gains = {o: self.pairs.difference(o, self.base) for o in self.pairs.others(self.base)}
+        known = {label: found.gain.mean for label, found in gains.items() if found}
+        # Where a row ties with the base row, it comes first: it is what the study is about.
+        return sorted([*known, self.base], key=lambda label: -known.get(label, -1e-12))
+
+    @property
+    def score(self) -> str:
+        """The score's name, such as "mIoU"."""
+        return metric_name(self.scores.metric(self.key))
+
+    @property
+    def missing(self) -> int:
+        """Number of runs of these rows that have not finished."""
+        wanted = len(self.scores.manifest.seeds)
+        return sum(wanted - len(self.scores.runs(label)) for label in self.labels)
+
+
+def ranking_of(scores: Scores) -> Ranking:
+    """Return the rows of a study's first table in its first score, or else in its metric."""
+    columns = scores.manifest.tables[0].columns
+    known = (key for key in columns if f"final/{scores.metric(key)}" in scores.frame)
+    return Ranking(scores, next(known, HEADLINE))
