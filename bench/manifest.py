@@ -147,15 +147,31 @@ OWN = "each row's own"
 ABSENT = "-"
 """Stands for a setting that a row does not have, such as ``loss.pooling`` of cross entropy."""
 
-# Paul Tol's "vibrant" scheme, distinguishable with every common colour blindness on white and on
-# black. Its grey, which looks like missing data, is replaced by the olive of his "muted" scheme.
-COLOURS = ("#0077BB", "#EE7733", "#009988", "#CC3311", "#EE3377", "#33BBEE", "#997700")
+INK = "#000000"
+"""Colour of the row that gains are measured against, of lines and of text. A page that may be dark
+prints it in the colour of its own text."""
+COLOURS = ("#3b95f9", "#f56816", "#00a574", "#5e3cfd", "#cf69a0", "#c91214")
+"""Colours of the other methods.
+
+Any two, and each and the ink, lie at least 15 apart (CIEDE2000) for normal sight, deuteranopia and
+protanopia. Each has a contrast of 3 to a white and to a dark page.
+"""
+
+
+def base_row(rows: Sequence[Row]) -> Row:
+    """Return the row that gains are measured against: plain cross entropy, else the first row."""
+    plain = (
+        r for r in rows if r.settings.get("loss.name") == "ce" and "crf.steps" not in r.settings
+    )
+    return next(plain, rows[0])
 
 
 def method_colours(manifest: Manifest) -> dict[str, str]:
-    """Return a hex colour of each method, in order of first appearance; seven, then again."""
-    methods = dict.fromkeys(row.method for row in manifest.rows.values())
-    return {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(methods)}
+    """Return a hex colour of each method: ink for the base row's, then ``COLOURS``, then again."""
+    base = base_row(manifest.tables[0].rows).method
+    methods = dict.fromkeys(row.method for row in manifest.rows.values() if row.method != base)
+    others = {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(methods)}
+    return {base: INK, **others}
 
 
 def slug(key: str) -> str:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-from jaxtyping import UInt8
-
 from bench.manifest import Manifest
+from reports.picture import Picture, Pixels
 from reports.statistics.stats import Comparison, Estimate
 
 Verdict = Literal["agrees", "differs", "cannot tell"]
-Kind = Literal["setting", "score", "class", "cost", "gain", "paper", "seeds"]
-Pixels = UInt8[np.ndarray, "h w 3"]
+Kind = Literal["setting", "score", "class", "cost", "times", "gain", "paper", "seeds"]
 
 
 @dataclass(frozen=True)
@@ -91,17 +88,17 @@ class Table:
     """Number of seeds at which every row has finished."""
     notes: tuple[str, ...] = field(default=())
     number: str = ""
-    """Number of the paper's table that this one repeats, such as "1b"."""
+    """Number of the paper's table that this one repeats, such as "1b"; the page has its own."""
     folded: bool = False
     """Whether the page shows it only on a click."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure in both formats; the same data gives the same bytes."""
+    """One figure at two widths: for a page and for a phone. Print takes the first."""
 
-    svg: str
-    pdf: bytes
+    wide: Picture
+    narrow: Picture
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,6 @@ class Figure:
     table: str | None = None
     """Key of the table under which it is printed; "" puts it under the report's answer, None into
     a section of its own."""
-    on_page: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +176,8 @@ class RunLine:
     mlflow_run_id: str | None
     score: float | None
     """The headline metric in percent."""
+    gain: float | None = None
+    """Its difference from the base row's run at this seed, in points."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +194,16 @@ class DigestLine:
 
 
 @dataclass(frozen=True)
+class Environment:
+    """Software and machine of some runs."""
+
+    words: str
+    digest: str
+    runs: int
+    """Number of finished runs that were made in it."""
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where a report comes from: its store and the command that builds it again."""
 
@@ -205,6 +213,8 @@ class Origin:
     """MLflow's ids of the study; None for a report on several profiles."""
     mlflow_run_id: str | None
     command: str
+    links: bool = True
+    """Whether runs link to MLflow's pages; those of one machine are out of reach elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -239,3 +249,8 @@ class Report:
     """How the results relate to the code at hand, a sentence or a line each."""
     runs: tuple[RunLine, ...]
     origin: Origin
+    environments: tuple[Environment, ...] = ()
+    work: str = ""
+    """How many runs were made, when, and how long they took."""
+    base: str = ""
+    """Label of the row that gains are measured against; "" where runs have no gain."""

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.iou import HEADLINE
-from bench.store.pages import pages_at
+from bench.manifest import base_row
+from bench.store.pages import LOCAL_PAGES, pages_at
 from bench.store.reading import StudyRecord
+from reports.environment import environments, work
 from reports.figures.forest import forest_figures
-from reports.figures.gallery import gallery, gallery_figure
+from reports.figures.gallery import gallery
 from reports.figures.study import TRAINING, study_figures, training_figures
 from reports.model import DigestLine, Figure, Gallery, Lead, News, Origin, Report, RunLine, Table
 from reports.news import news
-from reports.render import latex
-from reports.render.page import page
-from reports.render.text import (
-    lead_markdown,
-    lead_text,
-    markdown_document,
-    one_line,
-    rows_csv,
-    tables_json,
-    text,
-)
+from reports.render.files import write_report
+from reports.render.text import lead_markdown, lead_text, markdown_document, one_line, text
 from reports.sentences import conditions
 from reports.statistics.scores import Scores, distinct_rows
-from reports.stored import class_colours, read_predictions, read_scores, read_training
+from reports.stored import (
+    class_colours,
+    read_environments,
+    read_predictions,
+    read_scores,
+    read_training,
+)
 from reports.tables.build import build_tables
+from reports.tables.costs import cost_table
 from reports.tables.further import class_tables, effect_table, measure_table
 from reports.tables.lead import lead
 from reports.tables.pairs import pair_tables
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
 LIBRARIES = (
     "pandas",
     "jinja2",
-    "matplotlib.figure",
-    "matplotlib.backends.backend_svg",
-    "matplotlib.backends.backend_pdf",
 )
 
 
@@ -96,6 +93,8 @@ def build_report(
     since: datetime | None = None,
     stale: Mapping[str, str] | None = None,
     code: Sequence[str] = (),
+    with_pdf: bool = False,
+    links: bool = False,
 ) -> ReportFiles:
     """Write a study's report, from the store alone, and return its files.
 
@@ -112,16 +111,20 @@ def build_report(
         stale: Parts in which runs behave differently from the code at hand, by run id; beside those
             that the store knows of.
         code: Lines about the code at hand, printed under Conditions.
+        with_pdf: Write paper.tex and each figure as PDF as well, which takes a few seconds.
+        links: Link runs to MLflow's pages even if those are served on this machine alone.
 
     Raises:
         StoreError: The store does not hold the study.
     """
     record, scores = read_scores(uri, study, profile, cache=out_dir.parent / "cache")
+    pages = pages_at(uri)
     origin = Origin(
-        pages=pages_at(uri),
+        pages=pages,
         experiment_id=record.experiment_id,
         mlflow_run_id=record.mlflow_run_id,
         command=command or f"segloss report {study} --profile {profile}",
+        links=links or pages != LOCAL_PAGES,
     )
     frame, known = scores.frame, dict(stale or {})
     frame["behaves"] = [
@@ -131,7 +134,7 @@ def build_report(
     old = [] if scores.imported else _unprobed(frame)
     again = "" if scores.imported else rerun or f"segloss run {study} --profile {profile}"
     report = _report(uri, scores, origin, since, (*code, *old), again)
-    index, others = write_report(out_dir, report)
+    index, others = write_report(out_dir, report, with_pdf=with_pdf)
     return ReportFiles(
         index=index,
         others=others,
@@ -140,14 +143,6 @@ def build_report(
         record=record,
         unfinished=_unfinished(scores.frame),
     )
-
-
-def write_report(out_dir: Path, report: Report) -> tuple[Path, tuple[Path, ...]]:
-    """Write a report into ``out_dir``; return its page, and its tables and figures."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    index = _write(out_dir / "index.html", page(report))
-    drawn = (file for figure in report.figures for file in _write_figure(out_dir, figure))
-    return index, (*_write_tables(out_dir, report), *drawn)
 
 
 def _report(
@@ -164,19 +159,18 @@ def _report(
         result, figures = tuning_lead(scores), tuning_figures(scores)
     else:
         tables += class_tables(scores)
-        tables += filter(None, (measure_table(scores), effect_table(scores)))
+        further = (measure_table(scores), effect_table(scores), cost_table(scores))
+        tables += filter(None, further)
         tables += pair_tables(scores)
         result = lead(scores, rerun)
         figures = [*forest_figures(scores), *study_figures(scores)]
         shown = _gallery(uri, scores)
-    histories = read_training(uri, frame, manifest.tables[0], list(TRAINING.values()))
+    histories = read_training(uri, frame, manifest.tables[0], TRAINING)
     figures += training_figures(manifest, frame, histories)
     if manifest.settings.get("evaluation.every"):
         drawn, said = _progress(uri, scores)
         figures += drawn
         result = replace(result, sentences=(*result.sentences, *filter(None, [said])))
-    if shown and shown.examples:
-        figures.append(gallery_figure(shown))
     return Report(
         manifest=manifest,
         lead=result,
@@ -188,6 +182,9 @@ def _report(
         code=code,
         runs=run_lines(scores),
         origin=origin,
+        environments=tuple(environments(read_environments(uri, frame), frame)),
+        work=work(frame),
+        base="" if manifest.search else base_row(manifest.tables[0].rows).label,
     )
 
 
@@ -238,38 +235,27 @@ def digest_lines(scores: Scores) -> tuple[DigestLine, ...]:
 
 def run_lines(scores: Scores) -> tuple[RunLine, ...]:
     """Return a line for each run of a study, whatever its status."""
-    return tuple(
-        RunLine(
-            label=run["label"],
-            seed=run["seed"],
-            status=run["status"],
-            reason=run["reason"] if isinstance(run["reason"], str) else "",
-            run_id=run["run_id"],
-            mlflow_run_id=run["mlflow_run_id"] if isinstance(run["mlflow_run_id"], str) else None,
-            score=scores.of(run["label"], HEADLINE).get(run["seed"]),
-        )
-        for run in scores.frame.to_dict("records")
+    found = {label: scores.of(label, HEADLINE) for label in scores.manifest.rows}
+    base = found[base_row(scores.manifest.tables[0].rows).label]
+    compared = {} if scores.manifest.search else base
+    runs = scores.frame.to_dict("records")
+    return tuple(_run_line(run, found[run["label"]], compared) for run in runs)
+
+
+def _run_line(
+    run: Mapping[Hashable, Any], scores: Mapping[int, float], base: Mapping[int, float]
+) -> RunLine:
+    seed, score = run["seed"], scores.get(run["seed"])
+    return RunLine(
+        label=run["label"],
+        seed=seed,
+        status=run["status"],
+        reason=run["reason"] if isinstance(run["reason"], str) else "",
+        run_id=run["run_id"],
+        mlflow_run_id=run["mlflow_run_id"] if isinstance(run["mlflow_run_id"], str) else None,
+        score=score,
+        gain=score - base[seed] if score is not None and seed in base else None,
     )
-
-
-def _write_tables(out_dir: Path, report: Report) -> list[Path]:
-    tables: Sequence[Table] = report.tables
-    drawn = [(f"{figure.key}.pdf", figure.caption) for figure in report.figures]
-    contents = {
-        "tables.md": f"{lead_markdown(report.lead)}\n{markdown_document(tables)}",
-        "tables.tex": latex.document(tables),
-        "macros.tex": latex.macros(tables),
-        "paper.tex": latex.paper(report.manifest.title, drawn),
-        "tables.csv": rows_csv(tables),
-        "tables.json": tables_json(tables),
-    }
-    return [_write(out_dir / name, content) for name, content in contents.items()]
-
-
-def _write_figure(out_dir: Path, figure: Figure) -> tuple[Path, Path]:
-    pdf = out_dir / f"{figure.key}.pdf"
-    pdf.write_bytes(figure.drawing.pdf)
-    return _write(out_dir / f"{figure.key}.svg", figure.drawing.svg), pdf
 
 
 def _terminal_text(result: Lead, table: Table, fresh: News | None) -> str:
@@ -282,8 +268,3 @@ def _terminal_text(result: Lead, table: Table, fresh: News | None) -> str:
 def _unfinished(frame: pd.DataFrame) -> int:
     waiting = frame["status"].isin(["queued", "running", "interrupted"])
     return int(frame.loc[waiting, "run_id"].nunique())
-
-
-def _write(path: Path, content: str) -> Path:
-    path.write_text(content, encoding="utf-8")
-    return path

@@ -177,6 +177,20 @@ def class_colours(uri: str, frame: pd.DataFrame) -> dict[str, str]:
     return {}
 
 
+def read_environments(uri: str, frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return the content of env.json for each environment of the finished runs, by its digest."""
+    if "digest/env" not in frame:
+        return {}
+    done = frame.loc[frame["digest/env"].notna(), :].drop_duplicates("digest/env")
+    found = {}
+    for run in done.to_dict("records"):
+        file = _artifact(uri, run, "env.json")
+        facts = read_json(file) if file else None
+        if isinstance(facts, dict):
+            found[str(run["digest/env"])] = facts
+    return found
+
+
 def read_counts(
     uri: str, frame: pd.DataFrame, metric: str, cache: Path | None = None
 ) -> StudyCounts:

@@ -82,6 +82,12 @@ def _number(value: float, places: int) -> str:
     return f"{round(value, places) + 0.0:+.{places}f}".replace("-", MINUS)
 
 
+def interval_text(mean: float, low: float, high: float, *, signed: bool = False) -> str:
+    """Return a number with the ends of its interval: "+1.25 (+0.50 to +2.00)"."""
+    texts = [f"{v:{'+' if signed else ''}.2f}".replace("-", MINUS) for v in (mean, low, high)]
+    return texts[0] if low == high else f"{texts[0]} ({texts[1]} to {texts[2]})"
+
+
 def signed(points: float) -> str:
     """Return percentage points with their sign: "+0.42"."""
     return f"{points:+.2f}".replace("-", MINUS)

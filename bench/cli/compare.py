@@ -50,7 +50,9 @@ def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
     return Side(name, scores)
 
 
-def report_profiles(study: str, profiles: list[str], root: Path, store: str | None) -> None:
+def report_profiles(
+    study: str, profiles: list[str], root: Path, store: str | None, *, with_pdf: bool = False
+) -> None:
     """Build the report of a study on several profiles, and print its summary and address."""
     from bench.store.client import default_uri
     from reports.profiles.build import build_profiles_report
@@ -58,6 +60,6 @@ def report_profiles(study: str, profiles: list[str], root: Path, store: str | No
     root = root.resolve()
     command = f"segloss report {study} --profiles {' '.join(profiles)} --root {root}"
     uri = store or default_uri(root)
-    files = build_profiles_report(uri, study, profiles, root / "reports", command)
+    files = build_profiles_report(uri, study, profiles, root / "reports", command, with_pdf)
     typer.echo(files.summary)
     typer.echo(f"report: {files.index}")

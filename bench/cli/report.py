@@ -18,11 +18,11 @@ from bench.cli.options import (
     DATA_ROOT,
     DEFAULT_PROFILE,
     DEFAULT_ROOT,
+    STUDY_HELP,
     ProfileOption,
     RootOption,
     ScaleOption,
     StepsOption,
-    STUDY_HELP,
     StoreOption,
     data_folder,
 )
@@ -51,6 +51,12 @@ def report(
         str | None,
         typer.Option("--since", help="Mark new results: yesterday, 8h or 2026-05-01."),
     ] = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Also write paper.tex, and each figure as PDF.")
+    ] = False,
+    links: Annotated[
+        bool, typer.Option("--links", help="Link runs to MLflow on this machine (segloss ui).")
+    ] = False,
     profiles: Annotated[
         list[str] | None,
         typer.Option("--profiles", metavar="A B …", help="Two profiles or more, in one answer."),
@@ -82,7 +88,9 @@ def report(
                 "several profiles go after --profiles, without --profile, --watch and --since"
             )
         names = [shortened_name(name, steps, scale) for name in (*profiles, *(more or ()))]
-        report_profiles(study_name(study), list(map(profile_name, names)), root, store)
+        report_profiles(
+            study_name(study), list(map(profile_name, names)), root, store, with_pdf=pdf
+        )
         return
     name = profile_name(shortened_name(profile, steps, scale))
     builder = Builder(
@@ -92,6 +100,8 @@ def report(
         name,
         since=None if since is None else moment(since),
         data_root=data_root_of(profile),
+        with_pdf=pdf,
+        links=links,
     )
     if watch:
         builder.publish(builder.build_until_done())
@@ -166,6 +176,10 @@ class Builder:
     since: datetime | None = None
     data_root: Path | None = None
     """Folder that holds the data sets, if it is known."""
+    with_pdf: bool = False
+    """Whether to write paper.tex and the figures as PDF."""
+    links: bool = False
+    """Whether runs link to MLflow's pages on this machine."""
 
     @property
     def uri(self) -> str:
@@ -192,6 +206,8 @@ class Builder:
             since=self.since,
             stale=behaviour.stale if behaviour else {},
             code=behaviour.facts if behaviour else (),
+            with_pdf=self.with_pdf,
+            links=self.links,
         )
 
     def compare(self) -> Behaviour:

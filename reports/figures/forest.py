@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from reports.figures.draw import INK, Looks, row_looks, sheet, short
-from reports.figures.study import data_frame
-from reports.model import Drawing, Figure
+from reports.figures.axes import WIDE, Panel, Scale, interval
+from reports.figures.data import data_frame
+from reports.figures.looks import Look, Looks, row_looks
+from reports.figures.study import drawn
+from reports.model import Figure
+from reports.picture import Group, Line, Mark, Picture, Shape, Words, short, words_width
 from reports.sentences import verdict as words
 from reports.statistics.ranking import Ranking, ranking_of
 from reports.statistics.scores import Scores
@@ -14,7 +18,6 @@ from reports.wording import PLUS_MINUS, points, signed_points
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 MOST = 12
 """Largest number of rows: the figure has to leave room for the verdict above it."""
@@ -22,8 +25,8 @@ WIDEST = 3.0
 """Longest axis, in spans of what the seeds show; an interval that is longer is cut."""
 GREY = 0.45
 """Opacity of a gain whose interval holds zero."""
-ROW = 0.23
-"""Height of a row in inches."""
+ROW, BELOW = 20.0, 40.0
+"""Height of a row, and of the axis below the rows, in pixels."""
 
 
 def forest_figures(scores: Scores) -> list[Figure]:
@@ -39,7 +42,8 @@ def forest_figures(scores: Scores) -> list[Figure]:
         caption += " " + words.FOREST_TOP.format(count=len(data), rows=count)
     said = "; ".join(_said(row) for row in data.to_dict("records"))
     looks = row_looks(scores.manifest, scores.manifest.tables[0])
-    drawing = draw_forest("forest", data, looks, ranking.base, ranking.score)
+    names = ranking.base, ranking.score
+    drawing = drawn(lambda width: draw_forest(data, looks, width, *names))
     title = f"Gain over {ranking.base}"
     return [Figure("forest", title, drawing, caption, f"{caption} {said}.", table="")]
 
@@ -77,44 +81,34 @@ def _said(row: dict[Any, Any]) -> str:
     return mean if spread is None else f"{mean} ({' to '.join(ends)})"
 
 
-def draw_forest(name: str, data: pd.DataFrame, looks: Looks, base: str, score: str) -> Drawing:
+def draw_forest(data: pd.DataFrame, looks: Looks, width: float, base: str, score: str) -> Picture:
     """Draw ``forest_data``: a line per row, a tick per seed, zero marked, numbers at the right."""
-    low, high = axis_ends(data)
-    with sheet(name, 0.62 + ROW * len(data)) as made:
-        axes = made.figure.add_subplot()
-        axes.axvline(0, color=INK, linewidth=0.8)
-        for y, row in enumerate(data.to_dict("records")):
-            look, opacity = looks[row["label"]], 1.0 if row["apart"] else GREY
-            _draw_interval(axes, y, row, (low, high), look.colour)
-            axes.vlines(row["seeds"], y - 0.24, y + 0.24, color=look.colour, linewidth=1)
-            face = look.colour if row["apart"] else "none"
-            axes.plot(row["mean"], y, look.marker, color=look.colour, markerfacecolor=face)
-            axes.annotate(
-                _number(row),
-                (1.02, y),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                color=INK,
-                alpha=opacity,
-            )
-        axes.set_yticks(range(len(data)), [short(label, 26) for label in data["label"]])
-        axes.set_ylim(len(data) - 0.5, -0.5)
-        axes.set_xlim(low, high)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel(f"gain over {short(base, 20)}, points of {score} (right of zero: better)")
-    return made.drawing
+    rows, most = data.to_dict("records"), 26 if width == WIDE else 14
+    left = 12 + max(words_width(short(row["label"], most)) for row in rows)
+    right = 14 + max(words_width(_number(row)) for row in rows)
+    bottom = 6 + ROW * len(rows)
+    across = Scale(*axis_ends(data), left, width - right)
+    panel = Panel(across, Scale(0, len(rows), bottom, 6))
+    shapes: list[Shape] = [panel.down(0)]
+    for i, row in enumerate(rows):
+        at = len(rows) - i - 0.5
+        y, opacity = panel.y(at) + 4, 1.0 if row["apart"] else GREY
+        shapes.append(Group(_said(row), tuple(_gain(panel, looks[row["label"]], row, at))))
+        shapes.append(Words((left - 8, y), short(row["label"], most), "end"))
+        shapes.append(Words((width - right + 10, y), _number(row), opacity=opacity))
+    name = f"gain over {short(base, 20)}, points"
+    if width == WIDE:
+        name += f" of {score} (right of zero: better)"
+    return Picture(width, bottom + BELOW, (*shapes, *panel.x_axis(name)))
 
 
-def _draw_interval(
-    axes: Axes, y: int, row: dict[Any, Any], ends: tuple[float, float], colour: str
-) -> None:
-    """Draw the interval; an end beyond the axis becomes an arrow."""
-    low, high = max(row["low"], ends[0]), min(row["high"], ends[1])
-    axes.hlines(y, low, high, color=colour, linewidth=1.4)
-    for end, cut, marker in ((low, row["low"] < ends[0], "<"), (high, row["high"] > ends[1], ">")):
-        if cut:
-            axes.plot(end, y, marker, color=colour, markersize=5, clip_on=False)
+def _gain(panel: Panel, look: Look, row: dict[str, Any], at: float) -> Iterator[Line | Mark]:
+    """Yield the interval with an arrow at an end beyond the axis, a tick per seed, and the mark."""
+    yield from interval(panel, row["low"], row["high"], at, look.colour)
+    for value in row["seeds"]:
+        x, y = panel.at(value, at)
+        yield Line(((x, y - 5), (x, y + 5)), look.colour, 1)
+    yield Mark(panel.at(row["mean"], at), look.form, look.colour, filled=row["apart"])
 
 
 def axis_ends(data: pd.DataFrame) -> tuple[float, float]:

@@ -11,23 +11,29 @@ from statistics import fmean
 import numpy as np
 
 from bench.iou import HEADLINE
-from bench.manifest import Row
-from reports.figures.draw import WIDTH, sheet, short
-from reports.model import Drawing, Example, Figure, Gallery, Pixels, Tile
+from bench.manifest import Row, base_row
+from reports.figures.axes import WIDE
+from reports.model import Drawing, Example, Figure, Gallery, Tile
+from reports.picture import Picture, Pixels, Raster, Shape, Words, short
 from reports.runs import gain_by_image
-from reports.statistics.scores import Scores, base_row
+from reports.sentences import captions
+from reports.statistics.scores import Scores
 from reports.wording import signed
 
 EXAMPLES = 4
 COLUMNS = 10
 """Largest number of images in one line of the figure; more continue below."""
-GAINED, LOST, BOTH = "#0077BB", "#EE7733", "#BBBBBB"
+SMALL, NAME = 7.5, 11.0
+"""Height of the letters over an image, and of their line, in pixels."""
+GAINED, LOST, BOTH = "#1b7837", "#c51b7d", "#bbbbbb"
+WHITE = 0xFFFFFF
+"""The colour of ignored pixels, as a number."""
 DIFFERENCES = {
     "{base} wrong, this right": GAINED,
     "{base} right, this wrong": LOST,
     "both wrong": BOTH,
 }
-COLOUR_NAMES = {GAINED: "blue", LOST: "orange", BOTH: "grey"}
+COLOUR_NAMES = {GAINED: "green", LOST: "magenta", BOTH: "grey"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def gallery(
         try:
             examples.append(_example(image, remark, kept, base))
         except OSError as error:
-            rule += f" {image} is not shown: {error}."
+            rule += f" {captions.NOT_SHOWN.format(image=image, why=error)}"
     differences = {name.format(base=base.row.label): c for name, c in DIFFERENCES.items()}
     return Gallery(
         rule=rule,
@@ -113,8 +119,9 @@ def difference_map(truth: Pixels, base: Pixels, ours: Pixels) -> Pixels:
         base: The base row's prediction in those colours.
         ours: Our prediction in those colours.
     """
-    scored = (truth != 255).any(-1)
-    wrong_base, wrong_ours = ((image != truth).any(-1) & scored for image in (base, ours))
+    right, under, over = map(_colour_numbers, (truth, base, ours))
+    scored = right != WHITE
+    wrong_base, wrong_ours = ((colours != right) & scored for colours in (under, over))
     found = np.full_like(truth, 255)
     found[wrong_base & ~wrong_ours] = _rgb(GAINED)
     found[wrong_ours & ~wrong_base] = _rgb(LOST)
@@ -124,9 +131,10 @@ def difference_map(truth: Pixels, base: Pixels, ours: Pixels) -> Pixels:
 
 def gallery_figure(shown: Gallery) -> Figure:
     """Return the gallery as one figure for a paper; the page prints each image by itself."""
-    drawing = _draw("predictions", shown)
-    caption = f"{shown.rule} Under each prediction: {'; '.join(shown.colour_names)}."
-    return Figure("predictions", "Predictions", drawing, caption, caption, on_page=False)
+    colours = captions.UNDER_EACH.format(colours="; ".join(shown.colour_names))
+    caption = f"{shown.rule} {colours}"
+    picture = _picture(shown)
+    return Figure("predictions", "Predictions", Drawing(picture, picture), caption, caption)
 
 
 def _choice(
@@ -139,18 +147,18 @@ def _choice(
     gains = gain_by_image(counts.get(hero.run_id), counts.get(base.run_id))
     ranked = [image for image in gains if image in ids]
     if hero is base or not ranked:
-        rule = f"The first of the {len(ids)} images that every run keeps, at seed {seed}."
-        return rule, dict.fromkeys(ids[:EXAMPLES], "")
-    rule = (
-        f"Every run keeps its predictions of {len(ids)} fixed images, evenly spaced over the "
-        f"split. Shown are those at even quantiles of the gain in per-image mIoU of "
-        f"{hero.row.label} over {base.row.label} at seed {seed}, lowest first, "
-        f"each with its gain and the rank of that gain among all {len(gains)} images."
-    )
+        chosen = ids[:EXAMPLES]
+        rule = captions.FIRST_KEPT.format(shown=len(chosen), kept=len(ids), seed=seed)
+        return rule, dict.fromkeys(chosen, "")
+    chosen = choose(ranked, EXAMPLES)
+    said = captions.SOME_KEPT if len(chosen) < len(ids) else captions.EVERY_KEPT
+    names = {"leader": hero.row.label, "base": base.row.label, "seed": seed}
+    rule = said.format(shown=len(chosen), kept=len(ids), **names)
+    rule += f" {captions.HEADINGS.format(images=len(gains))}"
     order = list(gains)
     return rule, {
-        image: f"{signed(gains[image])} points, {order.index(image) + 1} of {len(gains)}"
-        for image in choose(ranked, EXAMPLES)
+        image: f"{signed(gains[image])} points, rank {order.index(image) + 1} of {len(gains)}"
+        for image in chosen
     }
 
 
@@ -181,23 +189,23 @@ def _leader(scores: Scores, kept: Sequence[Predictions]) -> Predictions | None:
     return max(means, key=lambda pair: pair[0])[1] if means else None
 
 
-def _draw(name: str, shown: Gallery) -> Drawing:
+def _picture(shown: Gallery) -> Picture:
     """Draw the examples: image, truth and predictions in a line, differences under them."""
     height, width = shown.examples[0].given[0].pixels.shape[:2]
     tiles = len(shown.examples[0].given) + len(shown.examples[0].rows)
     columns = math.ceil(tiles / math.ceil(tiles / COLUMNS))
-    lines = [line for example in shown.examples for line in _lines(example, columns)]
-    inches = len(lines) * (WIDTH / columns * height / width + 0.16)
-    with sheet(name, inches) as made:
-        panels = made.figure.subplots(len(lines), columns, squeeze=False)
-        for axes in panels.flat:
-            axes.set_axis_off()
-        for y, line in enumerate(lines):
-            for x, tile in enumerate(line):
-                if tile:
-                    panels[y][x].imshow(tile.pixels, interpolation="none")
-                    panels[y][x].set_title(short(tile.caption, 20), fontsize=5, pad=1.5)
-    return made.drawing
+    across = WIDE / columns
+    down = across * height / width + NAME
+    shapes: list[Shape] = []
+    for y, line in enumerate(line for each in shown.examples for line in _lines(each, columns)):
+        for x, tile in enumerate(line):
+            if tile:
+                left, top = x * across, y * down + NAME
+                letters = max(8, int(across / (0.56 * SMALL)))
+                shapes.append(Words((left + 1, top - 3), short(tile.caption, letters), size=SMALL))
+                shapes.append(Raster((left + 1, top), across - 2, down - NAME - 2, tile.pixels))
+    lines = sum(2 * math.ceil(tiles / columns) for _ in shown.examples)
+    return Picture(WIDE, lines * down, tuple(shapes))
 
 
 def _lines(example: Example, columns: int) -> Iterator[list[Tile | None]]:
@@ -207,6 +215,12 @@ def _lines(example: Example, columns: int) -> Iterator[list[Tile | None]]:
     for start in range(0, len(above), columns):
         yield above[start : start + columns]
         yield below[start : start + columns]
+
+
+def _colour_numbers(image: Pixels) -> np.ndarray:
+    """Return one number for the colour of each pixel."""
+    red, green, blue = (image[..., i].astype(np.int32) for i in range(3))
+    return red << 16 | green << 8 | blue
 
 
 def _rgb(colour: str) -> tuple[int, ...]:

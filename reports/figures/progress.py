@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.manifest import TableSpec
-from reports.figures import draw
-from reports.figures.draw import row_looks
-from reports.figures.study import training_data
+from bench.manifest import TableSpec, base_row
+from reports.figures.data import training_data
+from reports.figures.looks import row_looks
+from reports.figures.study import in_percent, of_training, training_figure
 from reports.model import Figure
+from reports.sentences import captions
 from reports.statistics.scores import Scores
-from reports.statistics.stats import percent
 from reports.wording import header, listed, signed
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ LAST = 3 / 4
 SETTLED = 1.0
 """Change in points over the last quarter that is called unsettled: papers report such gains."""
 
+TITLE = "Scores during training"
+
 Histories = Mapping[tuple[str, str], Sequence[tuple[int, float]]]
 """(step, value) pairs by MLflow's run id and the metric's name."""
 
@@ -36,10 +38,7 @@ def metric_on_the_way(scores: Scores) -> str:
 
 def progress_data(scores: Scores, table: TableSpec, histories: Histories) -> pd.DataFrame:
     """Return the headline score in percent on the way: label, step, mean, low, high, n."""
-    found = training_data(scores.frame, table, metric_on_the_way(scores), histories)
-    for column in ("mean", "low", "high"):
-        found[column] = found[column].map(percent)
-    return found
+    return in_percent(training_data(scores.frame, table, metric_on_the_way(scores), histories))
 
 
 def progress_figures(scores: Scores, data: pd.DataFrame) -> list[Figure]:
@@ -49,19 +48,12 @@ def progress_figures(scores: Scores, data: pd.DataFrame) -> list[Figure]:
     manifest, score = scores.manifest, header(scores.manifest.metric)
     fixed = manifest.settings
     split = fixed.get("evaluation.on") or fixed.get("data.evaluate", "the scored images")
-    caption = (
-        f"{score} on {split} on the way: the mean of each row's seeds, in a band from the lowest "
-        "to the highest. Nothing was chosen by these scores."
-    )
-    ends = [
-        f"{label}: {rows['mean'].iloc[0]:.2f} at step {rows['step'].iloc[0]}, "
-        f"{rows['mean'].iloc[-1]:.2f} at step {rows['step'].iloc[-1]}"
-        for label, rows in data.groupby("label", sort=False)
-    ]
-    looks = row_looks(manifest, manifest.tables[0])
-    drawing = draw.draw_training("progress", {score: data}, looks)
-    alt = f"{caption} {'; '.join(ends)}."
-    return [Figure("progress", "Scores on the way", drawing, f"{caption} {sentence(data)}", alt)]
+    table = manifest.tables[0]
+    base = base_row(table.rows).label
+    said = [captions.PROGRESS.format(score=score, split=split), *of_training(data, base)]
+    looks = row_looks(manifest, table)
+    said.append(sentence(data))
+    return [training_figure("progress", TITLE, data, looks, score, said, base)]
 
 
 class Point(NamedTuple):

@@ -10,8 +10,8 @@ from functools import cached_property
 from itertools import pairwise
 
 from bench.iou import HEADLINE
-from bench.manifest import Manifest
-from reports.statistics.scores import Scores, base_row
+from bench.manifest import Manifest, base_row
+from reports.statistics.scores import Scores
 from reports.statistics.stats import LEVEL, Comparison, Estimate, estimate
 from reports.wording import joined
 

@@ -15,8 +15,9 @@ from reports.profiles.answer import Answer, Side
 from reports.profiles.figures import figures
 from reports.profiles.sentences import profiles_lead
 from reports.profiles.tables import all_tables
+from reports.render.files import write_report
 from reports.render.text import lead_text, text
-from reports.report import digest_lines, run_lines, write_report
+from reports.report import digest_lines, run_lines
 from reports.stored import read_scores
 
 
@@ -33,7 +34,12 @@ class ProfilesFiles:
 
 
 def build_profiles_report(
-    uri: str, study: str, profiles: Sequence[str], folder: Path, command: str
+    uri: str,
+    study: str,
+    profiles: Sequence[str],
+    folder: Path,
+    command: str,
+    with_pdf: bool = False,
 ) -> ProfilesFiles:
     """Write the report of a study on several profiles, from the store alone.
 
@@ -43,6 +49,7 @@ def build_profiles_report(
         profiles: Names of two profiles or more.
         folder: Folder of all reports; the files go into one of its own in it.
         command: Command that builds the report again, printed on the page.
+        with_pdf: Write paper.tex and each figure as PDF as well.
 
     Raises:
         SpecError: There are fewer than two profiles, or one without a finished run.
@@ -51,7 +58,7 @@ def build_profiles_report(
     answer = read_answer(uri, study, profiles, folder / "cache")
     report = _report(answer, uri, command)
     out_dir = folder / slug(f"{study}-on-{'-and-'.join(profiles)}")
-    index, others = write_report(out_dir, report)
+    index, others = write_report(out_dir, report, with_pdf=with_pdf)
     lines = [lead_text(report.lead), "", *map(text, report.tables)]
     return ProfilesFiles(index, others, "\n".join(lines))
 

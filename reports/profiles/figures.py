@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from reports.figures.draw import INK, Looks, draw_gains, looks, sheet, short
-from reports.figures.study import data_frame
-from reports.model import Drawing, Figure, Table
+from reports.figures.axes import LINE
+from reports.figures.data import data_frame
+from reports.figures.looks import Looks, looks
+from reports.figures.multiples import draw_gains
+from reports.figures.study import captioned, drawn, gain_marks, many_rows
+from reports.model import Figure, Table
+from reports.picture import Line, Picture, Shape, Words, short, words_width
 from reports.profiles.answer import Answer, Ranks
+from reports.sentences import captions
+from reports.wording import signed
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
-GAP = 0.35
-"""Distance between two lines of text below the axis of ranks, in inches."""
+AXIS = 52.0
+"""Height of the axis of ranks with the critical difference above it, in pixels."""
 
 
 def figures(answer: Answer, gains: Table) -> list[Figure]:
     """Return the figure of the table of gains, and that of ranks where these have a test."""
-    found = []
+    found, rows = [], looks(answer.labels, answer.base)
     data = gain_data(gains)
     if not data.empty:
-        caption = (
-            f"Gain over {answer.base} on each profile, with its 95 % interval, and the mean over "
-            "profiles."
-        )
-        words = "; ".join(
-            f"{label} {mean:+.2f} on {place}"
-            for label, place, mean in zip(data["label"], data["class"], data["mean"], strict=True)
-        )
-        drawing = draw_gains("gains", data, looks(answer.labels), "gain, percentage points")
-        found.append(
-            Figure("gains", "Gains", drawing, caption, f"{caption} {words}.", table="gains")
-        )
+        marks = zip(data["label"], data["class"], data["mean"], strict=True)
+        words = "; ".join(f"{label} {signed(mean)} on {place}" for label, place, mean in marks)
+        said = [captions.PROFILES.format(base=answer.base), *gain_marks(data), *many_rows(rows)]
+        drawing = drawn(lambda width: draw_gains(data, rows, width, "gain, percentage points"))
+        found.append(captioned("gains", "Gains", drawing, said, words, "gains"))
     if answer.ranks and answer.ranks.critical is not None:
-        found.append(_rank_figure(answer.ranks, looks(answer.labels)))
+        found.append(_rank_figure(answer.ranks, rows))
     return found
 
 
@@ -56,55 +55,51 @@ def gain_data(table: Table) -> pd.DataFrame:
     return data_frame(lines, ["label", "class", "mean", "low", "high"])
 
 
-def _rank_figure(found: Ranks, looks: Looks) -> Figure:
-    caption = (
-        f"Mean rank over {found.profiles} profiles; 1 is best. The bar above the axis is Nemenyi's "
-        f"critical difference, {found.critical:.2f}; a bar below it joins rows whose ranks do not "
-        "differ (Demšar, 2006)."
-    )
+def _rank_figure(found: Ranks, rows: Looks) -> Figure:
+    said = captions.RANKS.format(profiles=found.profiles, critical=found.critical)
     order = "; ".join(f"{label} {rank:.2f}" for label, rank in found.mean.items())
     joined = "; ".join(" and ".join(group) for group in found.groups) or "none"
-    alt = f"{caption} {order}. Joined: {joined}."
-    return Figure("ranks", "Ranks", draw_ranks("ranks", found, looks), caption, alt, table="ranks")
+    drawing = drawn(lambda width: draw_ranks(found, rows, width))
+    return captioned("ranks", "Ranks", drawing, [said], f"{order}. Joined: {joined}", "ranks")
 
 
-def draw_ranks(name: str, found: Ranks, looks: Looks) -> Drawing:
+def draw_ranks(found: Ranks, rows: Looks, width: float) -> Picture:
     """Draw the critical-difference diagram: an axis of ranks, names below it, and joined rows."""
-    k, first = len(found.mean), 0.5 + 0.3 * len(found.groups)
-    depth, beside = first + (k + 1) // 2, 0.45 * (k - 1)
-    with sheet(name, 0.9 + GAP * depth) as made:
-        axes = made.figure.add_subplot()
-        axes.set_xlim(1 - beside, k + beside)
-        axes.set_ylim(depth, -1.6)
-        axes.axis("off")
-        _draw_axis(axes, found, longest=k + beside)
-        for i, group in enumerate(found.groups):
-            ends = found.mean[group[0]] - 0.03, found.mean[group[-1]] + 0.03
-            axes.hlines(0.3 + 0.3 * i, *ends, color=INK, linewidth=3)
-        _draw_names(axes, found, looks, first)
-    return made.drawing
-
-
-def _draw_axis(axes: Axes, found: Ranks, longest: float) -> None:
-    """Draw the ranks from 1 to the number of rows, and the critical difference above them."""
     assert found.critical is not None
     k = len(found.mean)
-    axes.hlines(0, 1, k, color=INK, linewidth=1)
-    for rank in range(1, k + 1):
-        axes.vlines(rank, -0.15, 0, color=INK, linewidth=1)
-        axes.text(rank, -0.25, str(rank), ha="center", va="bottom")
-    end = min(1 + found.critical, longest)
-    axes.hlines(-1.15, 1, end, color=INK, linewidth=1.2)
-    words = f"critical difference {found.critical:.2f}"
-    axes.text((1 + end) / 2, -1.2, words, ha="center", va="bottom")
+    most = 24 if width > 500 else 12
+    names = {label: f"{short(label, most)} {rank:.2f}" for label, rank in found.mean.items()}
+    beside = 14 + max(map(words_width, names.values()))
 
+    def x(rank: float) -> float:
+        return beside + (rank - 1) / (k - 1) * (width - 2 * beside)
 
-def _draw_names(axes: Axes, found: Ranks, looks: Looks, first: float) -> None:
-    """Draw the better half of the rows on the left, best on top, the others on the right."""
-    k = len(found.mean)
+    shapes = _axis(found, k, x, width)
+    for i, group in enumerate(found.groups):
+        ends = x(found.mean[group[0]]) - 4, x(found.mean[group[-1]]) + 4
+        y = AXIS + 10 + 8 * i
+        shapes.append(Line(((ends[0], y), (ends[1], y)), width=4))
+    first = AXIS + 24 + 8 * len(found.groups)
     for i, (label, rank) in enumerate(found.mean.items()):
         left = i < (k + 1) // 2
-        y = first + (i if left else k - 1 - i)
-        x, side = (1 - 0.03 * k, "right") if left else (k + 0.03 * k, "left")
-        axes.plot([rank, rank, x], [0, y, y], color=looks[label].colour, linewidth=1)
-        axes.text(x, y, f" {short(label, 24)} {rank:.2f} ", ha=side, va="center")
+        y = first + LINE * (i if left else k - 1 - i)
+        end = beside - 6 if left else width - beside + 6
+        path = (x(rank), AXIS), (x(rank), y), (end, y)
+        shapes.append(Line(path, rows[label].colour, 1.3))
+        place = (end - 4, y + 4) if left else (end + 4, y + 4)
+        shapes.append(Words(place, names[label], "end" if left else "start"))
+    return Picture(width, first + LINE * ((k + 1) // 2), tuple(shapes))
+
+
+def _axis(found: Ranks, k: int, x: Callable[[float], float], width: float) -> list[Shape]:
+    """Return the ranks from 1 to the number of rows, and the critical difference above them."""
+    assert found.critical is not None
+    shapes: list[Shape] = [Line(((x(1), AXIS), (x(k), AXIS)), width=1)]
+    for rank in range(1, k + 1):
+        shapes.append(Line(((x(rank), AXIS - 5), (x(rank), AXIS)), width=1))
+        shapes.append(Words((x(rank), AXIS - 9), str(rank), "middle"))
+    end = min(x(1 + found.critical), width - 4)
+    words = f"critical difference {found.critical:.2f}"
+    middle = max((x(1) + end) / 2, words_width(words) / 2 + 2)
+    shapes.append(Line(((x(1), 18), (end, 18)), width=1.6))
+    return [*shapes, Words((middle, 12), words, "middle")]

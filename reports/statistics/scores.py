@@ -147,14 +147,6 @@ StudyRow = tuple[Scores, str]
 """A study's scores, and the label of one of its rows."""
 
 
-def base_row(rows: Sequence[Row]) -> Row:
-    """Return the row that gains are measured against: plain cross entropy, else the first row."""
-    plain = (
-        r for r in rows if r.settings.get("loss.name") == "ce" and "crf.steps" not in r.settings
-    )
-    return next(plain, rows[0])
-
-
 def distinct_rows(table: TableSpec) -> list[Row]:
     """Return a table's rows without repetitions: the paper's Table 3a prints one row twice."""
     return list({row.label: row for row in table.rows}.values())

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.iou import HEADLINE
-from bench.manifest import ABSENT, Manifest, Row, TableSpec
+from bench.manifest import ABSENT, Manifest, Row, TableSpec, base_row
 from reports.checks import Check
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
@@ -16,7 +16,6 @@ from reports.runs import class_names
 from reports.statistics.pairs import mark_best, pairs, score_columns
 from reports.statistics.scores import (
     Scores,
-    base_row,
     gain_verdict,
     score_verdict,
     with_holm,
@@ -135,7 +134,7 @@ def _table(draft: Draft) -> Table:
         rows = with_holm(_marked(draft, rows, columns))
     table = Table(
         key=draft.spec.key,
-        title=titled(draft.spec.title, manifest),
+        title=titled(draft.spec.title, manifest) if draft.paper else draft.spec.title.rstrip("."),
         scale=f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}.",
         columns=tuple(columns),
         rows=(*rows, *_quoted_rows(draft, columns)),
@@ -178,7 +177,8 @@ def _row(draft: Draft, row: Row, columns: Sequence[Column]) -> TableRow:
             why = "; ".join(reasons) or f"its runs have no {column.key.removeprefix('gain:')}"
             cell = replace(cell, reason=why)
         elif ours and cell.value is not None:
-            cell = replace(cell, doubtful=odd, links=links)
+            against = draft.scores.links(draft.base.label) if column.kind == "gain" else ()
+            cell = replace(cell, doubtful=odd, links=(*links, *against))
         cells.append(cell)
     return TableRow(row.label, _name(draft, row), tuple(cells), finished, reasons)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.iou import BORDER_METRICS, HEADLINE
-from bench.manifest import Manifest, Row, varying
+from bench.manifest import Manifest, Row, base_row, varying
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
 from reports.runs import class_names
@@ -16,13 +16,12 @@ from reports.sentences import notes as words
 from reports.statistics.scores import (
     BY_IMAGE,
     Scores,
-    base_row,
     distinct_rows,
     mean_comparison,
     with_holm,
 )
 from reports.tables.build import tables_of
-from reports.tables.notes import exact_test, titled
+from reports.tables.notes import exact_test
 from reports.tables.recipes import recipes
 from reports.wording import header, seeds
 
@@ -181,7 +180,8 @@ def _gain(scores: Scores, label: str, base: str, key: str) -> Cell:
     found = scores.compare(label, base, key)
     if found is None:
         return Cell(missing=True, reason=f"no seed has {key} of both rows")
-    return Cell.of_gain(found.gain, found, links=scores.links(label))
+    links = (*scores.links(label), *scores.links(base))
+    return Cell.of_gain(found.gain, found, links=links)
 
 
 def further_table(
@@ -195,7 +195,7 @@ def further_table(
     manifest = scores.manifest
     return Table(
         key=key,
-        title=titled(title, manifest),
+        title=title,
         scale=f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}.",
         columns=columns,
         rows=tuple(rows),

@@ -1,4 +1,4 @@
-// Sorting, copying and enlarging. Without this script the page is complete but does not react.
+// Sorting, copying, moving and enlarging. Without this script the page is complete but does not react.
 "use strict";
 
 const make = (name, attributes = {}, ...children) => {
@@ -73,31 +73,90 @@ for (const place of document.querySelectorAll("[data-copies]")) {
   place.setAttribute("aria-live", "polite");
 }
 
+// Links to a run open the list that holds it.
+const reveal = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const list = target?.closest("details");
+  if (!list || list.open) return;
+  list.open = true;
+  target.scrollIntoView();
+};
+addEventListener("hashchange", reveal);
+reveal();
+
+// Keyboard: one tab stop for the headings of a table and one for its rows; arrows move inside.
+const roving = (stops) => {
+  stops.forEach((stop, i) => {
+    stop.tabIndex = i ? -1 : 0;
+    stop.addEventListener("keydown", (event) => {
+      const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      const next = stops[i + by];
+      if (!next) return;
+      event.preventDefault();
+      stop.tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
+    });
+  });
+};
+for (const table of document.querySelectorAll("table.sortable")) {
+  roving([...table.querySelectorAll("thead button")]);
+  roving([...table.querySelectorAll("tbody th a")]);
+}
+const scrolls = () => {
+  for (const box of document.querySelectorAll(".wide")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+};
+addEventListener("resize", scrolls);
+scrolls();
+
 // Printing opens the closed list of runs, because paper cannot.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((list) => (list.open = true)));
 
-// Images: a click or Enter enlarges one to the window; Escape closes it.
-const dialog = make("dialog", { "aria-label": "Enlarged picture" });
+// Predictions: a click or Enter enlarges a pair beside image and truth; arrows show the next pair.
+const dialog = make("dialog", { "aria-label": "Enlarged predictions" });
 const shown = make("div", { class: "enlarged" });
 const said = make("p");
 const close = make("button", { type: "button" }, "Close");
-dialog.append(close, shown, said);
-document.body.append(dialog);
-let home = null;
+const copied = (selector, within) => [...within.querySelectorAll(selector)].map((part) => part.cloneNode(true));
+let pair = null;
+const show = (next) => {
+  pair = next;
+  const strip = pair.closest(".strip");
+  said.textContent = strip.querySelector("h3").textContent;
+  shown.replaceChildren(...copied(".given figure", strip), ...copied("figure", pair));
+};
+const step = (by) => {
+  const pairs = [...pair.parentElement.querySelectorAll(".pair")];
+  const next = pairs[pairs.indexOf(pair) + by];
+  if (next) show(next);
+};
 close.addEventListener("click", () => dialog.close());
-shown.addEventListener("click", () => dialog.close());
-dialog.addEventListener("close", () => {
-  home?.append(...shown.childNodes);
-  home = null;
+dialog.addEventListener("close", () => pair?.focus());
+dialog.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowRight") step(1);
+  if (event.key === "ArrowLeft") step(-1);
 });
-for (const picture of document.querySelectorAll(".picture")) {
-  const button = make("button", { type: "button", class: "enlarge", title: "Enlarge" });
-  picture.before(button);
-  button.append(picture);
-  button.addEventListener("click", () => {
-    home = button;
-    said.textContent = button.closest("figure").querySelector("figcaption").textContent;
-    shown.append(picture);
-    dialog.showModal();
-  });
+dialog.append(close, said, shown, ...copied(".legend", document));
+document.body.append(dialog);
+for (const strip of document.querySelectorAll(".strip")) {
+  const pairs = [...strip.querySelectorAll(".pair")];
+  for (const each of pairs) {
+    const name = each.querySelector("figcaption").textContent;
+    const label = `Enlarge ${name}, ${strip.querySelector("h3").textContent}`;
+    Object.entries({ role: "button", "aria-label": label, title: "Enlarge" }).forEach(([k, v]) => each.setAttribute(k, v));
+    const open = () => {
+      show(each);
+      dialog.showModal();
+    };
+    each.addEventListener("click", open);
+    each.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      open();
+    });
+  }
+  roving(pairs);
 }

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.manifest import slug
-from reports.figures.draw import INK, MARKERS, legend, looks, sheet
-from reports.figures.study import data_frame
-from reports.model import Drawing, Figure
+from bench.manifest import COLOURS, slug
+from reports.figures.axes import Panel as Axes
+from reports.figures.axes import Scale, legend, span
+from reports.figures.data import data_frame
+from reports.figures.looks import GREY, Look, seed_forms
+from reports.figures.single import BELOW, HEIGHT, LEFT
+from reports.figures.study import captioned, drawn
+from reports.model import Figure
+from reports.picture import Area, Group, Line, Mark, Picture
+from reports.sentences import captions
 from reports.statistics.scores import Scores
 from reports.tuning.answer import Answer, answers
 from reports.tuning.sentences import sentence
@@ -17,7 +23,6 @@ from reports.wording import MINUS, header
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 POINTS = 101
 """Number of points at which a curve is drawn."""
@@ -72,59 +77,47 @@ def _panels(scores: Scores) -> Iterator[Panel]:
 def _figure(scores: Scores, panel: Panel) -> Figure:
     search, name = panel.answer.search, panel.setting
     key, score = slug(f"tuning-{panel.table}-{name}"), header(scores.manifest.metric)
-    caption = (
-        f"{score} of {search.method} over {name}: the curve through the trials with its 95 % band. "
-        "A dot is one training. The vertical line marks the top of the curve, the dashed line the "
-        f"study's own value ({search.own[name]:g})."
-    )
-    if len(search.spaces) > 1:
-        caption += " The other settings have their values at the top of the curve."
-    alt = f"{caption} {sentence(panel.answer)}"
-    drawing = _draw(key, panel, score)
-    return Figure(key, f"{search.method} over {name}", drawing, caption, alt, panel.table)
+    own = f"{search.own[name]:g}"
+    said = [captions.TUNING.format(score=score, method=search.method, setting=name)]
+    said.append(captions.TUNING_MARKS.format(own=own))
+    said += [captions.TUNING_OTHERS] if len(search.spaces) > 1 else []
+    title = f"{search.method} over {name}"
+    drawing = drawn(lambda width: _draw(panel, score, width))
+    words = sentence(panel.answer).rstrip(".")
+    return captioned(key, title, drawing, said, words, panel.table)
 
 
-def _draw(key: str, panel: Panel, score: str) -> Drawing:
+def _draw(panel: Panel, score: str, width: float) -> Picture:
     """Draw the curve in its band with the trials, and lines at the study's own value and the top.
 
     On the scale log10(1 - x) the axis shows 1 - x.
     """
     answer, name = panel.answer, panel.setting
     assert answer.best is not None
-    flipped = answer.search.spaces[name].scale == "log10(1 - x)"
-    handles: dict[str, Any] = {}
+    scale = answer.search.spaces[name].scale
+    flipped = scale == "log10(1 - x)"
 
-    def placed(x: Any) -> Any:
+    def placed(x: float) -> float:
         return 1 - x if flipped else x
 
-    with sheet(key, 3.0) as made:
-        axes = made.figure.add_subplot()
-        curve = curve_data(panel)
-        x, (look, dots) = placed(curve["x"]), looks(["curve", "trials"]).values()
-        axes.fill_between(
-            x, curve["low"], curve["high"], color=look.colour, alpha=0.15, linewidth=0
-        )
-        axes.plot(x, curve["mean"], color=look.colour)
-        for seed, rows in trial_data(panel).groupby("seed"):
-            marker = MARKERS[int(str(seed)) % len(MARKERS)]
-            (handles[f"seed {seed}"],) = axes.plot(
-                placed(rows["x"]), rows["score"], marker, color=dots.colour, linestyle="none"
-            )
-        for values, style in ((answer.search.own, "--"), (answer.best.values, "-")):
-            axes.axvline(placed(float(values[name])), color=INK, linewidth=0.8, linestyle=style)
-        axes.set_xlabel(f"1 {MINUS} {name}" if flipped else name)
-        if answer.search.spaces[name].scale != "linear":
-            _log_scale(axes)
-        axes.set_ylabel(score)
-        if len(handles) <= len(MARKERS):
-            legend(made.figure, handles)
-    return made.drawing
-
-
-def _log_scale(axes: Axes) -> None:
-    from matplotlib.ticker import LogLocator
-
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")
+    curve, trials = curve_data(panel), trial_data(panel)
+    forms = seed_forms(sorted(trials["seed"].unique()))
+    keys = {f"seed {seed}": Look(GREY, form, ()) for seed, form in forms.items()}
+    several = len(set(forms.values())) > 1
+    shapes, top = legend(keys, width, lines=False) if several else ([], 4.0)
+    xs = [placed(x) for x in curve["x"]]
+    across = Scale(min(xs), max(xs), LEFT, width - 12, log=scale != "linear")
+    ends = span([*curve["low"], *curve["high"], *trials["score"]])
+    axes = Axes(across, Scale(*ends, top + HEIGHT, top + 8))
+    below, above = (axes.line(xs, curve[end]) for end in ("low", "high"))
+    shapes.append(Area((*above, *reversed(below)), COLOURS[0]))
+    shapes.append(Line(axes.line(xs, curve["mean"]), COLOURS[0]))
+    for row in trials.to_dict("records"):
+        mark = Mark(axes.at(placed(row["x"]), row["score"]), forms[row["seed"]], GREY)
+        said = f"seed {row['seed']} at {row['x']:g}: {row['score']:.2f}"
+        shapes.append(Group(said, (mark,)))
+    shapes.append(axes.down(placed(float(answer.search.own[name])), dashes=(5, 3)))
+    shapes.append(axes.down(placed(float(answer.best.values[name]))))
+    ticks = {value: f"{value:g}" for value in across.ticks()}
+    shapes += axes.x_axis(f"1 {MINUS} {name}" if flipped else name, ticks)
+    return Picture(width, top + HEIGHT + BELOW, (*shapes, *axes.y_axis(score)))

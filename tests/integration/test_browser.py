@@ -48,9 +48,8 @@ def test_hostile_name_is_text(browser, index):
     assert browser.evaluate("document.scripts.length") == 2
 
 
-def test_phone_scrolls_tables_and_not_the_page(browser, index):
+def test_a_phone_scrolls_wide_tables(browser, index):
     browser.open(index, width=390, height=844)
-    assert browser.evaluate("document.documentElement.scrollWidth") == 390
     wide = "[...document.querySelectorAll('.wide')].some(e => e.scrollWidth > e.clientWidth)"
     assert browser.evaluate(wide)
 
@@ -99,18 +98,110 @@ def test_copy_buttons_copy(browser, index, form):
     assert browser.complaints() == []
 
 
-def test_figures_enlarge_and_close_again(browser, index):
+def test_a_gain_leads_to_its_runs(browser, index):
+    """A click opens the list of runs at the row; each run has the base row's run beside it."""
     browser.open(index)
-    for kind in ("img", "svg"):
-        browser.evaluate(f"document.querySelector('.enlarge:has({kind})').focus()")
-        browser.press("Enter", 13)
-        assert browser.evaluate("document.querySelector('dialog').open")
-        width = browser.evaluate(f"document.querySelector('dialog {kind}').clientWidth")
-        assert width > 600
-        browser.press("Escape", 27)
-        assert not browser.evaluate("document.querySelector('dialog').open")
-        browser.evaluate("new Promise(done => setTimeout(done, 50))")
-        assert browser.evaluate(f"document.querySelectorAll('dialog {kind}').length") == 0
+    row = (
+        "[...document.querySelectorAll('table.sortable tbody tr')]"
+        ".find(row => row.innerText.startsWith('RMI'))"
+    )
+    assert browser.evaluate("document.getElementById('runs').open") is False
+    browser.evaluate(f"{row}.querySelector('td.gain a').click()")
+    browser.evaluate("new Promise(done => setTimeout(done, 100))")
+    assert browser.evaluate("document.getElementById('runs').open")
+    target = "document.querySelector('tbody:target')"
+    said = browser.evaluate(f"{target}.innerText")
+    assert said.startswith("RMI")
+    assert " over " in said
+    box = browser.evaluate(
+        f"(({{top, bottom}}) => [top, bottom])({target}.getBoundingClientRect())"
+    )
+    assert 0 <= box[0] < 900
+
+
+def test_contents_open_the_list_of_runs(browser, index):
+    browser.open(index)
+    browser.evaluate("document.querySelector('nav a[href=\"#runs\"]').click()")
+    browser.evaluate("new Promise(done => setTimeout(done, 100))")
+    assert browser.evaluate("document.getElementById('runs').open")
+
+
+def test_tab_stops_are_few_and_arrows_move_inside_a_table(browser, index):
+    browser.open(index)
+    stops = "[...document.querySelectorAll('a[href],button,summary,[tabindex]')]"
+    visible = f"{stops}.filter(e => e.tabIndex >= 0 && e.checkVisibility()).length"
+    assert browser.evaluate(visible) <= 60
+    browser.evaluate("document.querySelector('table.sortable tbody th a').focus()")
+    first = browser.evaluate("document.activeElement.innerText")
+    browser.press("ArrowDown", 40)
+    second = browser.evaluate("document.activeElement.innerText")
+    browser.press("ArrowUp", 38)
+    assert browser.evaluate("document.activeElement.innerText") == first != second
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_nothing_is_cut_off(browser, index, width):
+    """Figures fit into the page, which never scrolls sideways; a wide table scrolls alone."""
+    browser.open(index, width=width, height=900)
+    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    beyond = (
+        "[...document.querySelectorAll('svg, img, h1, h2, h3, p, li, figcaption')]"
+        ".filter(e => e.checkVisibility() && !e.closest('.wide'))"
+        ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).length"
+    )
+    assert browser.evaluate(beyond) == 0
+    drawn = "[...document.querySelectorAll('.drawing svg')].filter(e => e.checkVisibility())"
+    assert browser.evaluate(f"{drawn}.length") == browser.evaluate(
+        "document.querySelectorAll('.drawing').length"
+    )
+    letters = f"Math.min(...{drawn}.map(e => 12 * e.clientWidth / e.viewBox.baseVal.width))"
+    assert browser.evaluate(letters) >= 11  # pixels, also on a phone
+    out_of_reach = (
+        "[...document.querySelectorAll('.wide')]"
+        ".filter(e => e.scrollWidth > e.clientWidth && e.tabIndex < 0).length"
+    )
+    assert browser.evaluate(out_of_reach) == 0
+
+
+def test_words_of_a_figure_stay_inside_it(browser, index):
+    browser.open(index)
+    outside = (
+        "[...document.querySelectorAll('.for-pages text')].filter(t => {"
+        " const a = t.getBoundingClientRect(), b = t.closest('svg').getBoundingClientRect();"
+        " return a.left < b.left - 1 || a.right > b.right + 1 || a.bottom > b.bottom + 1; }).length"
+    )
+    assert browser.evaluate(outside) == 0
+
+
+def test_a_mark_says_its_number_under_the_mouse(browser, index):
+    browser.open(index)
+    browser.evaluate("document.querySelector('#seeds .for-pages').scrollIntoView()")
+    found = (
+        "(() => { const all = document.querySelectorAll('#seeds .for-pages g:has(> title)');"
+        " const g = [...all].at(-1);"
+        " const r = g.getBoundingClientRect();"
+        " const hit = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);"
+        " return hit.closest('g:has(> title)').querySelector('title').textContent; })()"
+    )
+    assert "seed" in browser.evaluate(found)
+
+
+def test_predictions_enlarge_with_their_legend_and_arrows_show_the_next(browser, index):
+    browser.open(index)
+    browser.evaluate("document.querySelector('.pair').focus()")
+    browser.press("Enter", 13)
+    assert browser.evaluate("document.querySelector('dialog').open")
+    names = "[...document.querySelectorAll('dialog figcaption')].map(c => c.textContent)"
+    first = browser.evaluate(names)
+    assert first[:2] == ["Image", "Truth"]
+    assert len(first) == 4
+    assert browser.evaluate("document.querySelectorAll('dialog .legend li').length") >= 3
+    browser.press("ArrowRight", 39)
+    second = browser.evaluate(names)
+    assert second[:2] == first[:2]
+    assert second[2:] != first[2:]
+    browser.press("Escape", 27)
+    assert not browser.evaluate("document.querySelector('dialog').open")
     assert browser.complaints() == []
 
 

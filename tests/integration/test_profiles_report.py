@@ -39,7 +39,7 @@ def files(imported, tmp_path_factory):
 def test_every_format_is_there_and_holds_scipys_numbers(files):
     assert files.index.parent.name == "many-on-city-and-vessel"
     names = {file.name for file in (files.index, *files.others)}
-    assert {"index.html", "tables.md", "tables.tex", "tables.csv", "ranks.svg", "gains.pdf"} < names
+    assert {"index.html", "tables.md", "tables.tex", "tables.csv", "ranks.svg", "gains.svg"} < names
     content = json.loads((files.index.parent / "tables.json").read_text())
     gains = next(table for table in content["tables"] if table["key"] == "gains")
     found = next(row for row in gains["rows"] if row["label"] == "RMI")["cells"][-1]["value"]

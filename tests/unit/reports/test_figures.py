@@ -1,13 +1,21 @@
 """What figures show, before any ink; and ink that is the same every time."""
 
+import re
+
 import pandas as pd
 import pytest
 
 from bench.manifest import Manifest, Row, TableSpec
 from bench.search_space import SearchSpec, Space
-from reports.figures import draw
-from reports.figures import study as of
-from reports.figures.draw import looks, short
+from reports.figures import data as of
+from reports.figures.axes import NARROW, WIDE, Scale, labels, legend
+from reports.figures.looks import looks, row_looks
+from reports.figures.multiples import draw_gains
+from reports.figures.single import draw_seeds
+from reports.figures.study import study_figures
+from reports.picture import Group, Mark, Words, short, words_width
+from reports.render.pdf import pdf
+from reports.render.svg import svg
 from reports.statistics.scores import Scores
 from reports.tuning.answer import answers
 from reports.tuning.figures import Panel, curve_data, trial_data, tuning_figures
@@ -65,22 +73,6 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def test_the_front_is_what_nothing_else_beats(manifest, frame, table):
-    found = of.cost_data(Scores(manifest, frame), table).set_index("label")
-    assert list(found.index) == ["CE", "RMI", "Slow"]
-    assert found["front"].to_dict() == {"CE": True, "RMI": True, "Slow": False}
-    assert found.loc["RMI", "mean"] == pytest.approx(52)
-    assert found.loc["RMI", "spent"] == 20.0
-
-
-def test_memory_of_a_crf_is_no_cost_of_training(manifest, frame, table):
-    crf = rows()[0].model_copy(update={"settings": {"loss.name": "ce", "crf.steps": 1}})
-    frame["cost/peak_mem_mb"] = 100.0
-    refined = table.model_copy(update={"rows": (crf, rows()[1])})
-    found = of.cost_data(Scores(manifest, frame), refined)
-    assert list(found.loc[found["cost"] == "peak_mem_mb", "label"]) == ["RMI"]
-
-
 def test_boundary_gain_is_paired_and_by_width(manifest, frame, table):
     found = of.boundary_data(Scores(manifest, frame), table)
     assert list(found["width"].unique()) == [1, 5, 20]
@@ -99,16 +91,72 @@ def test_every_finished_run_is_one_mark(manifest, frame, table):
 
 def test_the_same_data_gives_the_same_bytes(manifest, frame, table):
     found = of.seed_data(Scores(manifest, frame), table)
-    first, again = (draw.draw_seeds("seeds", found, "mIoU (%)") for _ in range(2))
-    assert first == again
-    assert b"CreationDate" not in first.pdf
-    assert "<dc:date>" not in first.svg
+    shown = row_looks(manifest, table)
+    first, again = (draw_seeds(found, shown, WIDE, "mIoU (%)") for _ in range(2))
+    assert svg(first) == svg(again)
+    assert pdf(first) == pdf(again)
+    assert b"CreationDate" not in pdf(first)
 
 
-def test_seven_rows_look_different_in_grey():
-    found = looks([str(i) for i in range(7)])
-    assert len({(look.marker) for look in found.values()}) == 7
-    assert len({str(look.dashes) for look in found.values()}) == 7
+def test_every_mark_says_its_number(manifest, frame, table):
+    """A page shows the title of a mark under the mouse; a mark without one says nothing."""
+    figures = study_figures(Scores(manifest, frame))
+    assert {figure.key for figure in figures} == {"boundary", "seeds"}
+    for figure in figures:
+        marks = [s for s in figure.drawing.wide.shapes if isinstance(s, Group)]
+        assert all(re.search(r": (mean )?[+−]?\d+\.\d\d", mark.title) for mark in marks)
+        assert f"<title>{marks[0].title}</title>" in svg(figure.drawing.wide)
+    seeds = [s.title for s in figures[1].drawing.wide.shapes if isinstance(s, Group)]
+    assert "RMI, seed 1: 54.00" in seeds
+
+
+def test_both_widths_hold_all_words(manifest, frame, table):
+    """Nothing is cut off at the edge of a picture, on a page or on a phone."""
+    for figure in study_figures(Scores(manifest, frame)):
+        for picture, width in ((figure.drawing.wide, WIDE), (figure.drawing.narrow, NARROW)):
+            assert picture.width == width
+            for words in (s for s in picture.shapes if isinstance(s, Words) and not s.turned):
+                wide, x = words_width(words.text, words.size), words.place[0]
+                left = {"start": x, "middle": x - wide / 2, "end": x - wide}[words.anchor]
+                assert left >= 0, words
+                assert left + wide <= width, words
+                assert 0 < words.place[1] <= picture.height, words
+
+
+def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_certain_gains_are_filled():
+    lines = [
+        {"label": "RMI", "class": "sky", "mean": 2.0, "low": 1.0, "high": 3.0},
+        {"label": "RMI", "class": "car", "mean": 1.0, "low": -400.0, "high": 402.0},
+    ]
+    picture = draw_gains(pd.DataFrame(lines), looks(["RMI"]), WIDE, "gain")
+    sky, car = (s for s in picture.shapes if isinstance(s, Group))
+    assert [len(group.shapes) for group in (sky, car)] == [2, 4]
+    filled = [
+        mark.filled for group in (sky, car) for mark in group.shapes if isinstance(mark, Mark)
+    ]
+    assert filled == [True, False]
+    assert car.title == "RMI, car: +1.00 (−400.00 to +402.00)"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.004), (-3.0, 70.0), (12.3, 12.9), (5.0, 5.0001)])
+def test_ticks_are_two_or_more_inside_the_axis_with_different_labels(low, high):
+    found = Scale(low, high, 0, 100).ticks()
+    assert len(found) >= 2
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
+    assert len(set(labels(found).values())) == len(found)
+
+
+def test_a_log_axis_labels_round_values():
+    assert Scale(0.0009, 0.6, 0, 500, log=True).ticks() == pytest.approx(
+        [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+    )
+
+
+def test_a_legend_breaks_into_lines_on_a_phone():
+    names = looks([f"a method of some length {i}" for i in range(6)])
+    shapes, height = legend(names, NARROW)
+    assert height > 5 * 16
+    assert all(s.place[0] < NARROW for s in shapes if isinstance(s, Words))
 
 
 def test_long_names_leave_room():
@@ -169,5 +217,5 @@ def test_a_tuning_is_its_curve_and_every_trial(tuning, trials):
     assert figure.key.startswith("tuning-rmi-loss-lambda-")
     assert "the dashed line the study's own value (0.5)" in figure.caption
     assert "RMI: the curve through 4 trials is highest at" in figure.alt
-    assert "1 \N{MINUS SIGN} loss.lambda_" in figure.drawing.svg
-    assert figure.drawing.pdf.startswith(b"%PDF")
+    assert "1 \N{MINUS SIGN} loss.lambda_" in svg(figure.drawing.wide)
+    assert pdf(figure.drawing.narrow).startswith(b"%PDF")

@@ -4,6 +4,7 @@ import pytest
 from said import study
 
 from reports.figures.forest import axis_ends, forest_data, forest_figures
+from reports.picture import Group, Mark, Words
 from reports.statistics.ranking import ranking_of
 
 LEVELS = {"CE": (40.0, 41.0), "Dice": (42.0, 42.0), "RMI": (50.0, 51.2), "BCE": (30.0, 44.0)}
@@ -31,9 +32,18 @@ def test_it_says_in_words_what_it_shows_and_is_small():
     (figure,) = forest_figures(study(LEVELS))
     assert figure.table == ""
     assert "RMI +10.1 (+8.8 to +11.4)" in figure.alt
-    assert "BCE" in figure.drawing.svg
-    height = float(figure.drawing.svg.split('height="')[1].split("pt")[0])
-    assert height < 130
+    for picture in (figure.drawing.wide, figure.drawing.narrow):
+        words = [shape for shape in picture.shapes if isinstance(shape, Words)]
+        assert {"BCE", "Dice", "RMI"} < {shape.text for shape in words}
+        assert picture.height < 130
+
+
+def test_a_gain_whose_interval_holds_zero_stands_back():
+    (figure,) = forest_figures(study(LEVELS))
+    shapes = figure.drawing.wide.shapes
+    marks = [s.shapes[-1] for s in shapes if isinstance(s, Group)]
+    assert [mark.filled for mark in marks if isinstance(mark, Mark)] == [True, False, False]
+    assert [s.opacity < 1 for s in shapes if isinstance(s, Words)][1:6:2] == [False, True, True]
 
 
 def test_a_study_without_a_base_row_or_a_second_row_has_none():

@@ -5,7 +5,7 @@ import numpy as np
 from reports.figures.gallery import choose, difference_map
 from reports.runs import gain_by_image, image_counts
 
-BLUE, ORANGE, GREY, WHITE = (0, 119, 187), (238, 119, 51), (187, 187, 187), (255, 255, 255)
+GREEN, MAGENTA, GREY, WHITE = (27, 120, 55), (197, 27, 125), (187, 187, 187), (255, 255, 255)
 
 
 def test_images_are_chosen_at_even_quantiles():
@@ -20,7 +20,7 @@ def test_difference_shows_who_is_right():
     base = np.array([[a, b, a, b, b]], dtype=np.uint8)
     ours = np.array([[a, a, b, b, a]], dtype=np.uint8)
     found = [tuple(map(int, pixel)) for pixel in difference_map(truth, base, ours)[0]]
-    assert found == [WHITE, BLUE, ORANGE, GREY, WHITE]
+    assert found == [WHITE, GREEN, MAGENTA, GREY, WHITE]
 
 
 def test_gain_by_image_is_sorted_and_per_image():

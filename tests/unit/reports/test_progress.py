@@ -108,6 +108,6 @@ def test_the_figure_shows_percent_and_says_the_split():
     first = data.iloc[0]
     assert (first["mean"], first["low"], first["high"]) == pytest.approx((25, 20, 30))
     (figure,) = progress_figures(scores, data)
-    assert figure.caption.startswith("mIoU_11 (%) on val on the way:")
+    assert figure.caption.startswith("mIoU_11 (%) on val during training:")
     assert "CE: 25.00 at step 5, 40.00 at step 10" in figure.alt
     assert progress_figures(scores, data.iloc[:0]) == []
