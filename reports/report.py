@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.iou import HEADLINE
+from bench.runs.source_code import project_digest
 from bench.store.pages import pages_at
 from bench.store.reading import StudyRecord
 from reports.figures.gallery import gallery, gallery_figure
@@ -50,7 +51,8 @@ LIBRARIES = (
 
 
 def warm_up() -> None:
-    """Import the libraries that building a report needs, ahead of time."""
+    """Import the libraries that building a report needs, and note the code, ahead of time."""
+    project_digest()
     for library in LIBRARIES:
         import_module(library)
 

@@ -21,7 +21,6 @@ from bench.store.sqlite import (
     experiment_id,
     experiment_names,
     histories,
-    local_file,
     run_rows,
     run_states,
 )
@@ -130,7 +129,9 @@ def study_stamp(uri: str, record: StudyRecord) -> str:
     if file := database(uri):
         with suppress(sqlite3.Error):
             states = run_states(file, record.experiment_id)
-            return " ".join(run if state == "RUNNING" else run + time for run, state, time in states)
+            return " ".join(
+                run if state == "RUNNING" else run + time for run, state, time in states
+            )
     experiment, runs = [record.experiment_id], "tags.`segloss.role` != 'study'"
     with connect(uri) as client:
         running = client.search_runs(experiment, f"{runs} and attributes.status = 'RUNNING'")

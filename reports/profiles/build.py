@@ -33,7 +33,12 @@ class ProfilesFiles:
 
 
 def build_profiles_report(
-    uri: str, study: str, profiles: Sequence[str], folder: Path, command: str
+    uri: str,
+    study: str,
+    profiles: Sequence[str],
+    folder: Path,
+    command: str,
+    out: Path | None = None,
 ) -> ProfilesFiles:
     """Write the report of a study on several profiles, from the store alone.
 
@@ -43,6 +48,7 @@ def build_profiles_report(
         profiles: Names of two profiles or more.
         folder: Folder of all reports; the files go into one of its own in it.
         command: Command that builds the report again, printed on the page.
+        out: Folder for the files instead.
 
     Raises:
         SpecError: There are fewer than two profiles, or one without a finished run.
@@ -50,7 +56,7 @@ def build_profiles_report(
     """
     answer = read_answer(uri, study, profiles, folder / "cache")
     report = _report(answer, uri, command)
-    out_dir = folder / slug(f"{study}-on-{'-and-'.join(profiles)}")
+    out_dir = out or folder / slug(f"{study}-on-{'-and-'.join(profiles)}")
     index, others = write_report(out_dir, report)
     lines = [one_line(report.summary), "", *map(text, report.tables)]
     return ProfilesFiles(index, others, "\n".join(lines))

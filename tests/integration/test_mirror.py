@@ -10,9 +10,9 @@ import pytest
 import bench.store.mirror
 from bench.files import write_json
 from bench.store.client import StoreError, connect, serve
-from bench.store.report_files import keep_report
 from bench.store.pages import VIEW_KEY, decode_view, view_tag, view_url
 from bench.store.reading import RunRecord, fetch_artifact, read_histories, read_runs, read_study
+from bench.store.report_files import keep_report
 from reports.report import build_report
 
 
