@@ -24,7 +24,7 @@ REPORT = "report"
 """Folder of the report among the files of a study's run."""
 
 
-def inputs_of(uri: str, study: str, profile: str, options: Sequence[Any]) -> str | None:
+def inputs_of(uri: str, study: str, profile: str, options: Any) -> str | None:
     """Return a digest of everything that decides a report; None for a store without a file here.
 
     Args:
@@ -37,10 +37,10 @@ def inputs_of(uri: str, study: str, profile: str, options: Sequence[Any]) -> str
     if record is None:
         return None
     runs = sorted(read_runs(uri, record), key=lambda run: run.mlflow_run_id)
-    content = [[asdict(run), _stamps(run.artifact_uri)] for run in runs]
+    content = [asdict(run) | {"artifact_uri": _stamps(run.artifact_uri)} for run in runs]
     manifest = record.manifest.model_dump(mode="json")
     code = [project_digest(), sys.version, *map(installed_version, LIBRARIES)]
-    return digest([manifest, record.mlflow_run_id, content, list(options), code])
+    return digest([manifest, record.mlflow_run_id, content, options, code])
 
 
 def unchanged_summary(uri: str, study: str, profile: str, folder: Path, inputs: str) -> str | None:
@@ -64,12 +64,13 @@ def keep_inputs(folder: Path, inputs: str, files: Sequence[Path], summary: str) 
     write_json(folder / STAMP, content)
 
 
-def _stamps(address: str) -> list[tuple[str, int, int]]:
-    """Return name, size and time of each file of a run that lies on this machine."""
+def _stamps(address: str) -> str | list[tuple[str, int, int]]:
+    """Return name, size and time of each file of a run; the address if they are not here."""
     folder = local_file(address, "")
-    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
-    stats = [(str(path.relative_to(folder)), path.stat()) for path in files if folder]
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    if folder is None:
+        return address
+    found = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [(str(path.relative_to(folder)), s.st_size, s.st_mtime_ns) for path, s in found]
 
 
 def _digests(files: Iterable[Path]) -> dict[str, str | None]:

@@ -183,9 +183,9 @@ class Builder:
         """
         from reports.unchanged import inputs_of, keep_inputs, unchanged_summary
 
-        where, decisive = (self.uri, self.study, self.profile), self._decisive(behaviour)
+        where, decisive = (self.uri, self.study, self.profile), self.decisive(behaviour)
         # Noted before the report is built, so that no change in the meantime is missed.
-        inputs = None if self.since or self.out else inputs_of(*where, list(decisive.values()))
+        inputs = None if self.since or self.out else inputs_of(*where, decisive)
         if inputs and (summary := unchanged_summary(*where, self.folder, inputs)):
             self._print(summary, self.folder / "index.html")
             typer.echo("The report is unchanged: its runs, the code and the options are the same.")
@@ -209,11 +209,14 @@ class Builder:
             self.profile,
             self.folder,
             since=self.since,
-            **self._decisive(behaviour),
+            **self.decisive(behaviour),
         )
 
-    def _decisive(self, behaviour: Behaviour | None) -> dict[str, Any]:
-        """Return what decides the content of the report beside the store and ``since``."""
+    def decisive(self, behaviour: Behaviour | None) -> dict[str, Any]:
+        """Return the arguments that decide a report beside the store and ``since``.
+
+        A report is not drawn again while they are the same: none may reach it by another way.
+        """
         return {
             "command": f"segloss report {self.study} --profile {self.profile}{self._options()}",
             "stale": behaviour.stale if behaviour else {},
