@@ -86,7 +86,7 @@ def test_a_change_of_the_code_or_a_library_changes_the_inputs(root, monkeypatch)
 def kept(root: Path) -> tuple[str, Path]:
     """Keep a made-up report of one file; return its inputs and its folder."""
     uri, builder = default_uri(root), Builder(root, None, *WHERE)
-    found, folder = inputs(root, builder.decisive(None)), builder.folder
+    found, folder = inputs(root, builder.decisive(builder.compare())), builder.folder
     record = read_study(uri, *WHERE)
     assert record is not None
     stored = run_folder(uri, record.mlflow_run_id)
