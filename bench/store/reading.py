@@ -56,9 +56,9 @@ def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
     file = database(uri)
     if file and not file.exists():
         return None  # connecting would create the file
-    name, place = f"{study}/{profile}", None
+    name = f"{study}/{profile}"
     try:
-        place = _study_in_tables(file, name) if file else _study_by_mlflow(uri, name)
+        place = _study_in_tables(uri, file, name) if file else _study_by_mlflow(uri, name)
     except sqlite3.Error:
         place = _study_by_mlflow(uri, name)  # MLflow either reads it or reports the cause
     if place is None:
@@ -68,11 +68,11 @@ def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
     return StudyRecord(manifest, experiment, run)
 
 
-def _study_in_tables(file: Path, name: str) -> tuple[str, str, Path] | None:
+def _study_in_tables(uri: str, file: Path, name: str) -> tuple[str, str, Path] | None:
     """Return experiment, run and manifest file of a study; raises sqlite3.Error."""
     experiment = experiment_id(file, name)
     for run in run_rows(file, experiment, "study") if experiment else []:
-        if path := fetch_artifact(f"sqlite:///{file}", run.run_id, "manifest.json"):
+        if path := fetch_artifact(uri, run.run_id, "manifest.json"):
             return str(experiment), run.run_id, path
     return None
 
