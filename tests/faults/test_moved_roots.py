@@ -29,7 +29,7 @@ CALLS = {
     "run": STUDY,
     "tune": (*STUDY, "--trials", "1"),
     "status": (),
-    "logs": ("RMI",),
+    "logs": ("CE",),
     "retry": ("--failed",),
     "cancel": (),
     "report": ("tiny-study", "--profile", "tiny"),
@@ -37,7 +37,7 @@ CALLS = {
     "sync": ("--rebuild",),
     "ui": ("--port", "5917"),
     "import": ("runs.csv", "--study", "mine"),
-    "export voc-test": ("RMI", "--out", "rmi.tgz"),
+    "export voc-test": ("CE", "--out", "ce.tgz"),
 }
 REFUSED = {
     "cancel": "no session is running here",
