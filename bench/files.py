@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from bench.errors import SpecError, unknown
+from bench.errors import RootError, SpecError, unknown
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -61,6 +61,15 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
+
+
+def check_place(folder: Path, way_out: str) -> None:
+    """Raise RootError if no file can be written into a folder, which need not exist yet."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise RootError(f"{place} is a file; {way_out}")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise RootError(f"{place}: cannot be written; {way_out}")
 
 
 Scalar = bool | int | float | str

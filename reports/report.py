@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.iou import HEADLINE
 from bench.manifest import base_row
+from bench.runs.source_code import project_digest
 from bench.store.pages import LOCAL_PAGES, pages_at
 from bench.store.reading import StudyRecord
 from reports.environment import environments, work
@@ -51,7 +52,8 @@ LIBRARIES = (
 
 
 def warm_up() -> None:
-    """Import the libraries that building a report needs, ahead of time."""
+    """Import the libraries that building a report needs, and note the code, ahead of time."""
+    project_digest()
     for library in LIBRARIES:
         import_module(library)
 

@@ -112,7 +112,9 @@ def frame_of(manifest: Manifest, runs: list[RunRecord]) -> pd.DataFrame:
 def _missing_study(uri: str, study: str, profile: str) -> str:
     known = study_names(uri)
     hint = "run it first"
-    if near := nearest(f"{study}/{profile}", known):
+    if f"{study}/{profile}" in known:
+        hint = "its files are missing from the store; segloss sync writes them again"
+    elif near := nearest(f"{study}/{profile}", known):
         other, _, its_profile = near.rpartition("/")
         hint = f"did you mean {other!r} on {its_profile!r}?"
     return f"no study {study!r} on profile {profile!r} in {uri}; {hint}"

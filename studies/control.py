@@ -15,7 +15,7 @@ from typing import get_args
 import psutil
 
 from bench.errors import RootError, SpecError, unknown
-from bench.runs.rundir import Failure, State, all_run_dirs, is_alive, run_dir
+from bench.runs.rundir import Failure, State, all_run_dirs, is_alive, run_dir, works_in
 from studies.jobs import job_records
 from studies.ledger import Holder, current_state, holder, states
 from studies.runs import RunName, run_names
@@ -125,6 +125,8 @@ def _stop_worker(root: Path, run: RunName, state: State) -> str:
     assert lease is not None  # every running run has one
     if lease.host != socket.gethostname():
         raise RootError(f"{run} runs on {lease.host} (process {lease.pid}): cancel it there")
+    if not works_in(lease, root):
+        raise RootError(f"{run} runs in another folder, of which {root} is a copy: cancel it there")
     if is_alive(lease):
         _signal(lease.pid, signal.SIGTERM)
     same_pass = [

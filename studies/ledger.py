@@ -17,11 +17,13 @@ from filelock import FileLock, Timeout
 from bench.errors import RootError
 from bench.files import write_json
 from bench.runs.heartbeat import is_held
-from bench.runs.rundir import RunDir, State, is_alive, own_lease, run_dir
+from bench.runs.rundir import RunDir, State, is_alive, own_lease, run_dir, works_in
 
 DONE = ("finished", "diverged")
 SILENT_SECONDS = 600.0
 """A worker on another host counts as dead after this time without a heartbeat."""
+LATE_SECONDS = 10.0
+"""Time without a heartbeat after which a worker's own root is asked for, which costs 5 ms."""
 LOCK_SECONDS = 0.15
 """Longest wait for the lock: ``holder`` takes it for a moment."""
 LINES = 20
@@ -128,9 +130,12 @@ def current_state(directory: RunDir) -> State:
         return state.model_copy(update={"status": "interrupted", "reason": "its result is missing"})
     if state.status != "running":
         return state
-    silent = time.time() - state.updated > SILENT_SECONDS
-    if state.lease is None or not is_alive(state.lease, silent=silent):
+    quiet = time.time() - state.updated
+    if state.lease is None or not is_alive(state.lease, silent=quiet > SILENT_SECONDS):
         return state.model_copy(update={"status": "interrupted", "reason": "its worker ended"})
+    if quiet > LATE_SECONDS and not works_in(state.lease, directory.root):
+        reason = "its worker works in the folder that this is a copy of"
+        return state.model_copy(update={"status": "interrupted", "reason": reason})
     return state
 
 

@@ -1,8 +1,13 @@
 """The command line: the only package that imports from all five packages."""
 
+import errno
 import os
 import sys
 import warnings
+
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+"""Errors of a place, which no code of the project causes."""
+WAY_OUT = "free the disk, change the permissions, or choose another --root"
 
 
 def main() -> None:
@@ -28,5 +33,11 @@ def _exit_code() -> int:
         return end.code if isinstance(end.code, int) else 0
     except SeglossError as error:
         sys.stderr.write(f"segloss: {error}\n")
+        return 2
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"segloss: {place}{error.strerror}; {WAY_OUT}\n")
         return 2
     return 0

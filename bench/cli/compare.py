@@ -51,15 +51,25 @@ def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
 
 
 def report_profiles(
-    study: str, profiles: list[str], root: Path, store: str | None, *, with_pdf: bool = False
+    study: str,
+    profiles: list[str],
+    root: Path,
+    store: str | None,
+    out: Path | None,
+    *,
+    with_pdf: bool = False,
 ) -> None:
     """Build the report of a study on several profiles, and print its summary and address."""
+    from bench.files import check_place
     from bench.store.client import default_uri
     from reports.profiles.build import build_profiles_report
 
     root = root.resolve()
     command = f"segloss report {study} --profiles {' '.join(profiles)} --root {root}"
     uri = store or default_uri(root)
-    files = build_profiles_report(uri, study, profiles, root / "reports", command, with_pdf)
+    check_place(out or root / "reports", "give another folder with --out")
+    files = build_profiles_report(
+        uri, study, profiles, root / "reports", command, out, with_pdf=with_pdf
+    )
     typer.echo(files.summary)
     typer.echo(f"report: {files.index}")

@@ -106,7 +106,7 @@ def import_runs(
     for line in missing_seeds(found):
         typer.echo(line)
     builder = Builder(root, store, manifest.study, manifest.profile)
-    builder.publish(builder.build(None))
+    builder.make(None)
 
 
 def sync(

@@ -6,11 +6,14 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
+
+from bench.errors import SpecError
 
 if TYPE_CHECKING:
     from bench.profile import Profile
@@ -87,6 +90,17 @@ def data_folder(given: Path | None, profile: Profile) -> Path | None:
     if profile.data_root is None or (given and not by_variable):
         return given.resolve() if given else None
     return Path(profile.data_root)
+
+
+def data_root_of(profile: str) -> Path | None:
+    """Return the folder of the data, by the profile or the environment; None if neither says it."""
+    from bench.profile import load_profile
+
+    given = os.environ.get(DATA_ROOT)
+    folder = Path(given) if given else None
+    with suppress(SpecError):  # a report of finished runs does without the profile's file
+        return data_folder(folder, load_profile(profile))
+    return folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import (
-    DATA_ROOT,
     DEFAULT_PROFILE,
     DEFAULT_ROOT,
     STUDY_HELP,
@@ -24,7 +20,7 @@ from bench.cli.options import (
     ScaleOption,
     StepsOption,
     StoreOption,
-    data_folder,
+    data_root_of,
 )
 from bench.errors import SpecError
 
@@ -34,6 +30,7 @@ if TYPE_CHECKING:
     from studies.behaviour import Behaviour
 
 POLL_SECONDS = 5.0
+OTHER_FOLDER = "give another folder with --out"
 
 
 def report(
@@ -65,6 +62,10 @@ def report(
         Path | None,
         typer.Option("--from", metavar="FOLDER", help="A published study instead of a root's."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the files. Nothing is written to the root then."),
+    ] = None,
 ) -> None:
     """Build tables, figures and index.html from the store."""
     if bundle is not None:
@@ -76,8 +77,8 @@ def report(
         return
     if study is None:
         raise SpecError("name a STUDY, or a bundle with --from FOLDER")
+    from bench.files import check_place
     from bench.profile import shortened_name
-    from reports.news import moment
     from studies.schema import profile_name, study_name
 
     if profiles or more:
@@ -88,9 +89,8 @@ def report(
                 "several profiles go after --profiles, without --profile, --watch and --since"
             )
         names = [shortened_name(name, steps, scale) for name in (*profiles, *(more or ()))]
-        report_profiles(
-            study_name(study), list(map(profile_name, names)), root, store, with_pdf=pdf
-        )
+        chosen = list(map(profile_name, names))
+        report_profiles(study_name(study), chosen, root, store, out, with_pdf=pdf)
         return
     name = profile_name(shortened_name(profile, steps, scale))
     builder = Builder(
@@ -98,18 +98,20 @@ def report(
         store,
         study_name(study),
         name,
-        since=None if since is None else moment(since),
+        since=None if since is None else _moment(since),
         data_root=data_root_of(profile),
         with_pdf=pdf,
         links=links,
+        out=out,
     )
+    check_place(builder.folder, OTHER_FOLDER)
     if watch:
         builder.publish(builder.build_until_done())
         return
     behaviour = builder.compare()
     for line in behaviour.lines:
         typer.echo(line)
-    builder.publish(builder.build(behaviour))
+    builder.make(behaviour)
 
 
 def ui(
@@ -119,23 +121,27 @@ def ui(
 ) -> None:
     """Open MLflow on 127.0.0.1 and print the link to each study's view."""
     from bench.manifest import manifests
-    from bench.store.client import default_uri, serve
+    from bench.store.client import check_port, default_uri, serve
+    from bench.store.places import store_for_pages
     from bench.store.reading import read_study
 
     root = root.resolve()
     uri = store or default_uri(root)
     records = [read_study(uri, m.study, m.profile) for m in manifests(root)]
-    _check_port(port)
-    process = serve(uri, root / "artifacts", port)
-    for record in filter(None, records):
-        _print_links(record.manifest, record.experiment_id, f"http://127.0.0.1:{port}")
-    typer.echo("Press Ctrl-C to stop.")
+    check_port(port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        process.wait()
-    except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
+    with store_for_pages(uri) as (served, note):
+        if note:
+            typer.echo(note)
+        process = serve(served, root / "artifacts", port)
+        for record in filter(None, records):
+            _print_links(record.manifest, record.experiment_id, f"http://127.0.0.1:{port}")
+        typer.echo("Press Ctrl-C to stop.")
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
 
 
 def report_all(
@@ -160,7 +166,7 @@ def report_all(
             continue
         builder = Builder(root, store, manifest.study, manifest.profile)
         try:
-            builder.publish(builder.build(behaviour))
+            builder.make(behaviour)
         except (StoreError, OSError) as error:
             typer.echo(f"no report of {manifest.name} yet: {error}", err=True)
 
@@ -180,6 +186,13 @@ class Builder:
     """Whether to write paper.tex and the figures as PDF."""
     links: bool = False
     """Whether runs link to MLflow's pages on this machine."""
+    out: Path | None = None
+    """Folder for the files; None for one in the root, and a copy with the study in the store."""
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the report's files."""
+        return self.out or self.root / "reports" / f"{self.study}-{self.profile}"
 
     @property
     def uri(self) -> str:
@@ -187,6 +200,26 @@ class Builder:
         from bench.store.client import default_uri
 
         return self.store or default_uri(self.root)
+
+    def make(self, behaviour: Behaviour | None) -> None:
+        """Write the report, unless the one on disk has the same inputs, and print its summary.
+
+        Args:
+            behaviour: the study's finished runs, compared with the code at hand, or None.
+        """
+        from reports.unchanged import inputs_of, keep_inputs, unchanged_summary
+
+        where, decisive = (self.uri, self.study, self.profile), self.decisive(behaviour)
+        # Noted before the report is built, so that no change in the meantime is missed.
+        inputs = None if self.since or self.out else inputs_of(*where, decisive)
+        if inputs and (summary := unchanged_summary(*where, self.folder, inputs)):
+            self._print(summary, self.folder / "index.html")
+            typer.echo("The report is unchanged: its runs, the code and the options are the same.")
+            return
+        files = self.build(behaviour)
+        self.publish(files)
+        if inputs:
+            keep_inputs(self.folder, inputs, files.all, files.summary)
 
     def build(self, behaviour: Behaviour | None) -> ReportFiles:
         """Write the report and return its files.
@@ -200,15 +233,24 @@ class Builder:
             self.uri,
             self.study,
             self.profile,
-            self.root / "reports" / f"{self.study}-{self.profile}",
-            command=f"segloss report {self.study} --profile {self.profile}{self._options()}",
-            rerun=self._rerun(),
+            self.folder,
             since=self.since,
-            stale=behaviour.stale if behaviour else {},
-            code=behaviour.facts if behaviour else (),
-            with_pdf=self.with_pdf,
-            links=self.links,
+            **self.decisive(behaviour),
         )
+
+    def decisive(self, behaviour: Behaviour | None) -> dict[str, Any]:
+        """Return the arguments that decide a report beside the store and ``since``.
+
+        A report is not drawn again while they are the same: none may reach it by another way.
+        """
+        return {
+            "command": f"segloss report {self.study} --profile {self.profile}{self._options()}",
+            "rerun": self._rerun(),
+            "stale": behaviour.stale if behaviour else {},
+            "code": behaviour.facts if behaviour else [],
+            "with_pdf": self.with_pdf,
+            "links": self.links,
+        }
 
     def compare(self) -> Behaviour:
         """Return the runs of the root, compared with the code at hand.
@@ -252,9 +294,13 @@ class Builder:
         """Keep the report with the study in the store; print its summary and address."""
         from bench.store.report_files import keep_report
 
-        keep_report(self.uri, files.record, files.all, files.note)
-        typer.echo(files.summary)
-        typer.echo(f"report: {files.index}")
+        if self.out is None:
+            keep_report(self.uri, files.record, files.all, files.note)
+        self._print(files.summary, files.index)
+
+    def _print(self, summary: str, index: Path) -> None:
+        typer.echo(summary)
+        typer.echo(f"report: {index}")
         typer.echo(f"runs in MLflow: segloss ui{self._options()}")
 
     def _rerun(self) -> str:
@@ -281,15 +327,10 @@ class Builder:
         return f" --root {self.root}{store}"
 
 
-def data_root_of(profile: str) -> Path | None:
-    """Return the folder of the data, by the profile or the environment; None if neither says it."""
-    from bench.profile import load_profile
+def _moment(since: str) -> datetime:
+    from reports.news import moment
 
-    given = os.environ.get(DATA_ROOT)
-    folder = Path(given) if given else None
-    with suppress(SpecError):  # a report of finished runs does without the profile's file
-        return data_folder(folder, load_profile(profile))
-    return folder
+    return moment(since)
 
 
 def _print_links(manifest: Manifest, experiment_id: str, base: str) -> None:
@@ -300,15 +341,3 @@ def _print_links(manifest: Manifest, experiment_id: str, base: str) -> None:
     for table in manifest.tables:
         link = view_url(base, experiment_id, table_view(table.key))
         typer.echo(f"  table {table.key}: {link}")
-
-
-def _check_port(port: int) -> None:
-    from bench.store.client import StoreError
-
-    # MLflow itself exits with code 0 if the port is taken.
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise StoreError(f"port {port} is taken; try --port {port + 1}") from None

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.errors import HeldError, StoppedError
 from bench.files import write_json
-from bench.runs.rundir import RunDir, is_alive, own_lease
+from bench.runs.rundir import TIMING_LOCK, RunDir, is_alive, own_lease, works_in
 from bench.spec import RunSpec
 
 HEARTBEAT_SECONDS = 2.0
@@ -49,7 +49,8 @@ class Heartbeat:
             HeldError: A living worker has one of the leases; none was taken.
         """
         for state in (directory.state() for directory in self.run_dirs):
-            if state.status == "running" and state.lease and is_alive(state.lease):
+            lease = state.lease if state.status == "running" else None
+            if lease and is_alive(lease) and works_in(lease, self.run_dirs[0].root):
                 raise HeldError
         for directory, spec in zip(self.run_dirs, specs, strict=True):
             directory.write_state(
@@ -101,8 +102,8 @@ class ExclusiveTiming:
 
     def __init__(self, root: Path) -> None:
         host = socket.gethostname()
-        self.work_lock = SharedLock(root / f".timing-{host}")
-        self.request_lock = SharedLock(root / f".timing-gate-{host}")
+        self.work_lock = SharedLock(root / f"{TIMING_LOCK}{host}")
+        self.request_lock = SharedLock(root / f"{TIMING_LOCK}gate-{host}")
         self.is_exclusive = False
         self.work_lock.share()
 

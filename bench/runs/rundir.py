@@ -24,6 +24,9 @@ from bench.errors import RootError, SpecError
 from bench.files import Strict, parse, read_json, write_json
 from bench.spec import RunSpec
 
+TIMING_LOCK = ".timing-"
+"""Beginning of the names of the lock files of a root that a worker keeps open."""
+
 
 class Lease(Strict):
     """The process that executes a run, described well enough to tell whether it is alive."""
@@ -62,6 +65,22 @@ def is_alive(lease: Lease, *, silent: bool = False) -> bool:
         return not ended and abs(process.create_time() - lease.started) < 1.0
     except psutil.NoSuchProcess:
         return False
+
+
+def works_in(lease: Lease, root: Path) -> bool:
+    """Return whether the process of a lease may be a worker of ``root``.
+
+    It is none if ``root`` is a copy of the folder that the process works in, which shows in the
+    lock file that it keeps open. Of a process that cannot be inspected this is not known.
+    """
+    if lease.host != socket.gethostname():
+        return True
+    try:
+        opened = [Path(file.path) for file in psutil.Process(lease.pid).open_files()]
+        folders = [path.parent for path in opened if path.name.startswith(TIMING_LOCK)]
+        return not folders or any(folder.samefile(root) for folder in folders)
+    except (psutil.Error, OSError, ValueError):
+        return True
 
 
 def pid_exists(pid: int) -> bool:

@@ -37,10 +37,7 @@ IMPORT = re.compile(
 def take_snapshot(root: Path) -> Path:
     """Return ``<root>/code/<digest>/``, a copy of the five packages as they are now."""
     files = dict(_files())
-    content = hashlib.sha256()
-    for name, data in sorted(files.items()):
-        content.update(name.encode() + b"\0" + data + b"\0")
-    folder = root / "code" / content.hexdigest()[:12]
+    folder = root / "code" / _digest_of(files)
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         new = Path(mkdtemp(dir=folder.parent, prefix="."))
@@ -50,6 +47,12 @@ def take_snapshot(root: Path) -> Path:
         new.chmod(0o755)
         new.rename(folder)
     return folder
+
+
+@cache
+def project_digest() -> str:
+    """Return the digest of the five packages as they were when this process first asked."""
+    return _digest_of(dict(_files()))
 
 
 def environment_of(snapshot: Path) -> dict[str, str]:
@@ -163,6 +166,13 @@ def _version(distribution: str) -> str | None:
     with contextlib.suppress(PackageNotFoundError):
         return version(distribution)
     return None
+
+
+def _digest_of(files: dict[str, bytes]) -> str:
+    content = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        content.update(name.encode() + b"\0" + data + b"\0")
+    return content.hexdigest()[:12]
 
 
 def _short(data: bytes) -> str:

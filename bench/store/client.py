@@ -9,6 +9,7 @@ import functools
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -56,6 +57,17 @@ def serve(uri: str, artifact_root: Path, port: int) -> subprocess.Popen[bytes]:
     command += ["--default-artifact-root", artifact_root.resolve().as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     return subprocess.Popen(command, env=ENVIRONMENT | os.environ)
+
+
+def check_port(port: int) -> None:
+    """Raise StoreError if another process listens on the port."""
+    # MLflow itself exits with code 0 if the port is taken.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise StoreError(f"port {port} is taken; try --port {port + 1}") from None
 
 
 @contextmanager

@@ -7,13 +7,17 @@ therefore read as if each address began at the root. In every other store addres
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlparse
 
-from bench.store.client import StoreError, database
+from bench.store.client import StoreError, database, failures
 
 BELOW_ROOT = re.compile(r"(?:(?:file:|/).*)?/(artifacts/[^/]+(?:/[^/]+/artifacts)?)")
 """Address of an experiment's files (artifacts/<study>) or of a run's (…/<run>/artifacts)."""
@@ -61,6 +65,33 @@ def local_folder(uri: str, address: str) -> Path | None:
             f"store {uri}: {address} is outside its root; repair it with segloss sync --rebuild"
         )
     return _local(placed(file, address))
+
+
+@contextmanager
+def store_for_pages(uri: str) -> Iterator[tuple[str, str]]:
+    """Yield a store in which MLflow's own pages find each file, and a note for the user.
+
+    The store is ``uri`` itself, brought up to date if its root was moved; the note is "". For a
+    root that cannot be written it is a temporary copy, and the note says so.
+    """
+    file = database(uri)
+    if file is None or not file.exists() or not is_root(file.parent):
+        yield uri, ""
+        return
+    if os.access(file.parent, os.W_OK):
+        with failures(uri):
+            settle(file)
+        yield uri, ""
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, file.name)
+        with failures(uri):
+            for suffix in ("", "-wal"):
+                if (part := file.with_name(file.name + suffix)).exists():
+                    shutil.copyfile(part, copy.with_name(part.name))
+            settle(copy, file.parent)
+        note = f"{file.parent} cannot be written: MLflow shows a copy, and keeps no change to it"
+        yield f"sqlite:///{copy}", note
 
 
 def settle(file: Path, root: Path | None = None) -> None:

@@ -24,7 +24,6 @@ from bench.store.sqlite import (
     experiment_id,
     experiment_names,
     histories,
-    local_file,
     run_rows,
     run_states,
 )
@@ -66,9 +65,9 @@ def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
     file = database(uri)
     if file and not file.exists():
         return None  # connecting would create the file
-    name, place = f"{study}/{profile}", None
+    name = f"{study}/{profile}"
     try:
-        place = _study_in_tables(file, name) if file else _study_by_mlflow(uri, name)
+        place = _study_in_tables(uri, file, name) if file else _study_by_mlflow(uri, name)
     except sqlite3.Error:
         place = _study_by_mlflow(uri, name)  # MLflow either reads it or reports the cause
     if place is None:
@@ -78,11 +77,11 @@ def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
     return StudyRecord(manifest, experiment, run)
 
 
-def _study_in_tables(file: Path, name: str) -> tuple[str, str, Path] | None:
+def _study_in_tables(uri: str, file: Path, name: str) -> tuple[str, str, Path] | None:
     """Return experiment, run and manifest file of a study; raises sqlite3.Error."""
     experiment = experiment_id(file, name)
     for run in run_rows(file, experiment, "study") if experiment else []:
-        if path := fetch_artifact(f"sqlite:///{file}", run.run_id, "manifest.json"):
+        if path := fetch_artifact(uri, run.run_id, "manifest.json"):
             return str(experiment), run.run_id, path
     return None
 
@@ -164,7 +163,9 @@ def study_stamp(uri: str, record: StudyRecord) -> str:
     if file := database(uri):
         with suppress(sqlite3.Error):
             states = run_states(file, record.experiment_id)
-            return " ".join(run if state == "RUNNING" else run + time for run, state, time in states)
+            return " ".join(
+                run if state == "RUNNING" else run + time for run, state, time in states
+            )
     experiment, runs = [record.experiment_id], "tags.`segloss.role` != 'study'"
     with connect(uri) as client:
         running = client.search_runs(experiment, f"{runs} and attributes.status = 'RUNNING'")

@@ -39,6 +39,8 @@ def build_profiles_report(
     profiles: Sequence[str],
     folder: Path,
     command: str,
+    out: Path | None = None,
+    *,
     with_pdf: bool = False,
 ) -> ProfilesFiles:
     """Write the report of a study on several profiles, from the store alone.
@@ -49,6 +51,7 @@ def build_profiles_report(
         profiles: Names of two profiles or more.
         folder: Folder of all reports; the files go into one of its own in it.
         command: Command that builds the report again, printed on the page.
+        out: Folder for the files instead.
         with_pdf: Write paper.tex and each figure as PDF as well.
 
     Raises:
@@ -57,7 +60,7 @@ def build_profiles_report(
     """
     answer = read_answer(uri, study, profiles, folder / "cache")
     report = _report(answer, uri, command)
-    out_dir = folder / slug(f"{study}-on-{'-and-'.join(profiles)}")
+    out_dir = out or folder / slug(f"{study}-on-{'-and-'.join(profiles)}")
     index, others = write_report(out_dir, report, with_pdf=with_pdf)
     lines = [lead_text(report.lead), "", *map(text, report.tables)]
     return ProfilesFiles(index, others, "\n".join(lines))

@@ -111,6 +111,9 @@ class OptunaCopy:
             known = self.study.user_attrs.get("owner", owner)
             if rebuild or self.study.user_attrs.get("owner") is None:
                 self._remake()
+            elif storage.startswith(f"sqlite:///{owner}/"):  # the root's own file moves with it
+                self.study.set_user_attr("owner", owner)
+                known = owner
         if known != owner and not rebuild:
             raise RootError(
                 f"{storage}: its study {name!r} is a copy of {known}; choose another --storage, or "

@@ -253,7 +253,7 @@ def test_a_store_with_every_fault_gives_a_report_that_names_them(store, fresh, t
     write_json(other.path / "result.json", result)
     (other.predictions / "Seq05VD_f0.prediction.png").write_bytes(b"torn")
     fresh.sync()
-    folder = tmp_path / "artifacts" / fresh.manifest.name
+    folder = store.root / "artifacts" / fresh.manifest.name
     shutil.rmtree(next(folder.glob("*/artifacts/predictions")))
     (next(folder.glob("*/artifacts/result.json"))).unlink()
     files = build_report(fresh.uri, fresh.manifest.study, "tiny", tmp_path / "out", with_pdf=True)

@@ -10,8 +10,8 @@ import pytest
 from made_up import MadeUp
 from tiny import TINY_PROFILE
 
-from bench.cli.options import SessionOptions
-from bench.cli.report import Builder, data_root_of
+from bench.cli.options import SessionOptions, data_root_of
+from bench.cli.report import Builder
 from bench.cli.session import admit
 from bench.errors import SpecError
 from bench.files import read_json, write_json

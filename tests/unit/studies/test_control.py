@@ -1,6 +1,7 @@
 """The functions behind retry and cancel, on made-up runs."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,11 +12,12 @@ import psutil
 import pytest
 from made_up import MadeUp
 
-from bench.errors import RootError, SpecError
-from bench.runs.rundir import Lease, own_lease
+from bench.errors import HeldError, RootError, SpecError
+from bench.runs.heartbeat import Heartbeat
+from bench.runs.rundir import TIMING_LOCK, Lease, own_lease
 from studies import control
 from studies.control import cancel_run, cancel_session, failed_runs, queue_again
-from studies.ledger import Holder, holder, lock_root
+from studies.ledger import LATE_SECONDS, Holder, current_state, holder, lock_root
 from studies.runs import find_run, run_names
 
 # SIGINT may be ignored in the parent; like a schedule, this process handles it all the same.
@@ -139,6 +141,31 @@ def test_cancel_signals_the_process_of_the_lease(made_up, sleeper):
     made_up.set("RMI", status="running", lease=lease)
     assert f"process {process.pid}" in cancel_run(made_up.root, run_of(made_up, "RMI"))
     assert process.wait(timeout=10) == -signal.SIGTERM
+
+
+def test_a_worker_is_cancelled_in_its_own_root_not_in_a_copy_of_it(made_up, tmp_path):
+    """Nor is a run of the copy held up by it: there it counts as interrupted."""
+    # Like a worker, this process keeps the timing lock of its root open.
+    with (made_up.root / f"{TIMING_LOCK}here").open("w"):
+        made_up.set("CE", status="running", lease=own_lease())
+        shutil.copytree(made_up.root, tmp_path / "copy")
+        copy = MadeUp(tmp_path / "copy")
+        run = find_run(run_names(copy.root), "CE", 0)
+        with pytest.raises(RootError, match=r"of which .*copy is a copy: cancel it there"):
+            cancel_run(copy.root, run)
+        later = time.time() + LATE_SECONDS + 1
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("studies.ledger.time.time", lambda: later)
+            assert current_state(made_up.dir_of("CE")).status == "running"
+            state = current_state(copy.dir_of("CE"))
+        assert (state.status, state.reason) == (
+            "interrupted", "its worker works in the folder that this is a copy of",
+        )  # fmt: skip
+        heartbeat = Heartbeat([copy.dir_of("CE")], None)
+        heartbeat.acquire_leases([copy.plan.specs[copy.id_of("CE")]], {})
+        heartbeat.timing.close()
+        with pytest.raises(HeldError):
+            Heartbeat([made_up.dir_of("CE")], None).acquire_leases([], {})
 
 
 def test_a_reused_pid_is_never_signalled(made_up, sleeper):

@@ -62,6 +62,18 @@ def test_the_study_of_another_root_is_refused(tmp_path):
     assert OptunaCopy(storage, "s", "/there", rebuild=True).study.trials == []
 
 
+def test_the_file_in_a_root_moves_with_it(tmp_path):
+    """The trials stay, and the study names the place where the root is now."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    trials = [Trial({"loss.lambda_": 0.5}, True, 0.4)]
+    OptunaCopy(f"sqlite:///{old}/optuna.db", "s", str(old)).write(LINE, trials)
+    old.rename(new)
+    moved = OptunaCopy(f"sqlite:///{new}/optuna.db", "s", str(new))
+    assert [trial.value for trial in moved.study.trials] == [0.4]
+    assert moved.study.user_attrs["owner"] == str(new)
+
+
 def test_a_damaged_storage_is_one_line(tmp_path):
     """Which names it and the way out."""
     (tmp_path / "optuna.db").write_text("no database")
