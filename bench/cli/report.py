@@ -18,11 +18,11 @@ from bench.cli.options import (
     DATA_ROOT,
     DEFAULT_PROFILE,
     DEFAULT_ROOT,
+    STUDY_HELP,
     ProfileOption,
     RootOption,
     ScaleOption,
     StepsOption,
-    STUDY_HELP,
     StoreOption,
     data_folder,
 )

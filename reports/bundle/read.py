@@ -107,9 +107,10 @@ def run_ids(manifest: Manifest) -> list[str]:
 
 def unpack(bundle: Bundle, root: Path) -> None:
     """Write a bundle's runs and its manifest into ``root``, as sessions leave them."""
+    made_by = str(bundle.index.get("made_by"))
     for run_id in run_ids(bundle.manifest):
         if record := bundle.record(run_id):
-            leave_run(record, bundle.counts(record), run_dir(root, run_id))
+            leave_run(record, bundle.counts(record), run_dir(root, run_id), made_by)
     (root / "runs").mkdir(parents=True, exist_ok=True)
     manifest = bundle.manifest.model_dump(mode="json")
     write_json(root / "studies" / f"{bundle.manifest.name}.json", manifest)

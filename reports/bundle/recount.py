@@ -40,7 +40,9 @@ def recounted(counts: Counts, classes: Sequence[str], thin: Sequence[str]) -> di
         for width, near in counts.trimaps.items():
             found[f"metrics.trimap_miou_{width}"] = _object_miou(near, objects)
         if thin:
-            found["metrics.thin_miou"] = _object_miou(matrix, objects, [classes.index(c) for c in thin])
+            found["metrics.thin_miou"] = _object_miou(
+                matrix, objects, [classes.index(c) for c in thin]
+            )
     return {name: float(value) for name, value in found.items()}
 
 
