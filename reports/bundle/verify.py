@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import parse
-from bench.manifest import OWN
+from bench.manifest import OWN, Manifest, Row
 from bench.profile import Profile
-from bench.spec import RunSpec
+from bench.spec import RunSpec, Scalar
 from reports.bundle.counts import Counts
-from reports.bundle.files import INDEX, BundleError, broken_seals, read_text, run_file
+from reports.bundle.files import (
+    INDEX,
+    BundleError,
+    broken_seals,
+    counts_file,
+    read_bytes,
+    read_text,
+    run_file,
+)
 from reports.bundle.read import Bundle, open_bundle, run_ids
 from reports.bundle.recount import imported_score, recounted
-from reports.bundle.run import DEPTH
+from reports.bundle.run import DEPTH, check_record
 from reports.bundle.texts import PAGE, texts_of
 from reports.bundle.write import MANIFEST_DEPTH, made_by
 
@@ -67,33 +75,38 @@ def record_faults(bundle: Bundle) -> tuple[list[str], list[str]]:
     uncounted = []
     for run_id in run_ids(bundle.manifest):
         try:
-            if (record := bundle.record(run_id)) is None:
-                continue
-            counts = bundle.counts(record)
-            faults += [f"{run_file(run_id)}: {f}" for f in _run_faults(bundle, record, counts)]
-            if counts is None and record["result"]:
-                uncounted.append(run_id)
+            record = bundle.unchecked(run_id)
         except BundleError as error:
             faults.append(str(error))
+            continue
+        if record is None:
+            continue
+        faults += _run_faults(bundle, record, run_id)
+        counted = read_bytes(bundle.folder, counts_file(run_id)) is not None
+        if record.get("result") and not counted:
+            uncounted.append(run_id)
     return [*faults, *_stray(bundle)], uncounted
 
 
-def _run_faults(bundle: Bundle, record: dict[str, Any], counts: Counts | None) -> Iterator[str]:
-    """Yield a line for each value of a run's record that is wrong."""
-    named = set()
-    result = record["result"]
-    if result is not None and counts is not None:
-        for name, stated, found in _differences(bundle, record, counts):
-            named.add(f"result.{name}")
-            yield f"result.{name} is {stated}, its counts give {found}"
-    yield from (f"{name}{CHANGED}" for name in broken_seals(record, DEPTH) if name not in named)
-    if record.get("spec") is not None:
-        yield from _setting_faults(bundle, record)
+def _run_faults(bundle: Bundle, record: dict[str, Any], run_id: str) -> Iterator[str]:
+    """Yield a line for each value of a run that is wrong."""
+    broken = dict.fromkeys(broken_seals(record, DEPTH))
+    try:
+        check_record(record, run_id, run_file(run_id))
+        counts = bundle.counts(record)
+        for name, stated, found in _differences(record, counts) if counts else ():
+            broken.pop(f"result.{name}", None)
+            yield f"{run_file(run_id)}: result.{name} is {stated}, its counts give {found}"
+        if record["spec"] is not None:
+            spec = parse(RunSpec, record["spec"], where="spec")
+            for fault in _setting_faults(bundle.manifest, spec):
+                yield f"{run_file(run_id)}: {fault}"
+    except BundleError as error:
+        yield str(error)
+    yield from (f"{run_file(run_id)}: {name}{CHANGED}" for name in broken)
 
 
-def _differences(
-    bundle: Bundle, record: dict[str, Any], counts: Counts
-) -> Iterator[tuple[str, Any, float]]:
+def _differences(record: dict[str, Any], counts: Counts) -> Iterator[tuple[str, Any, float]]:
     """Yield name, stated value and counted value of each score that differ."""
     result = record["result"]
     metrics = {f"metrics.{key}": value for key, value in result["metrics"].items()}
@@ -119,17 +132,34 @@ def _equal(stated: float | None, found: float) -> bool:
     return abs(stated - found) <= EXACT
 
 
-def _setting_faults(bundle: Bundle, record: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each fixed setting of the manifest that is not that of a run."""
-    manifest = bundle.manifest
-    spec = parse(RunSpec, record["spec"], where="spec")
+def _setting_faults(manifest: Manifest, spec: RunSpec) -> Iterator[str]:
+    """Yield a line for each setting of the manifest that is not that of a run."""
     profile = Profile(
         data=spec.data, model=spec.model, recipe=spec.recipe, evaluation=spec.evaluation
     )
+    stated = {**manifest.settings, "data.fold": None}
+    if not any(spec.run_id in row.run_ids for row in manifest.rows.values()):
+        stated = {k: v for k, v in stated.items() if not k.startswith("evaluation.")}
     for key, value in profile.settings().items():
-        known = manifest.settings.get(key, value)
-        if known not in (value, OWN) and key != "data.fold":
-            yield f"spec gives {key} {value}, bundle.json says {known}"
+        if key != "data.fold" and stated.get(key, value) not in (value, OWN):
+            yield f"spec gives {key} {value}, {INDEX} says {stated[key]}"
+    for row in manifest.rows.values():
+        for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True):
+            if run_id == spec.run_id:
+                yield from _row_faults(row, seed, spec)
+
+
+def _row_faults(row: Row, seed: int, spec: RunSpec) -> Iterator[str]:
+    """Yield a line for each setting of a row that is not that of its run."""
+    given = {"seed": spec.seed, "loss.name": spec.loss.names}
+    given |= {f"loss.{key}": value for key, value in spec.loss.options.items()}
+    given |= {f"crf.{k}": v for k, v in spec.crf.model_dump().items()} if spec.crf else {}
+    given |= {key: getattr(spec.recipe, key[7:]) for key in row.settings if key[:7] == "recipe."}
+    stated = {**row.settings, "seed": seed}
+    for key, value in given.items():
+        known = stated.get(key, value)
+        if isinstance(value, Scalar) and known != value:
+            yield f"spec gives {key} {value}, {INDEX} says {known} in row {row.label!r}"
 
 
 def _stray(bundle: Bundle) -> Iterator[str]:
