@@ -160,6 +160,25 @@ def set_aside(root: Path, run_ids: Iterable[str]) -> Path:
     return folder
 
 
+def check_weights(root: Path, sources: Mapping[str, str], labels: Mapping[str, str]) -> None:
+    """Raise RootError if an unfinished evaluation needs weights that came with no bundle.
+
+    Args:
+        root: the output folder.
+        sources: the training whose weights each evaluation scores, by their ids.
+        labels: label of the row of each run by its id.
+    """
+    for run_id, source in sources.items():
+        training = run_dir(root, source)
+        lost = training.published.exists() and not training.weights.exists()
+        if lost and run_dir(root, run_id).state().status not in DONE:
+            raise RootError(
+                f"{labels.get(run_id, run_id)} [{run_id}] needs the weights of {source}, which "
+                f"came with a bundle: bundles hold none. Delete {training.path}, and the same "
+                "command trains it again; or give segloss sync --from the root that has them"
+            )
+
+
 def mark_kept(root: Path, run_ids: Iterable[str], stale: Mapping[str, str]) -> None:
     """Note in the state of each run in which parts it behaves differently and is used all the same.
 

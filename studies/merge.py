@@ -16,6 +16,7 @@ from bench.errors import RootError, SeglossError
 from bench.files import parse, read_json
 from bench.manifest import Manifest, remember
 from bench.runs.rundir import RunDir, State, run_dir
+from bench.spec import RunSpec
 from studies.ledger import DONE, current_state
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -95,7 +96,8 @@ def _merge_run(source: RunDir, target: RunDir, staging: Path, merged: MergeResul
         if _state(source).status not in DONE:
             return
         status = current_state(target).status
-        if status == "diverged" or (status == "finished" and target.result() is not None):
+        done = status == "diverged" or (status == "finished" and target.result() is not None)
+        if done and not _completes(source, target):
             _compare(target, source, merged)
         elif status == "running":
             merged.notes.append(
@@ -122,11 +124,14 @@ def _state(directory: RunDir) -> State:
     return parse(State, data or {}, where="its state.json")
 
 
+def _completes(source: RunDir, target: RunDir) -> bool:
+    """Return whether ``source`` is the same run with the weights that a bundle left out."""
+    lacks = target.published.exists() and not source.published.exists()
+    return lacks and not _differences(target, source)
+
+
 def _compare(target: RunDir, source: RunDir, merged: MergeResult) -> None:
-    here, there = _results(target), _results(source)
-    # A metric that only one of two versions computes is no contradiction.
-    differ = sorted(key for key in here.keys() & there.keys() if here[key] != there[key])
-    if differ:
+    if differ := _differences(target, source):
         names = ", ".join(differ)
         merged.notes.append(
             f"{target.run_id}: finished here and in {source.root} with different results "
@@ -134,6 +139,13 @@ def _compare(target: RunDir, source: RunDir, merged: MergeResult) -> None:
         )
     else:
         merged.same += 1
+
+
+def _differences(one: RunDir, other: RunDir) -> list[str]:
+    """Return the names of the results in which two runs differ."""
+    here, there = _results(one), _results(other)
+    # A metric that only one of two versions computes is no contradiction.
+    return sorted(key for key in here.keys() & there.keys() if here[key] != there[key])
 
 
 def _results(directory: RunDir) -> dict[str, str]:
@@ -156,13 +168,18 @@ def _check_complete(directory: RunDir) -> None:
         raise RootError(f"its spec.json belongs to run {spec.run_id}")
     if state.status not in DONE:
         raise RootError(f"its state.json says {state.status}")
-    if state.status == "diverged":
-        return
+    if state.status == "finished":
+        _check_result(directory, spec)
+
+
+def _check_result(directory: RunDir, spec: RunSpec) -> None:
     result = directory.result()
     if result is None:
         raise RootError("its result.json is missing or damaged")
     if result["run_id"] != spec.run_id:
         raise RootError(f"its result.json belongs to run {result['run_id']}")
+    if directory.published.exists():
+        return  # a bundle holds no weights, and not every run's matrices
     if not zipfile.is_zipfile(directory.confusion):
         raise RootError(f"its {directory.confusion.name} is missing or damaged")
     if spec.trains and not _is_safetensors(directory.weights):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="A study: [ROOT/]STUDY[@PROFILE]")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="[ROOT/]STUDY[@PROFILE], or the folder of a bundle.")
+    ],
     b: Annotated[str, typer.Argument(metavar="B", help="The study to compare it with.")],
     profile: ProfileOption = DEFAULT_PROFILE,
     root: RootOption = DEFAULT_ROOT,
@@ -30,22 +33,29 @@ def compare(
     from reports.render.text import text
     from reports.tables.comparison import compare_studies
 
-    sides = [_side(name, profile, root, store) for name in (a, b)]
-    typer.echo(text(compare_studies(*sides)))
+    with ExitStack() as stack:
+        sides = [_side(name, profile, root, store, stack) for name in (a, b)]
+        typer.echo(text(compare_studies(*sides)))
 
 
-def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
+def _side(name: str, profile: str, root: Path, store: str | None, stack: ExitStack) -> Side:
+    from bench.cli.bundles.source import store_of, study_of
     from bench.errors import SpecError
     from bench.store.client import default_uri
+    from reports.bundle.files import is_bundle
     from reports.stored import read_scores
     from reports.tables.comparison import Side
     from studies.schema import profile_name, study_name
 
+    if is_bundle(Path(name)):
+        uri = stack.enter_context(store_of(Path(name)))
+        return Side(name, read_scores(uri, *study_of(Path(name)))[1])
     folder, _, rest = name.rpartition("/")
     study, _, own_profile = rest.partition("@")
     if not study:
         raise SpecError(f"{name!r} names no study: write [ROOT/]STUDY[@PROFILE]")
-    uri = default_uri(Path(folder)) if folder else store or default_uri(root)
+    own = stack.enter_context(store_of(Path(folder))) if folder else None
+    uri = own or store or default_uri(root)
     _, scores = read_scores(uri, study_name(study), profile_name(own_profile or profile))
     return Side(name, scores)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -117,10 +118,13 @@ def sync(
     ] = False,
     other: Annotated[
         Path | None,
-        typer.Option("--from", help="Merge the finished runs of this output folder first."),
+        typer.Option(
+            "--from", help="Merge the finished runs of this output folder or bundle first."
+        ),
     ] = None,
 ) -> None:
     """Bring the MLflow store up to date with the run directories."""
+    from bench.cli.bundles.source import as_root
     from bench.manifest import manifests
     from bench.store.client import default_uri
     from bench.store.mirror import Mirror
@@ -128,23 +132,24 @@ def sync(
     from studies.merge import check_other, merge
 
     root = root.resolve()
-    if other is None:
-        manifests(root)  # raises before the lock creates a folder
-    else:
-        other = other.resolve()
-        check_other(root, other)
     mirror = Mirror(store or default_uri(root), root / "artifacts")
-    with lock_root(root):
+    with ExitStack() as stack:
+        if other is None:
+            manifests(root)  # raises before the lock creates a folder
+        else:
+            source = stack.enter_context(as_root(other.resolve()))
+            check_other(root, source)
+        stack.enter_context(lock_root(root))
         if other is not None:
-            _print_merged(merge(root, other), other)
+            _print_merged(merge(root, source), source, other.resolve())
         for manifest in manifests(root):
             if rebuild:
                 mirror.forget(manifest)
             typer.echo(f"{manifest.name}: {mirror.sync(root, manifest)} runs written")
 
 
-def _print_merged(merged: MergeResult, other: Path) -> None:
+def _print_merged(merged: MergeResult, source: Path, other: Path) -> None:
     for note in merged.notes:
-        typer.echo(note, err=True)
+        typer.echo(note.replace(str(source), str(other)), err=True)
     studies = f", and {', '.join(merged.studies)}" if merged.studies else ""
     typer.echo(f"from {other}: {len(merged.runs)} runs copied, {merged.same} already here{studies}")

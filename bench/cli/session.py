@@ -26,7 +26,7 @@ from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
-from studies.ledger import DONE, mark_kept, set_aside, states
+from studies.ledger import DONE, check_weights, mark_kept, set_aside, states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
 from studies.runs import RootMonitor, labels_of
 from studies.schedule import Ending, Executor, Observer, Schedule
@@ -117,7 +117,11 @@ def admit_plans(
 ) -> Behaviour | None:
     """Return and raise as ``admit``, for every run of the plans."""
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
-    return admit(root, specs, labels_of(plans), options, data_root)
+    labels = labels_of(plans)
+    behaviour = admit(root, specs, labels, options, data_root)
+    sources = {run_id: spec.source.run_id for run_id, spec in specs.items() if not spec.trains}
+    check_weights(root, sources, labels)
+    return behaviour
 
 
 class Session(Observer):

@@ -2,7 +2,8 @@
 
 ``<root>/runs/<run_id>/`` holds spec.json, state.json, metrics.jsonl, checkpoint.pt,
 weights.safetensors, result.json, confusion.npz, boundaries.npz, predictions/, env.json, probes.json
-and log.txt; that of an imported run import.json, state.json, result.json and counts.npz.
+and log.txt; that of an imported run import.json, state.json, result.json and counts.npz; one that
+came with a bundle has published.json and lacks weights, boundaries and predictions.
 They are the truth; the store is a copy of them. Every file is written whole (temporary file, fsync,
 rename) or appended by line. No torch here.
 """
@@ -171,6 +172,11 @@ class RunDir:
     def imported(self) -> Path:
         """File that marks an imported run, which has no specification."""
         return self.path / "import.json"
+
+    @property
+    def published(self) -> Path:
+        """File that marks a run that came with a bundle, which holds neither weights nor images."""
+        return self.path / "published.json"
 
     @property
     def predictions(self) -> Path:

@@ -1,7 +1,7 @@
 """The reading side of the store: studies, their runs and curves.
 
-A sqlite store is read from its own tables where possible, a folder of run directories from them, any
-other store through MLflow.
+A sqlite store is read from its own tables where possible, a folder of run directories from those,
+any other store through MLflow.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Bundles: a study with its results as a small folder of text files. docs/bundles.md is the format."""
+"""Bundles: a study with its results as a small folder of text files (docs/bundles.md)."""

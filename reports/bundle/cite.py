@@ -10,6 +10,8 @@ from reports.bundle.read import Bundle
 
 ZENODO = ".zenodo.json"
 CITATION = "CITATION.cff"
+EDITED = (ZENODO, CITATION)
+"""Texts without a digest: a person completes the first, and the second follows from it."""
 NOBODY = {"name": "The authors of this study"}
 """Stands for the authors until someone writes their names into .zenodo.json."""
 
@@ -27,7 +29,7 @@ def citation_files(bundle: Bundle, summary: str) -> dict[str, str]:
     own = {
         "title": f"{manifest.title} ({manifest.study} on {manifest.profile})",
         "upload_type": "dataset",
-        "description": _escaped(f"{manifest.scale.rstrip('.')}. {summary.splitlines()[0]}"),
+        "description": _escaped(f"{manifest.scale.rstrip('.')}. {summary}"),
     }
     default = {"creators": [NOBODY], "keywords": ["semantic segmentation", "loss functions"]}
     metadata = {**default, **_kept(bundle), **own}

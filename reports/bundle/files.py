@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator, Mapping
@@ -26,14 +27,32 @@ INDEX = "bundle.json"
 SEALS = "seals"
 """Key of a JSON file's seals: a short digest for each of its values, by name."""
 MIB = 2**20
+MOST_MESSAGE = 6_000
+"""Longest message about a bundle."""
 TEXT_BYTES = 32 * MIB
 """Largest size of any file of a bundle; a run has about 30 kB, a page of a report about 400 kB."""
 COUNTS_BYTES = 128 * MIB
 """Largest size of a file of counts after decompression; ADE20K's 2,000 images have about 2 MB."""
 
 
+CONTROL = re.compile(
+    r"(?<!\\)(?:\\\\)*\\(?:u00[01][0-9a-f]|[bfr])"
+    "|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+"""In JSON, a character that could rewrite what a terminal or an editor shows."""
+
+
 class BundleError(SeglossError):
-    """A folder is no bundle, or a file in it is missing, damaged or not what it says."""
+    """A folder is no bundle, or a file in it is missing, damaged or not what it says.
+
+    The message may quote a stranger's text: what a terminal would not print is replaced.
+    """
+
+    def __init__(self, message: str) -> None:
+        shown = (
+            c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in message
+        )
+        super().__init__("".join(shown)[:MOST_MESSAGE])
 
 
 def is_bundle(folder: Path) -> bool:
@@ -81,7 +100,9 @@ def read_bytes(folder: Path, name: str) -> bytes | None:
         if not stat.S_ISREG(found.st_mode):
             raise BundleError(f"{path} is no regular file; a bundle holds regular files only")
         if found.st_size > TEXT_BYTES:
-            raise BundleError(f"{path} has {found.st_size:,} bytes; at most {TEXT_BYTES:,} are read")
+            raise BundleError(
+                f"{path} has {found.st_size:,} bytes; at most {TEXT_BYTES:,} are read"
+            )
         return file.read(TEXT_BYTES)
 
 
@@ -136,9 +157,13 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
     """Return a JSON object; raises BundleError for anything else."""
     try:
         data = json.loads(text)
-        json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair cannot be written
+        written = json.dumps(data, ensure_ascii=False)
+        written.encode()  # half a surrogate pair cannot be written
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: not valid JSON: {str(error)[:200]}") from None
+    if found := CONTROL.search(written):
+        around = written[max(0, found.start() - 30) : found.end()]
+        raise BundleError(f"{where}: holds a control character: {around!r}")
     if not isinstance(data, dict):
         raise BundleError(f"{where}: not a JSON object")
     return data

@@ -20,8 +20,8 @@ from reports.bundle.files import (
     BundleError,
     counts_file,
     is_bundle,
+    read_bytes,
     read_sealed,
-    read_text,
     read_zipped,
     run_file,
 )
@@ -41,13 +41,17 @@ class Bundle:
     index: dict[str, Any]
     """The content of bundle.json."""
 
+    def unchecked(self, run_id: str) -> dict[str, Any] | None:
+        """Return what the file of a run holds; None if the bundle has none."""
+        name = run_file(run_id)
+        exists = read_bytes(self.folder, name) is not None
+        return read_sealed(self.folder, name) if exists else None
+
     def record(self, run_id: str) -> dict[str, Any] | None:
         """Return the checked record of a run; None if the bundle has none."""
-        name = run_file(run_id)
-        if read_text(self.folder, name) is None:
-            return None
-        record = read_sealed(self.folder, name)
-        check_record(record, run_id, name)
+        record = self.unchecked(run_id)
+        if record is not None:
+            check_record(record, run_id, run_file(run_id))
         return record
 
     def counts(self, record: dict[str, Any]) -> Counts | None:
@@ -107,9 +111,10 @@ def run_ids(manifest: Manifest) -> list[str]:
 
 def unpack(bundle: Bundle, root: Path) -> None:
     """Write a bundle's runs and its manifest into ``root``, as sessions leave them."""
+    made_by = str(bundle.index.get("made_by"))
     for run_id in run_ids(bundle.manifest):
         if record := bundle.record(run_id):
-            leave_run(record, bundle.counts(record), run_dir(root, run_id))
+            leave_run(record, bundle.counts(record), run_dir(root, run_id), made_by)
     (root / "runs").mkdir(parents=True, exist_ok=True)
     manifest = bundle.manifest.model_dump(mode="json")
     write_json(root / "studies" / f"{bundle.manifest.name}.json", manifest)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.errors import SeglossError
-from bench.files import Strict, parse, read_json, write_json, write_whole
+from bench.files import Scalar, Strict, parse, read_json, write_json, write_whole
 from bench.runs.rundir import RunDir, State
 from bench.spec import RunSpec
 from reports.bundle.counts import Counts, leave_counts
@@ -38,8 +38,8 @@ class Result(Strict):
     digests: dict[str, str]
     cost: dict[str, float]
     device: str | None = None
-    fitted: dict[str, tuple[float, ...]] = {}
-    settings: dict[str, bool | int | float | str] = {}
+    fitted: dict[str, tuple[float, ...]] | None = None
+    settings: dict[str, Scalar] | None = None
     images: str | None = None
     """Of an imported run: digest of its images."""
 
@@ -59,7 +59,7 @@ def run_record(directory: RunDir) -> dict[str, Any] | None:
     state, result = directory.state(), directory.result()
     if state.status not in ENDED or (state.status == "finished" and result is None):
         return None
-    reason = state.reason and state.reason[:REASON_LENGTH]
+    reason = state.reason and _printable(state.reason[:REASON_LENGTH])
     known = state.model_copy(update={"lease": None, "reason": reason})
     record = {
         "run_id": directory.run_id,
@@ -78,6 +78,10 @@ def run_record(directory: RunDir) -> dict[str, Any] | None:
 def _without(facts: Any, key: str) -> Any:
     """Return facts without one: the name of a machine belongs to no published result."""
     return {k: v for k, v in facts.items() if k != key} if isinstance(facts, dict) else facts
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def _curves(lines: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -106,7 +110,9 @@ def check_record(record: dict[str, Any], run_id: str, where: str) -> None:
     """Raise BundleError unless a record is that of ``run_id`` and each part has its form."""
     try:
         if record.get("run_id") != run_id:
-            raise BundleError(f"run_id is {record.get('run_id')!r}, the file's name says {run_id!r}")
+            raise BundleError(
+                f"run_id is {record.get('run_id')!r}, the file's name says {run_id!r}"
+            )
         if record.get("imported") is not None:
             parse(Imported, record["imported"], where="imported")
         elif parse(RunSpec, record.get("spec"), where="spec").run_id != run_id:
@@ -143,14 +149,26 @@ def _check_curves(curves: Any) -> None:
         raise BundleError("curves has columns of different lengths")
     for key, column in curves.items():
         for value in column:
-            if not (value is None and key not in ("step", "time")) and type(value) not in (int, float):
+            if not (value is None and key not in ("step", "time")) and type(value) not in (
+                int,
+                float,
+            ):
                 raise BundleError(f"curves.{key} holds {str(value)[:40]!r}, which is no number")
     if any(type(step) is not int for step in curves.get("step", ())):
         raise BundleError("curves.step holds a number that is not whole")
 
 
-def leave_run(record: dict[str, Any], counts: Counts | None, directory: RunDir) -> None:
-    """Write a checked record into a new run directory, as a session leaves it."""
+def leave_run(
+    record: dict[str, Any], counts: Counts | None, directory: RunDir, made_by: str
+) -> None:
+    """Write a checked record into a new run directory, as a session leaves it.
+
+    Args:
+        record: The record.
+        counts: Its counts, or None.
+        directory: The run directory.
+        made_by: The version that wrote the bundle.
+    """
     directory.path.mkdir(parents=True)
     files = {
         "spec.json": record["spec"],
@@ -158,6 +176,7 @@ def leave_run(record: dict[str, Any], counts: Counts | None, directory: RunDir) 
         "result.json": record["result"],
         "env.json": record.get("environment"),
         "probes.json": record.get("probes"),
+        "published.json": {"made_by": made_by},
         "state.json": record["state"],
     }
     if counts is not None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from bench.errors import DataError
 from bench.manifest import Manifest
 from bench.runs.rundir import run_dir
-from reports.bundle.cite import citation_files
+from bench.runs.source_code import code_digest
+from reports.bundle.cite import EDITED
 from reports.bundle.counts import counts_of, text_of
 from reports.bundle.files import (
     INDEX,
@@ -25,15 +26,13 @@ from reports.bundle.files import (
     write_text,
     write_zipped,
 )
-from reports.bundle.read import check_manifest, open_bundle, run_ids, unpacked
+from reports.bundle.read import check_manifest, open_bundle, run_ids
 from reports.bundle.run import DEPTH, run_record
 
 MANIFEST_DEPTH = 9
 """Depth of the seals of bundle.json: every setting of every row."""
 LINES = 5
 """Depth to which a JSON file has a line for each value."""
-KEPT = ("index.html", "tables.md", "tables.csv", "tables.json", "tables.tex", "macros.tex")
-"""Files of a report that a bundle holds; segloss report --from writes the others."""
 
 
 @dataclass
@@ -70,7 +69,8 @@ def publish(
     if not records:
         raise BundleError(f"{root}: no run of {manifest.study} on {manifest.profile} has ended")
     _check_place(folder, manifest, set(records), root)
-    _write_index(folder, manifest, {})
+    known = open_bundle(folder).index["files"] if is_bundle(folder) else {}
+    _write_index(folder, manifest, known)  # first, so that an interrupted start can be repeated
     notes = []
     for run_id, record in records.items():
         write_text(folder, run_file(run_id), json_text(sealed(record, DEPTH), DEPTH))
@@ -81,57 +81,21 @@ def publish(
             notes.append(str(error))
     for name, text in definitions.items():
         write_text(folder, name, text)
-    _write_index(folder, manifest, {name: _sha256(text) for name, text in definitions.items()})
+    own = {name: _sha256(text) for name, text in definitions.items()}
+    _write_index(folder, manifest, {**known, **own})
     return Published(len(records), len(run_ids(manifest)), tuple(notes))
 
 
 def add_report(folder: Path) -> None:
     """Build the report of a bundle from its own files, and put it into the bundle."""
-    texts = report_texts(folder)
+    from reports.bundle.texts import texts_of
+
+    texts = texts_of(folder)
     for name, text in texts.items():
         write_text(folder, name, text)
     bundle = open_bundle(folder)
-    kept = {name: d for name, d in bundle.index["files"].items() if name not in texts}
-    digests = {**kept, **{name: _sha256(text) for name, text in texts.items()}}
-    _write_index(folder, bundle.manifest, digests)
-
-
-def report_texts(folder: Path) -> dict[str, str]:
-    """Return the texts of a bundle that follow from its runs, by name: report and citation."""
-    import tempfile
-
-    from bench.store.folder import address
-    from reports.report import build_report
-
-    with unpacked(folder) as (bundle, root), tempfile.TemporaryDirectory() as place:
-        manifest = bundle.manifest
-        out = Path(place) / "report"
-        command = "segloss report --from ."
-        files = build_report(
-            address(root), manifest.study, manifest.profile, out, command=command
-        )
-        texts = {f"report/{name}": files.named(name).read_text("utf-8") for name in KEPT}
-        texts["README.md"] = _readme(manifest, files.note)
-        return {**texts, **citation_files(bundle, files.summary)}
-
-
-def _readme(manifest: Manifest, note: str) -> str:
-    from reports.render.text import escape_markdown
-
-    title = escape_markdown(f"{manifest.title} ({manifest.study} on {manifest.profile})")
-    return f"""# {title}
-
-{note.strip()}
-
-The whole report is `report/index.html`. This folder is a bundle of segloss-bench: `runs/` has a JSON file for each
-run, `counts/` the pixel counts of each image, `study/` and `profile/` what was asked. From inside it:
-
-```sh
-segloss verify .             # recompute every number from the counts, and compare
-segloss report --from .      # write the report again, with every figure
-segloss sync --from .        # bring the runs into an output folder, to add to them
-```
-"""
+    digests = {name: _sha256(text) for name, text in texts.items() if name not in EDITED}
+    _write_index(folder, bundle.manifest, {**bundle.index["files"], **digests})
 
 
 def _check_place(folder: Path, manifest: Manifest, ours: set[str], root: Path) -> None:
@@ -163,9 +127,14 @@ def _ended(root: Path, run_id: str) -> bool:
     return run_record(run_dir(root, run_id)) is not None
 
 
+def made_by() -> dict[str, str]:
+    """Return the version that writes a bundle, and the digest of its code."""
+    return {"made_by": f"segloss-bench {version('segloss-bench')}", "code": code_digest()}
+
+
 def _write_index(folder: Path, manifest: Manifest, files: Mapping[str, str]) -> None:
     content = {
-        "made_by": f"segloss-bench {version('segloss-bench')}",
+        **made_by(),
         "manifest": manifest.model_dump(mode="json"),
         "files": dict(sorted(files.items())),
     }
@@ -181,5 +150,7 @@ def size_of(folder: Path) -> int:
     """Return the bytes of all files that a bundle is made of."""
     index = open_bundle(folder)
     names = [INDEX, *index.index["files"], ".zenodo.json", "CITATION.cff"]
-    names += [name(run_id) for run_id in run_ids(index.manifest) for name in (run_file, counts_file)]
+    names += [
+        name(run_id) for run_id in run_ids(index.manifest) for name in (run_file, counts_file)
+    ]
     return sum(len(read_bytes(folder, name) or b"") for name in dict.fromkeys(names))

@@ -18,7 +18,7 @@ from studies.sums import Options, ResolveLoss, Settings
 UNCHECKED = ("model.weights", "model.package")
 """Settings that the file of a profile may leave open."""
 DEFAULT = math.nan
-"""Stands for an option that a file leaves out: its value is known to the class of the loss alone."""
+"""Stands for an option that a file leaves out: only the class of the loss knows its value."""
 
 
 def definitions(study: str, profile: str, manifest: Manifest) -> dict[str, str]:
