@@ -48,15 +48,17 @@ class Heartbeat:
         Raises:
             HeldError: A living worker has one of the leases; none was taken.
         """
-        for state in (directory.state() for directory in self.run_dirs):
+        states = [directory.state() for directory in self.run_dirs]
+        for state in states:
             if state.status == "running" and state.lease and is_alive(state.lease):
                 raise HeldError
-        for directory, spec in zip(self.run_dirs, specs, strict=True):
+        for directory, state, spec in zip(self.run_dirs, states, specs, strict=True):
             directory.write_state(
                 status="running",
                 failure=None,
                 reason=None,
                 lease=own_lease(),
+                started=state.started or time.time(),
                 steps=spec.recipe.steps,
             )
             write_json(directory.path / "env.json", environment)

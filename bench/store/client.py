@@ -127,6 +127,20 @@ def log_batches(
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in batch])
 
 
+def log_datasets(
+    client: MlflowClient, run_id: str, datasets: Iterable[tuple[str, str, str]]
+) -> None:
+    """Log the data of a run, each as (name, digest, split); a repetition changes nothing."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(Dataset(name, digest, "local", "{}"), [InputTag("mlflow.data.context", split)])
+        for name, digest, split in datasets
+    ]
+    if inputs:
+        client.log_inputs(run_id, datasets=inputs)
+
+
 def search(client: MlflowClient, experiment: str, query: str = "") -> Iterator[Run]:
     """Yield every run of an experiment that is not deleted and matches ``query``."""
     token = None
