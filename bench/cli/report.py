@@ -1,10 +1,8 @@
-"""The verbs report and ui, and the reports at the end of a session."""
+"""The verb report, and the reports at the end of a session."""
 
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -100,32 +98,6 @@ def report(
     for line in behaviour.lines:
         typer.echo(line)
     builder.publish(builder.build(behaviour))
-
-
-def ui(
-    root: RootOption = DEFAULT_ROOT,
-    store: StoreOption = None,
-    port: Annotated[int, typer.Option(min=1024, max=65535)] = 5000,
-) -> None:
-    """Open MLflow on 127.0.0.1 and print the link to each study's view."""
-    from bench.manifest import manifests
-    from bench.store.client import default_uri, serve
-    from bench.store.reading import read_study
-
-    root = root.resolve()
-    uri = store or default_uri(root)
-    records = [read_study(uri, m.study, m.profile) for m in manifests(root)]
-    _check_port(port)
-    process = serve(uri, root / "artifacts", port)
-    for record in filter(None, records):
-        _print_links(record.manifest, record.experiment_id, f"http://127.0.0.1:{port}")
-    typer.echo("Press Ctrl-C to stop.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        process.wait()
-    except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
 
 
 def report_all(
@@ -259,25 +231,3 @@ def data_root_of(profile: str) -> Path | None:
     with suppress(SpecError):  # a report of finished runs does without the profile's file
         return data_folder(folder, load_profile(profile))
     return folder
-
-
-def _print_links(manifest: Manifest, experiment_id: str, base: str) -> None:
-    from bench.store.pages import table_view, view_url
-
-    link = view_url(base, experiment_id)
-    typer.echo(f"{manifest.study} on {manifest.profile}: {link}")
-    for table in manifest.tables:
-        link = view_url(base, experiment_id, table_view(table.key))
-        typer.echo(f"  table {table.key}: {link}")
-
-
-def _check_port(port: int) -> None:
-    from bench.store.client import StoreError
-
-    # MLflow itself exits with code 0 if the port is taken.
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise StoreError(f"port {port} is taken; try --port {port + 1}") from None

@@ -9,8 +9,6 @@ import functools
 import logging
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -48,14 +46,6 @@ class StoreError(SeglossError):
 def default_uri(root: Path) -> str:
     """Return the URI of the sqlite store in the output folder ``root``."""
     return f"sqlite:///{root.resolve()}/mlflow.db"
-
-
-def serve(uri: str, artifact_root: Path, port: int) -> subprocess.Popen[bytes]:
-    """Return the process that serves MLflow's pages on 127.0.0.1:``port``; terminate() ends it."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--default-artifact-root", artifact_root.resolve().as_uri()]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return subprocess.Popen(command, env=ENVIRONMENT | os.environ)
 
 
 @contextmanager

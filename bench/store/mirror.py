@@ -22,7 +22,7 @@ from bench.store.places import local_folder, placed
 from bench.store.run_files import keep_files
 from bench.store.run_writer import RunWriter
 from bench.store.sqlite import prepare
-from bench.store.views import decode_view, encode_view, saved_views, view_tag
+from bench.store.views import encode_view, saved_views, view_tag
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run
@@ -218,9 +218,8 @@ def _write_views(client: MlflowClient, experiment: str, manifest: Manifest) -> N
     try:
         stored, views = client.get_experiment(experiment), saved_views(manifest)
         for key, view in views.items():
-            old = stored.tags.get(view_tag(key))
-            if old is None or decode_view(old) != view:
-                value = encode_view(view, stored.creation_time or 0)
+            value = encode_view(view, stored.creation_time or 0)
+            if stored.tags.get(view_tag(key)) != value:
                 client.set_experiment_tag(experiment, view_tag(key), value)
         for tag in stored.tags.keys() - set(map(view_tag, views)):
             if tag.startswith(view_tag(VIEW_KEY)):  # of a table that the study no longer has

@@ -170,7 +170,7 @@ class RunWriter:
         """Return name, digest and split of the data that the run was trained and scored on."""
         name, settings = dataset_name(self.manifest), self.manifest.settings
         return [
-            (name, str(snapshot.digests[key]), str(settings.get(split) or key))
+            (name, str(snapshot.digests[key]), str(settings.get(split) or split))
             for key, split in SPLITS.items()
             if snapshot.digests.get(key)
         ]
