@@ -147,6 +147,11 @@ def training_words(
     return "{} at {} x {}, {}".format(network, *image_size, steps)
 
 
+def metric_name(key: str) -> str:
+    """Return a metric's name as printed, such as "mIoU_11"."""
+    return key.replace("miou", "mIoU")
+
+
 def contradiction(title: str | None, model: ModelSpec) -> str | None:
     """Return the line that a profile's title names another network than its settings, or None.
 

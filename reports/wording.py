@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.spec import Scalar
+from bench.titles import metric_name
 from reports.sentences import notes
 from reports.statistics.stats import Estimate
 
@@ -19,11 +20,6 @@ def unit(key: str) -> str:
     """Return the unit of a column's values, such as " (ms)"; scores are in percent."""
     last = key.rpartition("_")[2]
     return f" ({UNITS[last]})" if last in UNITS else " (%)"
-
-
-def metric_name(key: str) -> str:
-    """Return a metric's name as printed, such as "mIoU_11"."""
-    return key.replace("miou", "mIoU")
 
 
 def header(key: str) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from bench.cli import compare, control, data, discover, exchange, perf, report, run, tune
 from bench.cli.bundles import verbs as bundles
+from bench.cli.views.ui import ui
 
 app = typer.Typer(
     name="segloss",
@@ -21,7 +22,7 @@ for verb in (run.validate, run.plan, run.run, tune.tune):
     app.command()(verb)
 for verb in (control.status, control.logs, control.retry, control.cancel):
     app.command()(verb)
-for verb in (report.report, compare.compare, exchange.sync, report.ui):
+for verb in (report.report, compare.compare, exchange.sync, ui):
     app.command()(verb)
 for verb in (bundles.publish, bundles.verify):
     app.command()(verb)

@@ -1,8 +1,7 @@
-"""The verbs report and ui, and the reports at the end of a session."""
+"""The verb report, and the reports at the end of a session."""
 
 from __future__ import annotations
 
-import signal
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -112,36 +111,6 @@ def report(
     for line in behaviour.lines:
         typer.echo(line)
     builder.make(behaviour)
-
-
-def ui(
-    root: RootOption = DEFAULT_ROOT,
-    store: StoreOption = None,
-    port: Annotated[int, typer.Option(min=1024, max=65535)] = 5000,
-) -> None:
-    """Open MLflow on 127.0.0.1 and print the link to each study's view."""
-    from bench.manifest import manifests
-    from bench.store.client import check_port, default_uri, serve
-    from bench.store.places import store_for_pages
-    from bench.store.reading import read_study
-
-    root = root.resolve()
-    uri = store or default_uri(root)
-    records = [read_study(uri, m.study, m.profile) for m in manifests(root)]
-    check_port(port)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with store_for_pages(uri) as (served, note):
-        if note:
-            typer.echo(note)
-        process = serve(served, root / "artifacts", port)
-        for record in filter(None, records):
-            _print_links(record.manifest, record.experiment_id, f"http://127.0.0.1:{port}")
-        typer.echo("Press Ctrl-C to stop.")
-        try:
-            process.wait()
-        except KeyboardInterrupt:
-            process.terminate()
-            process.wait()
 
 
 def report_all(
@@ -331,13 +300,3 @@ def _moment(since: str) -> datetime:
     from reports.news import moment
 
     return moment(since)
-
-
-def _print_links(manifest: Manifest, experiment_id: str, base: str) -> None:
-    from bench.store.pages import table_view, view_url
-
-    link = view_url(base, experiment_id)
-    typer.echo(f"{manifest.study} on {manifest.profile}: {link}")
-    for table in manifest.tables:
-        link = view_url(base, experiment_id, table_view(table.key))
-        typer.echo(f"  table {table.key}: {link}")

@@ -12,7 +12,7 @@ import torch
 
 from bench.errors import InstallError
 from bench.runs.memory import keep_freed_memory
-from bench.runs.source_code import code_digest, plugin_digest
+from bench.runs.source_code import code_commit, code_digest, plugin_digest
 from bench.spec import digest
 
 # Packages that can change a training's numbers.
@@ -85,6 +85,7 @@ def environment(device: str, threads: int, *losses: type) -> dict[str, Any]:
         "pydensecrf": _version("pydensecrf2"),
         "host": platform.node(),
         "code": code_digest(),
+        "commit": code_commit(),
         "plugin": plugin_digest(*losses),
         "digest": digest(facts),
     }

@@ -48,16 +48,18 @@ class Heartbeat:
         Raises:
             HeldError: A living worker has one of the leases; none was taken.
         """
-        for state in (directory.state() for directory in self.run_dirs):
+        states = [directory.state() for directory in self.run_dirs]
+        for state in states:
             lease = state.lease if state.status == "running" else None
             if lease and is_alive(lease) and works_in(lease, self.run_dirs[0].root):
                 raise HeldError
-        for directory, spec in zip(self.run_dirs, specs, strict=True):
+        for directory, state, spec in zip(self.run_dirs, states, specs, strict=True):
             directory.write_state(
                 status="running",
                 failure=None,
                 reason=None,
                 lease=own_lease(),
+                started=state.started or time.time(),
                 steps=spec.recipe.steps,
             )
             write_json(directory.path / "env.json", environment)

@@ -112,6 +112,9 @@ class State(Strict):
     """How often its worker has failed since `segloss retry` last queued it."""
     step: int = 0
     steps: int = 0
+    started: float | None = None
+    """Time at which a worker first took the run, in seconds since the epoch; None before that, and
+    in runs of older versions."""
     updated: float = 0.0
     """Time of the last change, in seconds since the epoch; while running, the heartbeat."""
     lease: Lease | None = None

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -21,6 +22,8 @@ from tempfile import mkdtemp
 PACKAGES = ("bench", "losses", "postproc", "studies", "reports")
 WORKER_PACKAGES = ("bench", "losses", "postproc")
 SOURCE = Path(__file__).parents[2]
+COMMIT = "commit"
+"""File of a snapshot that names the git commit of the checkout that it was taken from."""
 INSTALLED = ("site-packages", "dist-packages")
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn"}
 """Packages of another name than their distribution; to search for them takes 0.2 s."""
@@ -46,6 +49,7 @@ def take_snapshot(root: Path) -> Path:
             (new / name).write_bytes(data)
         new.chmod(0o755)
         new.rename(folder)
+    (folder / COMMIT).write_text(_checked_out() or "")
     return folder
 
 
@@ -53,6 +57,31 @@ def take_snapshot(root: Path) -> Path:
 def project_digest() -> str:
     """Return the digest of the five packages as they were when this process first asked."""
     return _digest_of(dict(_files()))
+
+
+def code_commit() -> str | None:
+    """Return the git commit of the snapshot that this process runs; None where it is not known."""
+    with contextlib.suppress(OSError):
+        return (SOURCE / COMMIT).read_text() or None
+    return None
+
+
+def _checked_out() -> str | None:
+    """Return the commit of the project's checkout, "+edited" if its code differs; None of none."""
+    if not (SOURCE / ".git").exists():  # a wheel, perhaps inside another project's checkout
+        return None
+    commit = _git("rev-parse", "HEAD")
+    edited = commit and _git("status", "--porcelain", "--", *PACKAGES)
+    return f"{commit}+edited" if edited else commit
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what a git command prints about the checkout; None where it fails."""
+    command = ["git", "-C", str(SOURCE), *arguments]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+    return None
 
 
 def environment_of(snapshot: Path) -> dict[str, str]:

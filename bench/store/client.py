@@ -9,9 +9,6 @@ import functools
 import logging
 import os
 import re
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -49,25 +46,6 @@ class StoreError(SeglossError):
 def default_uri(root: Path) -> str:
     """Return the URI of the sqlite store in the output folder ``root``."""
     return f"sqlite:///{root.resolve()}/mlflow.db"
-
-
-def serve(uri: str, artifact_root: Path, port: int) -> subprocess.Popen[bytes]:
-    """Return the process that serves MLflow's pages on 127.0.0.1:``port``; terminate() ends it."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--default-artifact-root", artifact_root.resolve().as_uri()]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return subprocess.Popen(command, env=ENVIRONMENT | os.environ)
-
-
-def check_port(port: int) -> None:
-    """Raise StoreError if another process listens on the port."""
-    # MLflow itself exits with code 0 if the port is taken.
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise StoreError(f"port {port} is taken; try --port {port + 1}") from None
 
 
 @contextmanager
@@ -137,6 +115,20 @@ def log_batches(
         client.log_batch(run_id, metrics=[Metric(*metric) for metric in batch])
     for batch in _batches((tags or {}).items(), 100):
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in batch])
+
+
+def log_datasets(
+    client: MlflowClient, run_id: str, datasets: Iterable[tuple[str, str, str]]
+) -> None:
+    """Log the data of a run, each as (name, digest, split); a repetition changes nothing."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(Dataset(name, digest, "local", "{}"), [InputTag("mlflow.data.context", split)])
+        for name, digest, split in datasets
+    ]
+    if inputs:
+        client.log_inputs(run_id, datasets=inputs)
 
 
 def search(client: MlflowClient, experiment: str, query: str = "") -> Iterator[Run]:

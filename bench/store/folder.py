@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.files import parse, read_json
 from bench.manifest import IMPORTED, Manifest
 from bench.runs.rundir import RunDir, run_dir
-from bench.store.run_writer import IMPORTED_PLACES, PLACES, RunSnapshot
+from bench.store.snapshot import IMPORTED_PLACES, PLACES, RunSnapshot
 
 SCHEME = "runs:"
 Points = list[tuple[int, float]]

@@ -17,11 +17,12 @@ from bench.manifest import Manifest, Row
 from bench.runs.rundir import run_dir
 from bench.spec import digest
 from bench.store.client import StoreError, connect, database, most_complete, search
-from bench.store.pages import decode_view, encode_view, headline, saved_views, view_tag
+from bench.store.pages import VIEW_KEY, headline, source_tags
 from bench.store.places import local_folder, placed
 from bench.store.run_files import keep_files
 from bench.store.run_writer import RunWriter
 from bench.store.sqlite import prepare
+from bench.store.views import encode_view, saved_views, view_tag
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run
@@ -83,7 +84,9 @@ class Mirror:
                     written += writer.mirror(directory, row, seed, known.get(run_id))
                 except SeglossError as error:
                     log.warning("not mirrored: %s", error)
-            _write_views(client, experiment, manifest)
+            # Runs of an older version lack what the views show; --rebuild writes them anew.
+            if all("mlflow.source.name" in run.data.tags for run in known.values()):
+                _write_views(client, experiment, manifest)
         return written
 
     def forget(self, manifest: Manifest) -> int:
@@ -199,6 +202,7 @@ def _mirror_study(client: MlflowClient, uri: str, experiment: str, manifest: Man
             "segloss.study": manifest.study,
             "segloss.profile": manifest.profile,
             "mlflow.note.content": _note(manifest),
+            **source_tags(manifest),
         }
         known = client.create_run(experiment, run_name=f"study {manifest.study}", tags=tags)
     with TemporaryDirectory() as folder:
@@ -212,12 +216,14 @@ def _mirror_study(client: MlflowClient, uri: str, experiment: str, manifest: Man
 
 def _write_views(client: MlflowClient, experiment: str, manifest: Manifest) -> None:
     try:
-        stored = client.get_experiment(experiment)
-        for key, view in saved_views(manifest).items():
-            old = stored.tags.get(view_tag(key))
-            if old is None or decode_view(old) != view:
-                value = encode_view(view, stored.creation_time or 0)
+        stored, views = client.get_experiment(experiment), saved_views(manifest)
+        for key, view in views.items():
+            value = encode_view(view, stored.creation_time or 0)
+            if stored.tags.get(view_tag(key)) != value:
                 client.set_experiment_tag(experiment, view_tag(key), value)
+        for tag in stored.tags.keys() - set(map(view_tag, views)):
+            if tag.startswith(view_tag(VIEW_KEY)):  # of a table that the study no longer has
+                client.delete_experiment_tag(experiment, tag)
     except Exception as error:  # views are optional, and their format is undocumented
         log.info("no saved view in MLflow: %s", error)
 

@@ -1,44 +1,76 @@
-"""MLflow's pages of a study: saved views, params and tags, addresses. No mlflow here.
-
-The format of a saved view is MLflow's own and undocumented (read off 3.15 to 3.17). Writing one is
-optional: a store without views is complete.
-"""
+"""What MLflow's pages show of a run, and their addresses. No mlflow here."""
 
 from __future__ import annotations
 
-import base64
+import getpass
 import json
 import re
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
 from urllib.parse import quote
 
-from bench.manifest import ABSENT, Manifest, Row, grouping_keys, slug
+from bench.manifest import ABSENT, IMPORTED, Manifest, Row, grouping_keys, slug
 from bench.spec import Scalar
+from bench.titles import metric_name
 
 LOCAL_PAGES = "http://127.0.0.1:5000"
 # Without it MLflow opens its pages for language models, which would be empty.
 MODE = "workflowType=machine_learning"
 VIEW_KEY = "segloss"
-VIEW_NAME = "Comparison: method \N{MULTIPLICATION SIGN} metric"
+PERCENT = "percent/"
+"""Beginning of the names of scores in percent; MLflow allows no "%" in a name."""
+COSTS = ("_s", "_ms", "_mb")
+"""Endings of the columns that are costs: their units."""
+UNSTORED = ("miou_image", "class_iou")
+"""Columns that no metric of a run has by their name: one from the matrices, one of every class."""
+LONGEST_PARAM = 6000
+"""MLflow's limit of a param's value, in characters."""
 
 
 def run_params(manifest: Manifest, row: Row, seed: int) -> dict[str, str]:
-    """Return the params of a run, by which MLflow's pages group and filter.
-
-    They are few, because MLflow's image cards print them all.
-    """
+    """Return the params of a run, by which MLflow's pages group and filter."""
     shown: dict[str, Scalar] = {"method": row.method, "label": row.label, "seed": seed}
     shown |= {key: row.settings.get(key, ABSENT) for key in grouping_keys(manifest)}
-    return {key: str(value)[:6000] for key, value in shown.items()}
+    return {key: str(value)[:LONGEST_PARAM] for key, value in shown.items()}
 
 
-def setting_tags(manifest: Manifest, row: Row) -> dict[str, str]:
-    """Return a tag for every setting, the fixed ones included."""
+def setting_params(manifest: Manifest, row: Row) -> dict[str, str]:
+    """Return a param for every setting, the fixed ones included, to search runs by."""
     settings = {**manifest.settings, **row.settings}
-    return {f"segloss.setting.{key}": str(v)[:6000] for key, v in settings.items() if v is not None}
+    return {key: str(v)[:LONGEST_PARAM] for key, v in settings.items() if v not in (None, "")}
+
+
+def source_tags(manifest: Manifest) -> dict[str, str]:
+    """Return MLflow's tags of the command that made a run, and of the user who writes the store."""
+    verb = {"train": "run", "tune": "tune", IMPORTED: "import"}[manifest.role]
+    tags = {"mlflow.source.name": f"segloss {verb} {manifest.study}", "mlflow.source.type": "LOCAL"}
+    with suppress(KeyError, OSError):  # a container's user need not have a name
+        tags["mlflow.user"] = getpass.getuser()
+    return tags
+
+
+def dataset_name(manifest: Manifest) -> str:
+    """Return the name of the data set; of a folder of images that of the profile."""
+    name = str(manifest.settings.get("data.name", "folder"))
+    return manifest.profile.partition("@")[0] if name in ("folder", "huggingface") else name
+
+
+def run_note(
+    manifest: Manifest, row: Row, seed: int, outcome: str, scores: dict[str, float]
+) -> str:
+    """Return a sentence about a run: "RMI, seed 0: 78.78 % mIoU on camvid" and a full stop.
+
+    Args:
+        manifest: The study.
+        row: The run's row.
+        seed: The run's seed.
+        outcome: The status in words, and its reason if there is one.
+        scores: The final scores in [0, 1]; empty without a result.
+    """
+    score = scores.get(manifest.metric)
+    if score is not None:
+        outcome = f"{100 * score:.2f} % {metric_name(manifest.metric)}"
+    return f"{row.label}, seed {seed}: {outcome} on {manifest.profile}."
 
 
 def pages_at(uri: str) -> str:
@@ -54,199 +86,33 @@ def runs_url(base: str, experiment_id: str, mlflow_run_ids: Sequence[str]) -> st
     return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}&{MODE}"
 
 
-def headline(manifest: Manifest) -> str:
-    """Return MLflow's name of the study's main metric, such as "final/miou_11"."""
-    return f"final/{manifest.metric}"
-
-
 def view_url(base: str, experiment_id: str, key: str = VIEW_KEY) -> str:
     """Return the address of one of a study's saved views in the MLflow pages at ``base``."""
     query = f"{MODE}&viewStateShareKey={key}"
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
 
 
-@dataclass(frozen=True)
-class View:
-    """A name in the list of views, and the state of the page that it opens."""
-
-    name: str
-    state: dict[str, Any]
+def headline(manifest: Manifest) -> str:
+    """Return MLflow's name of the study's main metric, such as "percent/miou_11"."""
+    return f"{PERCENT}{manifest.metric}"
 
 
-def saved_views(manifest: Manifest) -> dict[str, View]:
-    """Return a view of the whole study and one of each of its tables, by key."""
-    # Excludes the study's own run, and runs of the same names on an edited profile.
-    ours = f"tags.`segloss.comparison_key` = '{manifest.comparison_key}'"
-    views = {VIEW_KEY: View(VIEW_NAME, _state(manifest, ours))}
-    for table in manifest.tables:
-        alone = manifest.model_copy(update={"tables": (table,)})
-        name = f"Table {table.key}: {table.title}"[:100]
-        state = _state(alone, f"{ours} and tags.`{table_tag(table.key)}` = 'yes'")
-        views[table_view(table.key)] = View(name, state)
-    return views
+def metric_of(manifest: Manifest, column: str) -> str | None:
+    """Return MLflow's name of a table's column; None for a setting or a score that runs lack."""
+    if column.startswith("iou/"):
+        return f"{PERCENT}{column}"
+    if "." in column or column in UNSTORED:
+        return None
+    if column.endswith(COSTS):
+        return f"cost/{column}"
+    return headline(manifest) if column == "miou" else f"{PERCENT}{column}"
 
 
-def table_view(key: str) -> str:
-    """Return the key of a table's view."""
-    return f"{VIEW_KEY}-{slug(key)}"
+def image_key(number: int) -> str:
+    """Return the name of an example image in MLflow's grid, the same for the runs of all folds."""
+    return f"prediction/{number + 1}"
 
 
 def table_tag(key: str) -> str:
     """Return the tag that marks the runs of a table."""
     return f"segloss.table.{slug(key)}"
-
-
-def view_tag(key: str) -> str:
-    """Return the tag of the experiment that holds a view."""
-    return f"mlflow.sharedViewState.{key}"
-
-
-def _state(manifest: Manifest, query: str) -> dict[str, Any]:
-    """Return the state of the page: runs grouped by label over seeds, and charts.
-
-    Sections are named after the prefixes of metrics, because MLflow adds its own chart of every
-    other metric to the section of that name.
-    """
-    metric = headline(manifest)
-    settings = [key for key in grouping_keys(manifest) if key != "loss.name"]
-    columns = [f"metrics.`{metric}`", "params.`method`"]
-    columns += [f"params.`{key}`" for key in settings]
-    columns += ["params.`seed`", "metrics.`cost/train_s`", "metrics.`cost/infer_ms`"]
-    scored = bool(manifest.settings.get("evaluation.every"))
-    interim = [_line("on-the-way", "eval", f"eval/{manifest.metric}")] if scored else []
-    axes = dict.fromkeys(table.x for table in manifest.tables if table.x)
-    charts = [
-        _bar("headline", "final", metric),
-        _line("training-miou", "train", "train/miou"),
-        _line("training-loss", "train", "train/loss"),
-        *interim,
-        _scatter("cost", "cost", ("cost/train_s", "METRIC"), metric),
-        *(_scatter(f"over-{slug(x)}", "final", (x, "PARAM"), metric) for x in axes),
-    ]
-    # In parallel coordinates of grouped runs, MLflow draws numeric settings only.
-    rows = manifest.rows.values()
-    numeric = [key for key in settings if all(_is_number(row.settings.get(key)) for row in rows)]
-    if numeric:
-        charts.insert(1, _parallel("settings", "final", numeric, metric))
-    return {
-        "searchFilter": query,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "modelVersionFilter": "All Runs",
-        "datasetsFilter": [],
-        "orderByKey": f"metrics.`{metric}`",
-        "orderByAsc": False,
-        "selectedColumns": columns,
-        "columnOrder": [],
-        "columnWidths": {},
-        "runsHiddenMode": "SHOW_ALL",
-        "runListHidden": False,
-        "viewMaximized": False,
-        "isAccordionReordered": True,  # keeps MLflow from sorting the sections by name
-        "useGroupedValuesInCharts": True,
-        "hideEmptyCharts": True,
-        "groupBy": {
-            "aggregateFunction": "average",
-            "groupByKeys": [{"mode": "param", "groupByData": "label"}],
-        },
-        "groupsExpanded": {f"param.label.{label}": False for label in manifest.rows},
-        "globalLineChartConfig": {
-            "xAxisKey": "step",
-            "lineSmoothness": 0,
-            "selectedXAxisMetricKey": "",
-        },
-        "compareRunSections": [
-            {
-                "uuid": name,
-                "name": name,
-                "display": True,
-                "isReordered": False,
-                "deleted": False,
-                "isGenerated": False,
-            }
-            for name in ("final", "iou", *(["eval"] if scored else []), "train", "cost")
-        ],
-        "compareRunCharts": charts,
-    }
-
-
-def encode_view(view: View, created_ms: int) -> str:
-    """Return the value of a view's tag; the same input gives the same text."""
-    packed = base64.b64encode(zlib.compress(json.dumps(view.state, ensure_ascii=False).encode()))
-    return json.dumps(
-        {
-            "name": view.name,
-            "createdAt": created_ms,
-            "updatedAt": created_ms,
-            "state": "deflate;" + packed.decode(),
-        }
-    )
-
-
-def decode_view(value: str) -> View:
-    """Return the view in a tag's value: the inverse of ``encode_view``."""
-    content = json.loads(value)
-    packed = base64.b64decode(content["state"].removeprefix("deflate;"))
-    return View(content["name"], json.loads(zlib.decompress(packed)))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _chart(uuid: str, section: str, kind: str, title: str, **keys: Any) -> dict[str, Any]:
-    return {
-        "uuid": uuid,
-        "metricSectionId": section,
-        "type": kind,
-        "displayName": title,
-        "runsCountToCompare": 100,
-        "deleted": False,
-        "isGenerated": False,
-        **keys,
-    }
-
-
-def _bar(uuid: str, section: str, metric: str) -> dict[str, Any]:
-    return _chart(uuid, section, "BAR", metric, metricKey=metric)
-
-
-def _parallel(uuid: str, section: str, params: list[str], metric: str) -> dict[str, Any]:
-    title = f"Settings and {metric}"
-    return _chart(
-        uuid,
-        section,
-        "PARALLEL",
-        title,
-        selectedParams=params,
-        selectedMetrics=[metric],
-        showAllRuns=True,
-    )
-
-
-def _scatter(uuid: str, section: str, x: tuple[str, str], y: str) -> dict[str, Any]:
-    key, kind = x
-    axes = {"xaxis": {"key": key, "type": kind}, "yaxis": {"key": y, "type": "METRIC"}}
-    return _chart(uuid, section, "SCATTER", f"{key} against {y}", **axes)
-
-
-def _line(uuid: str, section: str, metric: str) -> dict[str, Any]:
-    return _chart(
-        uuid,
-        section,
-        "LINE",
-        metric,
-        metricKey=metric,
-        selectedMetricKeys=[metric],
-        xAxisKey="step",
-        selectedXAxisMetricKey="",
-        yAxisKey="metric",
-        yAxisExpressions=[],
-        scaleType="linear",
-        xAxisScaleType="linear",
-        range={},
-        lineSmoothness=0,
-        ignoreOutliers=False,
-        useGlobalXaxisKey=True,
-        useGlobalLineSmoothing=True,
-    )

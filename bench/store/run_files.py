@@ -14,6 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bench.runs.rundir import RunDir
+from bench.store.charts import EXAMPLES
+from bench.store.pages import image_key
 from bench.store.places import local_folder
 
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ KEPT = (
     "boundaries.npz",
     "log.txt",
 )
-GRID_IMAGES = 4
-"""Predictions in MLflow's image grid; each needs a PNG and a WebP there."""
 THUMBNAIL = (256, 256)
 """Size of the compressed copy that MLflow's own log_image stores."""
 
@@ -50,12 +50,12 @@ def keep_grid(client: MlflowClient, uri: str, run: Run, directory: RunDir) -> No
     """
     from PIL import Image
 
-    files = sorted(directory.predictions.glob("*.prediction.png"))[:GRID_IMAGES]
+    files = sorted(directory.predictions.glob("*.prediction.png"))[:EXAMPLES]
     if not files:
         return
     with TemporaryDirectory() as folder:
-        for file in files:
-            key = f"prediction~{file.name.removesuffix('.prediction.png')}"
+        for number, file in enumerate(files):
+            key = image_key(number).replace("/", "~")
             unique = uuid.uuid5(uuid.NAMESPACE_OID, f"{run.info.run_id}/{key}")
             name = f"{key}+step+0+timestamp+{run.info.start_time}+{unique}"
             try:

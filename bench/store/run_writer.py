@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.errors import RootError
 from bench.manifest import IMPORTED, Manifest, Row, method_colours, run_name
 from bench.runs.rundir import RunDir, State
-from bench.spec import digest
-from bench.store.client import log_batches
-from bench.store.pages import run_params, setting_tags, table_tag
+from bench.store.client import log_batches, log_datasets
+from bench.store.pages import (
+    dataset_name,
+    run_note,
+    run_params,
+    setting_params,
+    source_tags,
+    table_tag,
+)
 from bench.store.places import local_folder
 from bench.store.run_files import keep_grid, keep_run
+from bench.store.snapshot import IMPORTED_PLACES, PLACES, Numbers, RunSnapshot, milliseconds
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run
@@ -31,42 +37,8 @@ STATUS = {
     "interrupted": "KILLED",
 }
 OVER = frozenset({"finished", "diverged", "failed", "interrupted"})
-PLACES = 5
-"""Decimal places of a number in the store: the width of MLflow's table."""
-IMPORTED_PLACES = 12
-"""The same for imported runs, whose numbers a reader may compute again from their file."""
-
-Numbers = dict[tuple[str, int], tuple[float, int]]
-"""Value and timestamp in ms of each (metric, step)."""
-
-
-@dataclass(frozen=True)
-class RunSnapshot:
-    """The content of a run directory at one moment."""
-
-    state: State
-    step: int
-    started: float
-    numbers: Numbers
-    tags: dict[str, str]
-    """Facts about the result; empty where there is none."""
-
-    @classmethod
-    def read(cls, directory: RunDir, places: int = PLACES) -> RunSnapshot:
-        """Return everything that is mirrored, with the final numbers rounded to ``places``."""
-        state, lines, result = directory.state(), directory.metrics(), directory.result()
-        numbers = dict(_history(lines))
-        tags: dict[str, str] = {}
-        if result is not None:
-            numbers |= dict(_final(result, state, places))
-            tags["segloss.result"] = digest(result)
-            # MLflow keeps no order of metrics; tables need the data set's order of classes.
-            tags["segloss.classes"] = json.dumps(result["classes"])
-            tags |= {f"segloss.digest.{k}": str(v) for k, v in result["digests"].items()}
-        if directory.probes.exists():
-            tags["segloss.probed"] = "yes"
-        started = lines[0]["time"] if lines else state.updated
-        return cls(state, lines[-1]["step"] if lines else -1, started, numbers, tags)
+SPLITS = {"train_data": "data.train", "data": "data.evaluate"}
+"""The setting that names a split, by the digest of its images."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +84,11 @@ class RunWriter:
                 return 0
         if run is None:
             run = self._create(directory, row, seed, snapshot)
-        missing = {key: value for key, value in params.items() if key not in run.data.params}
+        wanted = params | setting_params(self.manifest, row)
+        missing = {key: value for key, value in wanted.items() if key not in run.data.params}
         new = {at: number for at, number in snapshot.numbers.items() if at not in held}
-        self._write(run, directory, snapshot, missing, new)
+        note = run_note(self.manifest, row, seed, _outcome(state), snapshot.scores)
+        self._write(run, directory, snapshot, missing, new, note)
         return 1
 
     def _held(self, run: Run) -> dict[tuple[str, int], list[float]]:
@@ -132,6 +106,7 @@ class RunWriter:
         snapshot: RunSnapshot,
         params: dict[str, str],
         numbers: Numbers,
+        note: str,
     ) -> None:
         run_id, state = run.info.run_id, snapshot.state
         log_batches(self.client, run_id, params=params)
@@ -140,9 +115,10 @@ class RunWriter:
         lost = self._lost(run, state)
         if "segloss.result" in snapshot.tags and ("segloss.result" not in run.data.tags or lost):
             keep_grid(self.client, self.uri, run, directory)
+            log_datasets(self.client, run_id, self._datasets(snapshot))
         if state.status in OVER:
             keep_run(self.client, self.uri, run, directory)
-            self.client.set_terminated(run_id, STATUS[state.status], _ms(state.updated))
+            self.client.set_terminated(run_id, STATUS[state.status], milliseconds(state.updated))
         else:
             self.client.update_run(run_id, STATUS[state.status])
         tags = {
@@ -151,6 +127,8 @@ class RunWriter:
             "segloss.step": str(snapshot.step),
             "segloss.kept": state.kept or "",
             **snapshot.tags,
+            "mlflow.note.content": note,
+            **_commit_tag(snapshot),
             "segloss.updated": repr(state.updated),
         }
         # Written last: without these tags, the next sync repeats an interrupted one.
@@ -173,7 +151,7 @@ class RunWriter:
         ]
         return self.client.create_run(
             self.experiment,
-            start_time=_ms(snapshot.started),
+            start_time=milliseconds(snapshot.started),
             run_name=run_name(manifest, row, seed),
             tags={
                 "segloss.role": role,
@@ -184,9 +162,18 @@ class RunWriter:
                 "segloss.tables": ",".join(tables),
                 **{table_tag(key): "yes" for key in tables},
                 "mlflow.runColor": method_colours(manifest)[row.method],
-                **setting_tags(manifest, row),
+                **source_tags(manifest),
             },
         )
+
+    def _datasets(self, snapshot: RunSnapshot) -> list[tuple[str, str, str]]:
+        """Return name, digest and split of the data that the run was trained and scored on."""
+        name, settings = dataset_name(self.manifest), self.manifest.settings
+        return [
+            (name, str(snapshot.digests[key]), str(settings.get(split) or split))
+            for key, split in SPLITS.items()
+            if snapshot.digests.get(key)
+        ]
 
 
 @contextmanager
@@ -229,30 +216,11 @@ def _same(a: float, b: float) -> bool:
     return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=1e-9)
 
 
-Number = tuple[tuple[str, int], tuple[float, int]]
+def _outcome(state: State) -> str:
+    """Return the status and the first line of its reason."""
+    reason = (state.reason or "").partition("\n")[0]
+    return f"{state.status} ({reason})" if reason else state.status
 
 
-def _history(lines: Iterable[dict[str, Any]]) -> Iterator[Number]:
-    """Yield every number in the lines of a metrics.jsonl."""
-    for line in lines:
-        for key, value in line.items():
-            if key not in ("step", "time") and isinstance(value, int | float):
-                yield (key, line["step"]), (_rounded(value), _ms(line["time"]))
-
-
-def _final(result: dict[str, Any], state: State, places: int) -> Iterator[Number]:
-    """Yield the numbers of a finished run, all at step 0, which MLflow draws as bars."""
-    groups = {"final": "metrics", "iou": "class_iou", "cost": "cost"}
-    for prefix, group in groups.items():
-        for key, value in result[group].items():
-            if value is not None:
-                yield (f"{prefix}/{key}", 0), (_rounded(value, places), _ms(state.updated))
-
-
-def _rounded(value: float, places: int = PLACES) -> float:
-    """Return the rounded value; inf, which no chart shows, becomes nan."""
-    return round(float(value), places) if math.isfinite(value) else math.nan
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
+def _commit_tag(snapshot: RunSnapshot) -> dict[str, str]:
+    return {"mlflow.source.git.commit": snapshot.commit} if snapshot.commit else {}

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote, unquote, urlparse
 
 from bench.store.client import StoreError, create_tables, database, failures
+from bench.store.pages import PERCENT
 from bench.store.places import placed, settle
 
 WAY_OUT = "the runs are safe: delete the file, then segloss sync"
@@ -26,6 +27,8 @@ LEFT_OUT = ("segloss.setting.", "mlflow.")
 """Prefixes of tags that only MLflow's pages need; most tags have one."""
 NOTE = "mlflow.note.content"
 """Tag whose Markdown MLflow shows on a page."""
+NAMING = ("method", "label", "seed")
+"""Params that name a run; the others are settings, which the manifest has as well."""
 
 
 @dataclass
@@ -70,12 +73,16 @@ def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRo
         found = {run: RunRow(run, placed(file, uri or "")) for run, uri in rows}
         unseen = " AND ".join(f"key NOT LIKE '{prefix}%'" for prefix in LEFT_OUT)
         columns = "SELECT run_uuid, key, value FROM"
-        for run, key, value in connection.execute(f"{columns} params WHERE {chosen}", values):
+        params = f"{columns} params WHERE {chosen} AND key IN {NAMING}"
+        for run, key, value in connection.execute(params, values):
             found[run].params[intern(key)] = value
         tags = f"{columns} tags WHERE {chosen} AND {unseen}"
         for run, key, value in connection.execute(tags, values):
             found[run].tags[intern(key)] = value
-        metrics = f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE {chosen}"
+        metrics = (
+            f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE {chosen}"
+            f" AND key NOT LIKE '{PERCENT}%'"
+        )
         for run, key, value, is_nan in connection.execute(metrics, values):
             found[run].metrics[intern(key)] = math.nan if is_nan else value
     return list(found.values())

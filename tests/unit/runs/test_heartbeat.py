@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from bench.runs.heartbeat import ExclusiveTiming
+from bench.runs.heartbeat import ExclusiveTiming, Heartbeat
+from bench.runs.rundir import run_dir
+from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
 
 WORKER = """
 import sys, time
@@ -90,3 +92,23 @@ def test_one_who_is_alone_need_not_wait(tmp_path, times):
         with timing.exclusive():
             timing.yield_to_timing()
     timing.close()
+
+
+def test_a_run_starts_once_however_often_it_is_resumed(tmp_path):
+    spec = RunSpec(
+        data=DataSpec(name="scenes"),
+        model=ModelSpec(backbone="test_efficientnet"),
+        recipe=RecipeSpec(steps=10, batch_size=2, crop_size=(32, 32), lr=0.1),
+        loss=LossSpec(name="ce"),
+    )
+    directory = run_dir(tmp_path, spec.run_id)
+    directory.create(spec)
+    assert directory.state().started is None
+    began = time.time()
+    Heartbeat([directory], None).acquire_leases([spec], {})
+    started = directory.state().started
+    assert started is not None
+    assert began <= started <= time.time()
+    directory.write_state(status="interrupted", lease=None)
+    Heartbeat([directory], None).acquire_leases([spec], {})
+    assert directory.state().started == started

@@ -1,10 +1,13 @@
 """The files and packages that a module consists of, found without importing anything."""
 
+import shutil
+import subprocess
 import sys
 
 import pytest
 
-from bench.runs.source_code import changed_text, text_of
+import bench.runs.source_code
+from bench.runs.source_code import changed_text, code_commit, take_snapshot, text_of
 
 FILES = {
     "mine/__init__.py": "",
@@ -78,3 +81,34 @@ def test_a_loss_consists_of_its_helpers_and_not_of_other_losses(name):
     assert {name, "losses.base"} <= files
     assert "losses.affinity_field" not in files
     assert ("losses.region.term" in files) == (name == "losses.rmi")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_snapshot_knows_the_commit_and_whether_the_code_was_edited(tmp_path, monkeypatch):
+    """A folder without a checkout of its own has none, whatever lies around it."""
+
+    def git(*arguments: str) -> str:
+        name = ["-c", "user.name=n", "-c", "user.email=e"]
+        command = ["git", "-C", str(checkout), *name, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def commit_of_a_run() -> str | None:
+        monkeypatch.setattr(bench.runs.source_code, "SOURCE", checkout)
+        snapshot = take_snapshot(tmp_path / "root")
+        monkeypatch.setattr(bench.runs.source_code, "SOURCE", snapshot)
+        return code_commit()
+
+    checkout = tmp_path / "checkout"
+    (checkout / "losses").mkdir(parents=True)
+    (checkout / "losses/ce.py").write_text("1")
+    assert commit_of_a_run() is None
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "first")
+    assert commit_of_a_run() == git("rev-parse", "HEAD")
+    (checkout / "notes.txt").write_text("beside the code")
+    assert commit_of_a_run() == git("rev-parse", "HEAD")
+    (checkout / "losses/ce.py").write_text("2")
+    assert commit_of_a_run() == git("rev-parse", "HEAD") + "+edited"
+    checkout = checkout / "losses"
+    assert commit_of_a_run() is None

@@ -1,90 +1,26 @@
-"""The saved views and the addresses of MLflow's pages."""
+"""What MLflow's pages show of a run, and their addresses."""
 
-import json
+import getpass
 
-from bench.manifest import Manifest, Row, TableSpec
-from bench.store.pages import VIEW_KEY, View, decode_view, encode_view, runs_url, saved_views
+import pytest
 
+from bench.manifest import IMPORTED, Manifest, Row, TableSpec
+from bench.store.pages import dataset_name, run_note, runs_url, setting_params, source_tags
 
-def main_view(manifest: Manifest) -> View:
-    return saved_views(manifest)[VIEW_KEY]
-
-
-def study(*rows: Row) -> Manifest:
-    table = TableSpec(key="t", title="T", columns=("miou",), rows=rows)
-    return Manifest(
-        study="s",
-        profile="p",
-        title="S",
-        scale="toy",
-        metric="miou_11",
-        seeds=(0,),
-        comparison_key="k",
-        settings={},
-        tables=(table,),
-    )
-
-
-def rmi(df: int, pooling: str = "avg", label: str = "") -> Row:
-    settings = {"loss.name": "rmi", "loss.downsample_factor": df, "loss.pooling": pooling}
-    return Row(
-        label=label or f"RMI {df} {pooling}", method="RMI", settings=settings, run_ids=("x",)
-    )
-
-
-CE = Row(label="CE", method="CE", settings={"loss.name": "ce"}, run_ids=("y",))
-
-
-def test_a_view_survives_its_encoding_and_stays_small():
-    many = study(CE, *(rmi(df, pool) for df in range(2, 7) for pool in ("avg", "max")))
-    view = main_view(many)
-    value = encode_view(view, 1)
-    assert decode_view(value) == view
-    assert encode_view(view, 1) == value
-    assert len(value) < 20_000
-    assert json.loads(value)["name"].startswith("Comparison")
-
-
-def test_view_shows_what_varies_and_nothing_else():
-    state = main_view(study(rmi(2), rmi(4))).state
-    assert "params.`loss.downsample_factor`" in state["selectedColumns"]
-    assert not any("pooling" in column for column in state["selectedColumns"])
-    (parallel,) = [c for c in state["compareRunCharts"] if c["type"] == "PARALLEL"]
-    assert parallel["selectedParams"] == ["loss.downsample_factor"]
-
-
-def test_settings_that_some_rows_lack_are_not_drawn_in_parallel():
-    state = main_view(study(CE, rmi(2), rmi(4))).state
-    assert "PARALLEL" not in {chart["type"] for chart in state["compareRunCharts"]}
-
-
-def test_charts_stand_in_sections_that_exist():
-    state = main_view(study(CE, rmi(4))).state
-    sections = {section["uuid"] for section in state["compareRunSections"]}
-    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} <= sections
-    uuids = [chart["uuid"] for chart in state["compareRunCharts"]]
-    assert len(set(uuids)) == len(uuids)
-
-
-def test_each_table_has_a_view_of_its_runs_over_its_own_settings():
-    tables = (
-        TableSpec(key="1", title="Losses", columns=("miou",), rows=(CE, rmi(4))),
-        TableSpec(
-            key="3a",
-            title="Factor",
-            columns=("loss.downsample_factor", "miou"),
-            rows=(rmi(2), rmi(4)),
-            x="loss.downsample_factor",
-        ),
-    )
-    views = saved_views(study().model_copy(update={"tables": tables}))
-    assert list(views) == ["segloss", "segloss-1", "segloss-3a"]
-    assert views["segloss-3a"].name == "Table 3a: Factor"
-    state = views["segloss-3a"].state
-    assert state["searchFilter"].endswith(" and tags.`segloss.table.3a` = 'yes'")
-    assert "params.`loss.downsample_factor`" in state["selectedColumns"]
-    (over,) = [c for c in state["compareRunCharts"] if c["uuid"].startswith("over-")]
-    assert over["xaxis"] == {"key": "loss.downsample_factor", "type": "PARAM"}
+ROW = Row(
+    label="RMI 2", method="RMI", settings={"loss.name": "rmi", "recipe.lr": 0.1}, run_ids=("x",)
+)
+STUDY = Manifest(
+    study="s",
+    profile="mine@20",
+    title="S",
+    scale="toy",
+    metric="miou_11",
+    seeds=(0,),
+    comparison_key="k",
+    settings={"data.name": "camvid", "data.held_out": "", "recipe.lr": "each row's own"},
+    tables=(TableSpec(key="t", title="T", columns=("miou",), rows=(ROW,)),),
+)
 
 
 def test_links_to_one_run_and_to_several():
@@ -94,11 +30,41 @@ def test_links_to_one_run_and_to_several():
     )
 
 
-def test_scores_on_the_way_have_a_chart_where_runs_have_them():
-    plain = study(CE, rmi(2))
-    scored = plain.model_copy(update={"settings": {"evaluation.every": 20}})
-    keys = [
-        [c.get("metricKey") for c in main_view(m).state["compareRunCharts"]]
-        for m in (plain, scored)
-    ]
-    assert ["eval/miou_11" in found for found in keys] == [False, True]
+def test_params_hold_the_rows_own_settings_and_leave_out_empty_ones():
+    assert setting_params(STUDY, ROW) == {
+        "data.name": "camvid",
+        "loss.name": "rmi",
+        "recipe.lr": "0.1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "scores", "note"),
+    [
+        ("finished", {"miou_11": 0.78784}, "RMI 2, seed 0: 78.78 % mIoU_11 on mine@20."),
+        ("failed (out of memory)", {}, "RMI 2, seed 0: failed (out of memory) on mine@20."),
+    ],
+)
+def test_a_run_has_a_sentence(outcome, scores, note):
+    assert run_note(STUDY, ROW, 0, outcome, scores) == note
+
+
+@pytest.mark.parametrize(("data", "name"), [("camvid", "camvid"), ("folder", "mine")])
+def test_a_folder_of_images_is_named_by_its_profile(data, name):
+    assert dataset_name(STUDY.model_copy(update={"settings": {"data.name": data}})) == name
+
+
+@pytest.mark.parametrize(
+    ("role", "verb"), [("train", "run"), ("tune", "tune"), (IMPORTED, "import")]
+)
+def test_the_source_of_a_run_is_its_command(role, verb):
+    tags = source_tags(STUDY.model_copy(update={"role": role}))
+    assert tags["mlflow.source.name"] == f"segloss {verb} s"
+
+
+def test_a_user_without_a_name_has_no_tag(monkeypatch):
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    assert "mlflow.user" not in source_tags(STUDY)

@@ -14,7 +14,7 @@ from bench.errors import SpecError
 from bench.files import read_json
 from bench.runs.environment import visible_gpus
 from bench.runs.rundir import pid_exists, run_dir
-from bench.runs.source_code import PACKAGES, environment_of, take_snapshot
+from bench.runs.source_code import COMMIT, PACKAGES, environment_of, take_snapshot
 from studies.executors.local import LocalExecutor, Slot, cpu_slots, gpu_slots, slots
 
 
@@ -66,7 +66,7 @@ def test_a_snapshot_is_the_code_as_it_was(tmp_path):
     """And is imported from there, wherever the process starts."""
     snapshot = take_snapshot(tmp_path)
     assert take_snapshot(tmp_path) == snapshot
-    assert {path.name for path in snapshot.iterdir()} == set(PACKAGES)
+    assert {path.name for path in snapshot.iterdir()} == {*PACKAGES, COMMIT}
     code = "import bench, losses, studies; print(bench.__file__, losses.__file__, studies.__file__)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
