@@ -14,6 +14,7 @@ from bench.cli.options import (
     RootOption,
     StoreOption,
 )
+from bench.cli.views.text import say
 
 if TYPE_CHECKING:
     from reports.tables.comparison import Side
@@ -31,7 +32,7 @@ def compare(
     from reports.tables.comparison import compare_studies
 
     sides = [_side(name, profile, root, store) for name in (a, b)]
-    typer.echo(text(compare_studies(*sides)))
+    say(text(compare_studies(*sides)))
 
 
 def _side(name: str, profile: str, root: Path, store: str | None) -> Side:
@@ -59,5 +60,5 @@ def report_profiles(study: str, profiles: list[str], root: Path, store: str | No
     command = f"segloss report {study} --profiles {' '.join(profiles)} --root {root}"
     uri = store or default_uri(root)
     files = build_profiles_report(uri, study, profiles, root / "reports", command)
-    typer.echo(files.summary)
-    typer.echo(f"report: {files.index}")
+    say(files.summary)
+    say(f"report: {files.index}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import DEFAULT_ROOT, RUN_HELP, RootOption, Run, SeedOption
+from bench.cli.views.text import say
 
 QUEUED_LINES = 20
 
@@ -51,11 +52,11 @@ def print_status(root: Path, *, verbose: bool) -> None:
             for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True)
         }
         states = {run_id: current_state(run_dir(root, run_id)) for run_id in names}
-        typer.echo(f"{manifest.study} on {manifest.profile}: {summary(states.values())}")
+        say(f"{manifest.study} on {manifest.profile}: {summary(states.values())}")
         for line in unfinished(names, states):
-            typer.echo(line)
+            say(line)
         for line in edited_lines(root, states) if verbose else ():
-            typer.echo(line)
+            say(line)
 
 
 def logs(
@@ -98,15 +99,15 @@ def retry(
     names = run_names(root)
     queued = queue_again(root, chosen)
     for run_id in queued[:QUEUED_LINES]:
-        typer.echo(f"queued again: {names[run_id]} [{run_id}]")
+        say(f"queued again: {names[run_id]} [{run_id}]")
     if len(queued) > QUEUED_LINES:
-        typer.echo(f"and {len(queued) - QUEUED_LINES} more")
+        say(f"and {len(queued) - QUEUED_LINES} more")
     if not queued:
-        typer.echo("nothing to queue: only failed and interrupted runs can be retried")
+        say("nothing to queue: only failed and interrupted runs can be retried")
         return
     session = holder(root)
     then = f"{session} starts those of its studies" if session else "start them with segloss run"
-    typer.echo(f"{len(queued)} queued; {then}")
+    say(f"{len(queued)} queued; {then}")
 
 
 def _chosen(root: RootOption, run: str | None, seed: int | None, *, failed: bool) -> list[str]:
@@ -142,8 +143,8 @@ def cancel(
     if run is None:
         if seed is not None:
             raise SpecError("--seed needs a run: segloss cancel RUN --seed N")
-        typer.echo(cancel_session(root, now=now))
+        say(cancel_session(root, now=now))
     elif now:
         raise SpecError("--now stops the whole session; it cannot be combined with a run")
     else:
-        typer.echo(cancel_run(root, find_run(run_names(root), run, seed)))
+        say(cancel_run(root, find_run(run_names(root), run, seed)))

@@ -18,14 +18,15 @@ from bench.cli.options import (
     DATA_ROOT,
     DEFAULT_PROFILE,
     DEFAULT_ROOT,
+    STUDY_HELP,
     ProfileOption,
     RootOption,
     ScaleOption,
     StepsOption,
-    STUDY_HELP,
     StoreOption,
     data_folder,
 )
+from bench.cli.views.text import say
 from bench.errors import SpecError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def report(
         return
     behaviour = builder.compare()
     for line in behaviour.lines:
-        typer.echo(line)
+        say(line)
     builder.publish(builder.build(behaviour))
 
 
@@ -119,7 +120,7 @@ def ui(
     process = serve(uri, root / "artifacts", port)
     for record in filter(None, records):
         _print_links(record.manifest, record.experiment_id, f"http://127.0.0.1:{port}")
-    typer.echo("Press Ctrl-C to stop.")
+    say("Press Ctrl-C to stop.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         process.wait()
@@ -152,7 +153,7 @@ def report_all(
         try:
             builder.publish(builder.build(behaviour))
         except (StoreError, OSError) as error:
-            typer.echo(f"no report of {manifest.name} yet: {error}", err=True)
+            say(f"no report of {manifest.name} yet: {error}", err=True)
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ class Builder:
             if not files.unfinished:
                 return files
             count = f"{files.unfinished} run{'s' * (files.unfinished > 1)} not finished"
-            typer.echo(f"{datetime.now():%H:%M:%S}  {count}: {files.index}")
+            say(f"{datetime.now():%H:%M:%S}  {count}: {files.index}")
             while study_stamp(self.uri, files.record) == stamp:
                 time.sleep(POLL_SECONDS)
 
@@ -236,9 +237,9 @@ class Builder:
         from bench.store.report_files import keep_report
 
         keep_report(self.uri, files.record, files.all, files.note)
-        typer.echo(files.summary)
-        typer.echo(f"report: {files.index}")
-        typer.echo(f"runs in MLflow: segloss ui{self._options()}")
+        say(files.summary)
+        say(f"report: {files.index}")
+        say(f"runs in MLflow: segloss ui{self._options()}")
 
     def _options(self) -> str:
         """Return the options by which a command finds this output folder and store again."""
@@ -265,10 +266,10 @@ def _print_links(manifest: Manifest, experiment_id: str, base: str) -> None:
     from bench.store.pages import table_view, view_url
 
     link = view_url(base, experiment_id)
-    typer.echo(f"{manifest.study} on {manifest.profile}: {link}")
+    say(f"{manifest.study} on {manifest.profile}: {link}")
     for table in manifest.tables:
         link = view_url(base, experiment_id, table_view(table.key))
-        typer.echo(f"  table {table.key}: {link}")
+        say(f"  table {table.key}: {link}")
 
 
 def _check_port(port: int) -> None:

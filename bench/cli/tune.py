@@ -52,7 +52,7 @@ class TuneOptions(SessionOptions):
 @takes(TuneOptions)
 def tune(study: Study, options: TuneOptions) -> None:
     """Search a study's settings, scored on images that its tables never use."""
-    from bench.cli.run import read_inputs
+    from bench.cli.planning.inputs import read_inputs
 
     studies, profile = read_inputs([study], options)
     (loaded,) = studies.values()

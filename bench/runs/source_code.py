@@ -11,7 +11,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -36,7 +36,7 @@ IMPORT = re.compile(
 
 def take_snapshot(root: Path) -> Path:
     """Return ``<root>/code/<digest>/``, a copy of the five packages as they are now."""
-    files = dict(_files())
+    files = dict(code_files(PACKAGES))
     content = hashlib.sha256()
     for name, data in sorted(files.items()):
         content.update(name.encode() + b"\0" + data + b"\0")
@@ -173,8 +173,9 @@ def _is_ours(path: Path) -> bool:
     return path.is_relative_to(SOURCE) and path.relative_to(SOURCE).parts[0] in WORKER_PACKAGES
 
 
-def _files() -> Iterator[tuple[str, bytes]]:
-    for package in PACKAGES:
+def code_files(packages: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each file of these packages of the project."""
+    for package in packages:
         for path in sorted((SOURCE / package).rglob("*")):
             if path.is_file() and path.suffix not in (".pyc", ".pyo"):
                 yield str(path.relative_to(SOURCE)), path.read_bytes()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from bench.manifest import Manifest, Row
 from bench.runs.rundir import State
 from studies.estimates import Estimates, TimeLeft, clock
 from studies.ledger import DONE, Holder, failure, summary, unfinished
+from studies.plan import Plan
 from studies.runs import Change, RootMonitor
 
 REFRESH_SECONDS = 1.0
@@ -49,22 +50,22 @@ def watch(root: Path) -> None:
 
 
 class LiveView:
-    """Shows the changing states of the runs of some studies, or of all."""
+    """Shows the changing states of the runs of one session, or of all studies of a root."""
 
     def __init__(
         self,
         monitor: RootMonitor,
-        studies: Collection[str] | None = None,
+        plans: Sequence[Plan] | None = None,
         console: Console | None = None,
     ) -> None:
         """Prepare the view.
 
         Args:
             monitor: reads the states.
-            studies: the ``Manifest.name`` of each study to show; None shows all.
+            plans: the plans of the session to show; None shows all studies of the root.
             console: where to print; the standard output by default.
         """
-        self.monitor, self.studies = monitor, studies
+        self.monitor, self.plans = monitor, plans
         self.console = console or Console(highlight=False)
         self.estimates = Estimates(monitor.root, [])
         self.live = Live(console=self.console, auto_refresh=False)
@@ -75,7 +76,7 @@ class LiveView:
             self.live.start()
             self._draw()
         else:
-            overview = self._overview()
+            overview = self.overview()
             self._print(counts(overview))
             running = (Change(self.monitor.runs[i], None, s) for i, s in overview.running.items())
             self._print(event(overview, change) for change in running)
@@ -91,7 +92,7 @@ class LiveView:
         if self.live.is_started:
             self.live.stop()
         else:
-            self._print(counts(self._overview()))
+            self._print(counts(self.overview()))
 
     def update(self, *, force: bool = False) -> None:
         """Show the changes; at most once a second unless ``force`` is set."""
@@ -102,12 +103,13 @@ class LiveView:
         if self.live.is_started:
             self._draw()
         else:
-            overview = self._overview()
+            overview = self.overview()
             self._print(event(overview, change) for change in changes if is_event(change))
 
-    def _overview(self) -> Overview:
+    def overview(self) -> Overview:
+        """Return what is to be shown now."""
         monitor = self.monitor
-        shown = [m for m in monitor.manifests if self.studies is None or m.name in self.studies]
+        shown = monitor.manifests if self.plans is None else _planned(self.plans)
         if shown != self.estimates.studies:
             self.estimates.set_studies(shown)
         return Overview(
@@ -121,11 +123,25 @@ class LiveView:
 
     def _draw(self) -> None:
         height, plain = self.console.height, self.console.options.ascii_only
-        self.live.update(render(self._overview(), height=height, plain=plain), refresh=True)
+        self.live.update(render(self.overview(), height=height, plain=plain), refresh=True)
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.console.print(line, markup=False, soft_wrap=True)
+
+
+def _planned(plans: Sequence[Plan]) -> list[Manifest]:
+    """Return the manifests with the rows that a session runs; ``--without-crf`` leaves some out."""
+    found = []
+    for plan in plans:
+        tables = [
+            table.model_copy(
+                update={"rows": tuple(r for r in table.rows if plan.specs.keys() >= {*r.run_ids})}
+            )
+            for table in plan.manifest.tables
+        ]
+        found.append(plan.manifest.model_copy(update={"tables": tuple(tables)}))
+    return found
 
 
 @dataclass(frozen=True)

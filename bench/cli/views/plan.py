@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
+from bench.cli.views.text import say
 from bench.data.registry import evaluation_entries, open_dataset, training_entries
 from bench.errors import DataError
 from bench.manifest import TableSpec
@@ -21,20 +20,20 @@ def print_plan(plans: list[Plan], root: Path) -> None:
     """Print the rows of each table, then how many runs they share and how many are done."""
     for plan in plans:
         for table in plan.manifest.tables:
-            typer.echo(f"\nTable {table.key}: {table.title} ({plan.manifest.scale})")
+            say(f"\nTable {table.key}: {table.title} ({plan.manifest.scale})")
             for line in _aligned(_rows(table)):
-                typer.echo(line)
+                say(line)
     specs = {run_id: spec for plan in plans for run_id, spec in plan.specs.items()}
     found = states(root, specs)
     done = [run_id for run_id in specs if found[run_id].status in DONE]
-    typer.echo(_counts(plans, specs))
-    typer.echo(f"{len(done)} of {len(specs)} runs are done in {root}.")
+    say(_counts(plans, specs))
+    say(f"{len(done)} of {len(specs)} runs are done in {root}.")
     # The next session queues failed and interrupted runs again.
     next_states = {i: State() if state.status in RETRYABLE else state for i, state in found.items()}
     estimates = Estimates(root, [plan.manifest for plan in plans])
     if left := estimates.time_left(next_states):
         workers = f"{estimates.workers} worker{'s' * (estimates.workers > 1)}"
-        typer.echo(f"About {left} left on {workers}, judged by earlier runs.")
+        say(f"About {left} left on {workers}, judged by earlier runs.")
 
 
 def images(data: DataSpec, data_root: Path | None) -> str:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from bench.cli.app import app
 from bench.errors import DataError, InstallError, SpecError
-from bench.models.weights_file import digest_of
+from bench.files import digest_of
 from postproc import dense_crf
 
 RESOURCES = {
