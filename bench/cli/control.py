@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.options import DEFAULT_ROOT, RUN_HELP, RootOption, Run, SeedOption
 from bench.cli.views.text import say
 
+if TYPE_CHECKING:
+    from bench.manifest import Manifest
+
 QUEUED_LINES = 20
 
 
 def status(
+    study: Annotated[
+        str | None, typer.Argument(help="Only this study: its name or file. Default: all.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Only studies on this profile.")
+    ] = None,
     root: RootOption = DEFAULT_ROOT,
     watch: Annotated[
         bool,
@@ -24,39 +33,38 @@ def status(
         typer.Option("--verbose", "-v", help="Say which files have changed since the runs ended."),
     ] = False,
 ) -> None:
-    """Show the status of every study in the output folder and of its unfinished runs."""
+    """Show the status of every study in the output folder, its result, and its unfinished runs."""
+    choose = partial(_chosen_studies, study=study, profile=profile)
     if watch:
         from bench.cli.views.live import watch as watch_root
 
-        watch_root(root)
+        watch_root(root, choose)
     else:
-        print_status(root, verbose=verbose)
+        from bench.cli.views.status import print_status
+
+        print_status(root, choose, verbose=verbose)
 
 
-def print_status(root: Path, *, verbose: bool) -> None:
-    """Print counts by status for every study of the output folder, then its unfinished runs.
+def _chosen_studies(
+    every: list[Manifest], *, study: str | None, profile: str | None
+) -> list[Manifest]:
+    """Return the studies that a user asks for; raises SpecError if there is none.
 
-    Args:
-        root: the output folder.
-        verbose: whether to compare the files that the finished runs were made with.
+    A profile's name without "@STEPS" stands for the profile at any length.
     """
-    from bench.manifest import manifests
-    from bench.runs.rundir import run_dir
-    from studies.behaviour import edited_lines
-    from studies.ledger import current_state, summary, unfinished
+    from bench.errors import SpecError, unknown
+    from studies.schema import profile_name, study_name
 
-    for manifest in manifests(root):
-        names = {
-            run_id: f"{row.label}, seed {seed}"
-            for row in manifest.rows.values()
-            for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True)
-        }
-        states = {run_id: current_state(run_dir(root, run_id)) for run_id in names}
-        say(f"{manifest.study} on {manifest.profile}: {summary(states.values())}")
-        for line in unfinished(names, states):
-            say(line)
-        for line in edited_lines(root, states) if verbose else ():
-            say(line)
+    name, fixed = study and study_name(study), profile and profile_name(profile)
+    found = [
+        m
+        for m in every
+        if name in (None, m.study) and fixed in (None, m.profile, m.profile.partition("@")[0])
+    ]
+    if every and not found:
+        asked = " on ".join(filter(None, (name, fixed)))
+        raise SpecError(unknown("study", asked, [f"{m.study} on {m.profile}" for m in every]))
+    return found
 
 
 def logs(

@@ -20,7 +20,7 @@ from bench.cli.views.text import say
 if TYPE_CHECKING:
     from studies.merge import MergeResult
 
-export = typer.Typer(help="Export results for other tools.", no_args_is_help=True)
+export = typer.Typer(help="Export predictions for a challenge server.", no_args_is_help=True)
 
 
 @export.callback()

@@ -43,15 +43,20 @@ def validate(studies: Studies, options: PlanOptions, without_crf: WithoutCrfOpti
 
 
 @takes(PlanOptions)
-def plan(studies: Studies, options: PlanOptions, without_crf: WithoutCrfOption = False) -> None:
-    """Show the rows, the images, the distinct trainings and evaluations, and how many are done."""
+def plan(
+    studies: Studies,
+    options: PlanOptions,
+    without_crf: WithoutCrfOption = False,
+    ids: Annotated[bool, typer.Option("--ids", help="Show the id of every run.")] = False,
+) -> None:
+    """Show the rows and the state of their runs, the images, and the time left."""
     inputs = read_inputs(studies, options)
     from bench.cli.planning.plans import make_plans, print_behaviour
     from bench.cli.views.plan import images, print_plan
 
     plans = make_plans(*inputs, options, without_crf=without_crf)
     data_root = data_folder(options.data_root, inputs[1])
-    print_plan(plans, options.root)
+    print_plan(plans, options.root, ids=ids)
     say(images(inputs[1].data, data_root))
     print_behaviour(plans, options.root, data_root)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.options import SessionOptions, data_folder
-from bench.cli.views.live import LiveView, counts
+from bench.cli.views.live import LiveView, planned
+from bench.cli.views.overview import counts
 from bench.cli.views.text import say
 from bench.data.cache import Cache
 from bench.errors import SpecError
@@ -179,7 +180,7 @@ class Session(Observer):
                     self.mirror.sync(self.root, manifest)
                 except StoreError as fault:
                     error = fault
-        for line in counts(LiveView(RootMonitor(self.root), self.plans).overview()):
+        for line in counts(LiveView(RootMonitor(self.root), self._planned).overview()):
             say(line)
         self._print_store_error(error)
         return 0
@@ -195,7 +196,6 @@ class Session(Observer):
     def on_plan_growth(self, plan: Plan) -> None:
         """Show and mirror the runs that were added to the plan."""
         self.plans = [plan]
-        self.view.plans = self.plans
         remember(self.root, plan.manifest)
         self.estimates.set_studies(self._manifests())
         self.thread.manifests = self._manifests()
@@ -220,13 +220,16 @@ class Session(Observer):
         for manifest in self._manifests():
             remember(self.root, manifest)
         self.thread.start()
-        with LiveView(RootMonitor(self.root), self.plans) as self.view:
+        with LiveView(RootMonitor(self.root), self._planned) as self.view:
             ending = self._run_canaries(executor, snapshot) if schedule.pending else "done"
             if ending == "done":
                 ending = schedule.run()
         if schedule.attempts.fatal_reason:
             say(f"stopped: every run would fail: {schedule.attempts.fatal_reason}", err=True)
         return ending
+
+    def _planned(self, manifests: list[Manifest]) -> list[Manifest]:
+        return planned(manifests, self.plans)
 
     def _manifests(self) -> list[Manifest]:
         return [plan.manifest for plan in self.plans]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from bench.cli.views.text import say_on_terminal
 from bench.files import parse
 from bench.preflight import check_runs, resolve_loss
 from bench.probes.kept import at_hand, keep, recall
@@ -25,6 +26,7 @@ class KnownChecks:
         self.root, self.key = root, ["plan", *plan]
         self.before: dict[str, Any] = recall(root, self.key) or {}
         self.now: dict[str, Any] = {}
+        self.has_news = False
 
     def resolve(self, name: str, options: dict[str, Option]) -> tuple[LossSpec, dict[str, Scalar]]:
         """Return and raise as ``bench.preflight.resolve_loss``."""
@@ -49,6 +51,9 @@ class KnownChecks:
     def _once(self, inputs: list[Any], make: Callable[[], Any]) -> Any:
         key = digest(inputs)
         if key not in self.now:
+            if key not in self.before and not self.has_news:
+                self.has_news = True
+                say_on_terminal("loading torch to check losses and network …")
             self.now[key] = self.before[key] if key in self.before else make()
         return self.now[key]
 
