@@ -14,6 +14,7 @@ import typer
 
 from bench.cli.options import SessionOptions
 from bench.cli.views.log import tail
+from bench.cli.views.reading import reading_bar
 from bench.cli.views.text import say
 from bench.data.cache import Cache
 from bench.errors import RootError
@@ -52,7 +53,9 @@ def check_start(
         missing = [spec for run_id, spec in plan.specs.items() if run_id not in done]
         if missing:
             resources.check_places()
-            check_data(missing[0], resources.data_root, Cache(root / "cache", say))
+            with reading_bar() as progress:
+                cache = Cache(root / "cache", say, progress=progress)
+                check_data(missing[0], resources.data_root, cache)
             place_weights(root, missing[0].model, options.weights)
 
 

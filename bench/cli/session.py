@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.cli.options import SessionOptions, data_folder
 from bench.cli.views.live import LiveView, planned
 from bench.cli.views.overview import counts
+from bench.cli.views.reading import reading_bar
 from bench.cli.views.text import say
 from bench.data.cache import Cache
 from bench.errors import SpecError
@@ -249,8 +250,9 @@ class Session(Observer):
         from bench.data.check import check_data
         from bench.models.pretrained import place_weights
 
-        cache = Cache(self.root / "cache", say, verify=True)
-        check_data(spec, self.resources.data_root, cache)
+        with reading_bar() as progress:
+            cache = Cache(self.root / "cache", say, verify=True, progress=progress)
+            check_data(spec, self.resources.data_root, cache)
         place_weights(self.root, spec.model, self.resources.weights)
 
     def _run_canaries(self, executor: Executor, snapshot: Path) -> Ending:

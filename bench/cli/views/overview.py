@@ -16,7 +16,7 @@ from bench.manifest import Manifest, Row
 from bench.runs.rundir import State
 from studies.estimates import TimeLeft, clock
 from studies.ledger import DONE, Holder, failure, summary, unfinished
-from studies.runs import Change
+from studies.runs import CANARY, Change
 
 # If not all rows fit, rows with a run of an earlier status in this tuple come first.
 URGENT = ("running", "failed", "diverged", "interrupted")
@@ -106,6 +106,10 @@ def _head(overview: Overview) -> str:
         rest = "; workers of an earlier one are still running" if overview.running else ""
         return f"{overview.root}: no session is running here{rest}"
     text = f"{overview.root}: {overview.holder}, {len(overview.running)} running"
+    if any(overview.names[run_id].startswith(CANARY) for run_id in overview.running):
+        canaries = [s for i, s in overview.states.items() if overview.names[i].startswith(CANARY)]
+        done = sum(state.status in DONE for state in canaries)
+        text += f", canaries first: {done} of {len(canaries)} done"
     if not overview.manifests:
         return f"{text}; it has just started"
     if left := overview.left:
@@ -155,19 +159,24 @@ def _legend(plain: bool) -> Text:
 def _running(overview: Overview) -> Table:
     """Return the running runs: name, id, process, progress and age of the last heartbeat."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("running", "run", "process", "steps", "heartbeat"):
+    for title in ("running", "run", "process", "progress", "heartbeat"):
         table.add_column(title, no_wrap=title != "process")
     running = sorted(overview.running.items(), key=lambda item: item[1].step, reverse=True)
     for run_id, state in running[:RUNNING_LINES]:
-        share = f" ({state.step / state.steps:.0%})" if state.steps else ""
-        steps = f"{state.step}/{state.steps}{share}" if state.steps else "–"
-        age = max(0.0, time.time() - state.updated)
-        table.add_row(
-            Text(overview.names[run_id]), run_id, _place(state), steps, f"{age:.0f} s ago"
-        )
+        age = f"{max(0.0, time.time() - state.updated):.0f} s ago"
+        name = Text(overview.names[run_id])
+        table.add_row(name, run_id, _place(state), _progress(state), age)
     if len(running) > RUNNING_LINES:
         table.add_row(f"and {len(running) - RUNNING_LINES} more")
     return table
+
+
+def _progress(state: State) -> str:
+    """Return the steps of a running run, and what it does when it does no step."""
+    steps = f"{state.step}/{state.steps} ({state.step / state.steps:.0%})" if state.steps else "–"
+    if state.activity is None:
+        return steps
+    return state.activity if state.step in (0, state.steps) else f"{steps}, {state.activity}"
 
 
 def _place(state: State) -> str:

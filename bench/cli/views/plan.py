@@ -69,7 +69,7 @@ def _counts(
     done = sum(state.status in DONE for state in found.values())
     shared = len(rows) - len(set(rows))
     return (
-        f"{_number(len(rows), 'row')}{f', of which {shared} repeat another row' * bool(shared)}. "
+        f"{_number(len(rows), 'row')}{_shared(shared)}. "
         f"For {_number(seeds, 'seed')}: {_number(trainings, 'training')} and "
         f"{_number(evaluations, 'evaluation')}; {done} of {_number(len(specs), 'run')} "
         f"{'is' if done == 1 else 'are'} finished in {root}."
@@ -79,6 +79,10 @@ def _counts(
 def _now(root: Path, run_id: str, state: State) -> State:
     """Return the recorded state of a run, or interrupted if its worker is gone."""
     return current_state(run_dir(root, run_id)) if state.status == "running" else state
+
+
+def _shared(rows: int) -> str:
+    return f", of which {rows} share{'s' * (rows == 1)} a run with another" if rows else ""
 
 
 def _number(count: int, noun: str) -> str:
