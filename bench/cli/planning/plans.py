@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from bench.cli.options import PlanOptions
 from bench.cli.views.text import say
+from bench.manifest import Manifest, recall
 
 if TYPE_CHECKING:
     from bench.profile import Profile
     from bench.spec import RunSpec
     from studies.plan import Plan
     from studies.schema import Study
+
+CHANGES = 3
+"""Largest number of changed settings that are listed."""
 
 
 def make_plans(
@@ -52,7 +56,29 @@ def make_plans(
         for name, study in studies.items()
     ]
     known.check([spec for plan in plans for spec in plan.specs.values()])
+    for planned in plans:
+        _print_changes(options.root, planned.manifest)
     return [leave_out_crf(plan) for plan in plans] if without_crf else plans
+
+
+def _print_changes(root: Path, manifest: Manifest) -> None:
+    """Print which fixed settings differ from those of the study's earlier runs in this root."""
+    before = recall(root, manifest.study, manifest.profile)
+    if before is None:
+        return
+    old, new = before.settings, manifest.settings
+    changed = [
+        f"{key} was {old.get(key)}, is {new.get(key)}"
+        for key in dict.fromkeys((*new, *old))
+        if old.get(key) != new.get(key)
+    ]
+    if changed:
+        more = f" and {len(changed) - CHANGES} more" if len(changed) > CHANGES else ""
+        say(
+            f"{manifest.profile} has changed since {manifest.study} ran here: "
+            f"{'; '.join(changed[:CHANGES])}{more}. Earlier runs stay in runs/; this "
+            "study no longer shows them"
+        )
 
 
 def leave_out_crf(plan: Plan) -> Plan:

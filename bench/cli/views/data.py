@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -126,15 +127,29 @@ def _check_split(dataset: SegmentationDataset, split: str) -> tuple[int, tuple[i
     stray = [k for k, n in enumerate(summary.pixels) if n and len(dataset.class_names) <= k < 255]
     if stray:
         faults.append(DataError(f"labels {stray} belong to no class of {dataset.name}"))
-    for fault in faults[:FAULT_LINES]:
-        say(f"{dataset.name} {split}: {fault}", err=True)
-    if len(faults) > FAULT_LINES:
-        say(f"{dataset.name} {split}: and {len(faults) - FAULT_LINES} more", err=True)
+    lines = _summed_up(faults)
+    for line in lines[:FAULT_LINES]:
+        say(f"{dataset.name} {split}: {line}", err=True)
+    if len(lines) > FAULT_LINES:
+        say(f"{dataset.name} {split}: and {len(lines) - FAULT_LINES} more kinds", err=True)
     if not faults:
         size = f"{summary.size[0]} x {summary.size[1]}" if summary.size else "different sizes"
         say(f"{dataset.name} {split}: {summary.count} images, {size}")
         say(f"  pixels: {_shares(dataset, summary)}")
     return len(faults), summary.pixels
+
+
+def _summed_up(faults: list[DataError]) -> list[str]:
+    """Return a line for each kind of fault: kinds differ in more than the file and numbers."""
+    kinds: dict[str, list[str]] = {}
+    for fault in map(str, faults):
+        # The digits of a colour such as #804080 are no number.
+        kind = re.sub(r"(?<![#\w])\d+", "#", fault.partition(": ")[2])
+        kinds.setdefault(kind, []).append(fault)
+    return [
+        first + (f" (and {len(more)} more such file{'s' * (len(more) > 1)})" if more else "")
+        for first, *more in kinds.values()
+    ]
 
 
 def _shares(dataset: SegmentationDataset, summary: SplitSummary) -> str:
