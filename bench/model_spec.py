@@ -13,6 +13,7 @@ from bench.files import Positive, Strict
 DEEPLAB_HEADS = ("deeplabv3", "deeplabv3plus")
 SMP = "smp:"
 """Beginning of the name of a head of segmentation_models_pytorch."""
+SMP_MODULE = "segmentation_models_pytorch"
 SMP_HEADS = (
     "DPT", "DeepLabV3", "DeepLabV3Plus", "FPN", "Linknet", "MAnet", "PAN", "PSPNet", "Segformer",
     "UPerNet", "Unet", "UnetPlusPlus",
@@ -61,6 +62,11 @@ class ModelSpec(Strict):
     def is_imported(self) -> bool:
         """Whether the head is the import path of a whole network."""
         return self.head not in HEADS
+
+    @property
+    def module(self) -> str:
+        """Name of the module of another package that the network is from."""
+        return self.head.partition(":")[0] if self.is_imported else SMP_MODULE
 
     @property
     def reads_weights(self) -> bool:

@@ -1,4 +1,8 @@
-"""Before a session: resolve the losses, and find every fault that shows without training."""
+"""Before a session: resolve the losses, and find every fault that shows without training.
+
+Torch, timm and the losses are imported where they are used: what ``bench.probes.kept`` knows
+already needs none of them.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,10 @@ from collections.abc import Collection
 from functools import lru_cache, partial
 from importlib.metadata import version
 
-import torch
-
-from bench.data.augmentation import scale_count
 from bench.data.check import data_on_the_way
 from bench.data.registry import open_dataset
 from bench.errors import InstallError, SpecError, format_error, hint, unknown
 from bench.iou import BORDER_METRICS
-from bench.models.deeplab import check_model, takes_any_size
-from bench.models.pretrained import check_pretrained
 from bench.profile import Profile
 from bench.spec import (
     HELD_OUT,
@@ -28,15 +27,6 @@ from bench.spec import (
     Scalar,
     TermSpec,
 )
-from losses import (
-    UnknownNameError,
-    build_loss,
-    check_options,
-    find_loss,
-    loss_from,
-    loss_options,
-)
-from losses.options import shown
 from postproc.dense_crf import HOW_TO_INSTALL
 from postproc.dense_crf import available as crf_available
 
@@ -54,6 +44,9 @@ def resolve_loss(name: str, options: dict[str, Option]) -> tuple[LossSpec, dict[
     Raises:
         SpecError: The loss or an option is unknown, or a value is out of range.
     """
+    from losses import UnknownNameError, check_options, find_loss, loss_options
+    from losses.options import shown
+
     try:
         changed = check_options(name, options)
         full = {**loss_options(name), **changed}
@@ -125,6 +118,8 @@ def check_crf(specs: Collection[RunSpec]) -> None:
 
 
 def _check_setup(spec: RunSpec) -> None:
+    from bench.models.deeplab import takes_any_size
+
     data, model, recipe = spec.data, spec.model, spec.recipe
     _check_fixed_settings(data, model)  # pyright: ignore (frozen: has a hash)
     if not takes_any_size(model):
@@ -144,6 +139,9 @@ def _check_setup(spec: RunSpec) -> None:
 @lru_cache
 def _check_fixed_settings(data: DataSpec, model: ModelSpec) -> None:
     """Check what all runs of a study share; cached, so it runs once per study."""
+    from bench.models.deeplab import check_model
+    from bench.models.pretrained import check_pretrained
+
     open_dataset(data, None)
     check_model(model)
     check_pretrained(model)
@@ -166,6 +164,8 @@ def _check_recipe(recipe: RecipeSpec) -> None:
     if low > high:
         raise SpecError(f"recipe.scale: {low} is above {high}")
     if recipe.scale_step is not None:
+        from bench.data.augmentation import scale_count
+
         last = low + recipe.scale_step * (scale_count(recipe.scale, recipe.scale_step) - 1)
         if not math.isclose(last, high):
             raise SpecError(
@@ -213,6 +213,7 @@ def _try_loss(spec: RunSpec) -> None:
 
 
 def _check_contract(loss: LossSpec | TermSpec, classes: int) -> None:
+    from losses import build_loss
     from losses.packages.contract import broken_promise
 
     if fault := broken_promise(partial(build_loss, loss.name), loss.options, classes):
@@ -221,6 +222,10 @@ def _check_contract(loss: LossSpec | TermSpec, classes: int) -> None:
 
 def _loss_fault(loss_spec: LossSpec, crop_size: tuple[int, int], classes: int) -> str | None:
     """Return the message of the error on one blank crop; None without one."""
+    import torch
+
+    from losses import loss_from
+
     logits = torch.zeros(1, classes, *crop_size)
     target = torch.zeros(1, *crop_size, dtype=torch.int64)
     try:

@@ -40,7 +40,11 @@ STATE_BYTES = 2**15
 
 @contextmanager
 def lock_root(root: Path) -> Iterator[None]:
-    """Lock ``root`` for this process; raises RootError if it is in use or not writable."""
+    """Lock ``root`` for this process; raises RootError if it is in use or not writable.
+
+    A root that did not exist and that nothing was written to is removed again.
+    """
+    is_new = not root.exists()
     make_root(root)
     path = root / "lock"
     lock = FileLock(path, LOCK_SECONDS, fallback_to_soft=False)
@@ -60,7 +64,18 @@ def lock_root(root: Path) -> Iterator[None]:
         path.write_text(f"process {lease.pid} on {lease.host}")
         yield
     finally:
+        if is_new:
+            _remove_empty(root)
         lock.release()
+
+
+def _remove_empty(root: Path) -> None:
+    """Remove a root that holds the lock file and no run, such as that of a refused study."""
+    with suppress(OSError):
+        if {path.name for path in root.iterdir()} == {"lock", "runs"}:
+            (root / "runs").rmdir()
+            (root / "lock").unlink()
+            root.rmdir()
 
 
 @dataclass(frozen=True)

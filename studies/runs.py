@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LISTED = 8
 """Largest number of runs or labels in a message."""
+CANARY = "canary "
+"""Beginning of the name of a canary."""
 RESCAN_SECONDS = 10.0
 """Time between scans for run directories outside all rows; new ones are rare."""
 
@@ -236,7 +238,7 @@ class RootMonitor:
             return {}
         names = other_names(runs.parent, {})
         self._roots = dict.fromkeys(names, runs.parent)
-        return {i: RunName(i, f"canary {run.label}", run.seed) for i, run in names.items()}
+        return {i: RunName(i, f"{CANARY}{run.label}", run.seed) for i, run in names.items()}
 
 
 def _stamp(directory: RunDir) -> int:

@@ -15,6 +15,7 @@ from bench.cli.options import (
     RootOption,
     StoreOption,
 )
+from bench.cli.views.text import say
 
 if TYPE_CHECKING:
     from reports.tables.comparison import Side
@@ -35,7 +36,7 @@ def compare(
 
     with ExitStack() as stack:
         sides = [_side(name, profile, root, store, stack) for name in (a, b)]
-        typer.echo(text(compare_studies(*sides)))
+        say(text(compare_studies(*sides)))
 
 
 def _side(name: str, profile: str, root: Path, store: str | None, stack: ExitStack) -> Side:
@@ -81,5 +82,5 @@ def report_profiles(
     files = build_profiles_report(
         uri, study, profiles, root / "reports", command, out, with_pdf=with_pdf
     )
-    typer.echo(files.summary)
-    typer.echo(f"report: {files.index}")
+    say(files.summary)
+    say(f"report: {files.index}")

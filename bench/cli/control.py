@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.options import DEFAULT_ROOT, RUN_HELP, RootOption, Run, SeedOption
+from bench.cli.views.text import say
+
+if TYPE_CHECKING:
+    from bench.manifest import Manifest
 
 QUEUED_LINES = 20
 
 
 def status(
+    study: Annotated[
+        str | None, typer.Argument(help="Only this study: its name or file. Default: all.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Only studies on this profile.")
+    ] = None,
     root: RootOption = DEFAULT_ROOT,
     watch: Annotated[
         bool,
@@ -23,39 +33,38 @@ def status(
         typer.Option("--verbose", "-v", help="Say which files have changed since the runs ended."),
     ] = False,
 ) -> None:
-    """Show the status of every study in the output folder and of its unfinished runs."""
+    """Show the status of every study in the output folder, its result, and its unfinished runs."""
+    choose = partial(_chosen_studies, study=study, profile=profile)
     if watch:
         from bench.cli.views.live import watch as watch_root
 
-        watch_root(root)
+        watch_root(root, choose)
     else:
-        print_status(root, verbose=verbose)
+        from bench.cli.views.status import print_status
+
+        print_status(root, choose, verbose=verbose)
 
 
-def print_status(root: Path, *, verbose: bool) -> None:
-    """Print counts by status for every study of the output folder, then its unfinished runs.
+def _chosen_studies(
+    every: list[Manifest], *, study: str | None, profile: str | None
+) -> list[Manifest]:
+    """Return the studies that a user asks for; raises SpecError if there is none.
 
-    Args:
-        root: the output folder.
-        verbose: whether to compare the files that the finished runs were made with.
+    A profile's name without "@STEPS" stands for the profile at any length.
     """
-    from bench.manifest import manifests
-    from bench.runs.rundir import run_dir
-    from studies.behaviour import edited_lines
-    from studies.ledger import current_state, summary, unfinished
+    from bench.errors import SpecError, unknown
+    from studies.schema import profile_name, study_name
 
-    for manifest in manifests(root):
-        names = {
-            run_id: f"{row.label}, seed {seed}"
-            for row in manifest.rows.values()
-            for seed, run_id in zip(manifest.seeds, row.run_ids, strict=True)
-        }
-        states = {run_id: current_state(run_dir(root, run_id)) for run_id in names}
-        typer.echo(f"{manifest.study} on {manifest.profile}: {summary(states.values())}")
-        for line in unfinished(names, states):
-            typer.echo(line)
-        for line in edited_lines(root, states) if verbose else ():
-            typer.echo(line)
+    name, fixed = study and study_name(study), profile and profile_name(profile)
+    found = [
+        m
+        for m in every
+        if name in (None, m.study) and fixed in (None, m.profile, m.profile.partition("@")[0])
+    ]
+    if every and not found:
+        asked = " on ".join(filter(None, (name, fixed)))
+        raise SpecError(unknown("study", asked, [f"{m.study} on {m.profile}" for m in every]))
+    return found
 
 
 def logs(
@@ -98,15 +107,15 @@ def retry(
     names = run_names(root)
     queued = queue_again(root, chosen)
     for run_id in queued[:QUEUED_LINES]:
-        typer.echo(f"queued again: {names[run_id]} [{run_id}]")
+        say(f"queued again: {names[run_id]} [{run_id}]")
     if len(queued) > QUEUED_LINES:
-        typer.echo(f"and {len(queued) - QUEUED_LINES} more")
+        say(f"and {len(queued) - QUEUED_LINES} more")
     if not queued:
-        typer.echo("nothing to queue: only failed and interrupted runs can be retried")
+        say("nothing to queue: only failed and interrupted runs can be retried")
         return
     session = holder(root)
     then = f"{session} starts those of its studies" if session else "start them with segloss run"
-    typer.echo(f"{len(queued)} queued; {then}")
+    say(f"{len(queued)} queued; {then}")
 
 
 def _chosen(root: RootOption, run: str | None, seed: int | None, *, failed: bool) -> list[str]:
@@ -142,8 +151,8 @@ def cancel(
     if run is None:
         if seed is not None:
             raise SpecError("--seed needs a run: segloss cancel RUN --seed N")
-        typer.echo(cancel_session(root, now=now))
+        say(cancel_session(root, now=now))
     elif now:
         raise SpecError("--now stops the whole session; it cannot be combined with a run")
     else:
-        typer.echo(cancel_run(root, find_run(run_names(root), run, seed)))
+        say(cancel_run(root, find_run(run_names(root), run, seed)))

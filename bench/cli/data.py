@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import DataRootOption
+from bench.cli.views.text import say
 
 data = typer.Typer(help="List, check, convert and download the data sets.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of a data set; see segloss data list.")]
@@ -26,7 +27,7 @@ def list_all(data_root: DataRootOption = None) -> None:
 
     for name in dataset_names():
         print_dataset(name, data_root)
-    typer.echo(f"options in a profile's [data]: {options_of(DataSpec)}")
+    say(f"options in a profile's [data]: {options_of(DataSpec)}")
 
 
 @data.command()
@@ -43,8 +44,8 @@ def init(
 
     keep_freed_memory()  # else every image would wait for fresh pages
     path = out or Path(f"{folder.resolve().name}.toml")
-    typer.echo(write_profile(folder, path))
-    typer.echo(f"written to {path}; then: segloss data check {path}")
+    say(write_profile(folder, path))
+    say(f"written to {path}; then: segloss data check {path}")
 
 
 @data.command()
@@ -73,7 +74,7 @@ def convert(
     from bench.data.convert import convert as convert_all
 
     for done in convert_all(name, data_root, to):
-        typer.echo(f"{done.split}: {done.written} files written, {done.unchanged} unchanged")
+        say(f"{done.split}: {done.written} files written, {done.unchanged} unchanged")
 
 
 @data.command()

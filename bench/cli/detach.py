@@ -8,17 +8,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from bench.cli.options import SessionOptions
 from bench.cli.views.log import tail
+from bench.cli.views.reading import reading_bar
+from bench.cli.views.text import say
 from bench.data.cache import Cache
 from bench.errors import RootError
 from bench.runs.rundir import all_run_dirs
 from bench.runs.source_code import SOURCE, environment_of
-from studies.ledger import DONE, current_state, holder, lock_root
-from studies.plan import Plan
+from studies.ledger import DONE, current_state, holder
+
+if TYPE_CHECKING:
+    from bench.cli.session import Resources
+    from studies.plan import Plan
 
 LOG = "session.log"
 FLAG = "--detach"
@@ -27,21 +33,30 @@ START_SECONDS = 180.0
 
 
 def check_start(
-    root: Path, plans: list[Plan], options: SessionOptions, data_root: Path | None
+    root: Path, plans: list[Plan], options: SessionOptions, resources: Resources
 ) -> None:
-    """Raise now any error that would end the session at its start, such as missing data."""
+    """Raise now any error that would end the session at its start, such as missing data.
+
+    Args:
+        root: the output folder, which the caller has locked.
+        plans: the plans of the session.
+        options: of the verb.
+        resources: those of the session.
+    """
     from bench.cli.session import admit_plans
     from bench.data.check import check_data
     from bench.models.pretrained import place_weights
 
-    with lock_root(root):
-        admit_plans(root, plans, options, data_root)
-        done = {d.run_id for d in all_run_dirs(root) if current_state(d).status in DONE}
-        for plan in plans:
-            missing = [spec for run_id, spec in plan.specs.items() if run_id not in done]
-            if missing:
-                check_data(missing[0], data_root, Cache(root / "cache", typer.echo))
-                place_weights(root, missing[0].model, options.weights)
+    admit_plans(root, plans, options, resources.data_root)
+    done = {d.run_id for d in all_run_dirs(root) if current_state(d).status in DONE}
+    for plan in plans:
+        missing = [spec for run_id, spec in plan.specs.items() if run_id not in done]
+        if missing:
+            resources.check_places()
+            with reading_bar() as progress:
+                cache = Cache(root / "cache", say, progress=progress)
+                check_data(missing[0], resources.data_root, cache)
+            place_weights(root, missing[0].model, options.weights)
 
 
 def start_detached(root: Path, arguments: list[str]) -> int:
@@ -65,7 +80,7 @@ def start_detached(root: Path, arguments: list[str]) -> int:
             raise RootError(f"process {child.pid} has not started its session; see {log}")
         time.sleep(0.1)
     place = shlex.quote(str(root))
-    typer.echo(
+    say(
         f"the session is process {child.pid}; its log is {log}\n"
         f"  segloss status --watch --root {place}   shows its progress\n"
         f"  segloss cancel --root {place}           stops it with checkpoints"

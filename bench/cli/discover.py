@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.data import list_all
+from bench.cli.views.text import say
 
 listing = typer.Typer(
     name="list",
@@ -80,14 +81,14 @@ Name = Annotated[str, typer.Argument(help="Its name, with or without .toml.")]
 def study(name: Name) -> None:
     """Write NAME.toml, a study of two losses."""
     path = _write_start("study", name)
-    typer.echo(f"wrote {path}: segloss plan {path}")
+    say(f"wrote {path}: segloss plan {path}")
 
 
 @new.command()
 def profile(name: Name) -> None:
     """Write NAME.toml, a profile on drawn scenes."""
     path = _write_start("profile", name)
-    typer.echo(f"wrote {path}: segloss plan losses --profile {path}")
+    say(f"wrote {path}: segloss plan losses --profile {path}")
 
 
 @new.command()
@@ -110,7 +111,7 @@ def loss(
     starts = {"pyproject.toml": "pyproject.toml", "loss.py": f"{module}.py"}
     starts["test_loss.py"] = f"test_{module}.py"
     _write({folder / file: _start(start, in_code) for start, file in starts.items()})
-    typer.echo(
+    say(
         f"wrote {folder}: register it once with\n"
         f"  python -m pip install --editable {folder}\n"
         f'then loss.name = "{name}" in a study; its test: python -m pytest {folder}'

@@ -16,11 +16,12 @@ from bench.cli.options import (
     SeedOption,
     StoreOption,
 )
+from bench.cli.views.text import say
 
 if TYPE_CHECKING:
     from studies.merge import MergeResult
 
-export = typer.Typer(help="Export results for other tools.", no_args_is_help=True)
+export = typer.Typer(help="Export predictions for a challenge server.", no_args_is_help=True)
 
 
 @export.callback()
@@ -47,7 +48,7 @@ def voc_test(
 
     run_id = find_run(run_names(root), run, seed).run_id
     count = export_test(run_dir(root, run_id), out, competition, data_root)
-    typer.echo(f"{count} predictions of {run_id} for {competition}: {out}")
+    say(f"{count} predictions of {run_id} for {competition}: {out}")
 
 
 def import_runs(
@@ -103,9 +104,9 @@ def import_runs(
             mirror.forget(written.before)
         mirror.sync(root, manifest)
     unit = "percent" if found.unit == "percent" else "fractions of 1"
-    typer.echo(f"{file.name}: {written.sentence}; scores are read as {unit}")
+    say(f"{file.name}: {written.sentence}; scores are read as {unit}")
     for line in missing_seeds(found):
-        typer.echo(line)
+        say(line)
     builder = Builder(root, store, manifest.study, manifest.profile)
     builder.make(None)
 
@@ -145,11 +146,11 @@ def sync(
         for manifest in manifests(root):
             if rebuild:
                 mirror.forget(manifest)
-            typer.echo(f"{manifest.name}: {mirror.sync(root, manifest)} runs written")
+            say(f"{manifest.name}: {mirror.sync(root, manifest)} runs written")
 
 
 def _print_merged(merged: MergeResult, source: Path, other: Path) -> None:
     for note in merged.notes:
-        typer.echo(note.replace(str(source), str(other)), err=True)
+        say(note.replace(str(source), str(other)), err=True)
     studies = f", and {', '.join(merged.studies)}" if merged.studies else ""
-    typer.echo(f"from {other}: {len(merged.runs)} runs copied, {merged.same} already here{studies}")
+    say(f"from {other}: {len(merged.runs)} runs copied, {merged.same} already here{studies}")

@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.options import DataRootOption
 
-perf = typer.Typer(help="Measure time, memory and error of the losses.", no_args_is_help=True)
+perf = typer.Typer(help="Measure the cost of each loss.", no_args_is_help=True)
 
 
 @perf.command("losses")

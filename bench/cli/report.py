@@ -21,6 +21,7 @@ from bench.cli.options import (
     StoreOption,
     data_root_of,
 )
+from bench.cli.views.text import say
 from bench.errors import SpecError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def report(
         raise SpecError("name a STUDY, or a bundle with --from FOLDER")
     from bench.files import check_place
     from bench.profile import shortened_name
+    from reports.news import moment
     from studies.schema import profile_name, study_name
 
     if profiles or more:
@@ -97,7 +99,7 @@ def report(
         store,
         study_name(study),
         name,
-        since=None if since is None else _moment(since),
+        since=moment(since) if since else None,
         data_root=data_root_of(profile),
         with_pdf=pdf,
         links=links,
@@ -109,7 +111,7 @@ def report(
         return
     behaviour = builder.compare()
     for line in behaviour.lines:
-        typer.echo(line)
+        say(line)
     builder.make(behaviour)
 
 
@@ -137,7 +139,7 @@ def report_all(
         try:
             builder.make(behaviour)
         except (StoreError, OSError) as error:
-            typer.echo(f"no report of {manifest.name} yet: {error}", err=True)
+            say(f"no report of {manifest.name} yet: {error}", err=True)
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class Builder:
         inputs = None if self.since or self.out else inputs_of(*where, decisive)
         if inputs and (summary := unchanged_summary(*where, self.folder, inputs)):
             self._print(summary, self.folder / "index.html")
-            typer.echo("The report is unchanged: its runs, the code and the options are the same.")
+            say("The report is unchanged: its runs, the code and the options are the same.")
             return
         files = self.build(behaviour)
         self.publish(files)
@@ -255,7 +257,7 @@ class Builder:
             if not files.unfinished:
                 return files
             count = f"{files.unfinished} run{'s' * (files.unfinished > 1)} not finished"
-            typer.echo(f"{datetime.now():%H:%M:%S}  {count}: {files.index}")
+            say(f"{datetime.now():%H:%M:%S}  {count}: {files.index}")
             while study_stamp(self.uri, files.record) == stamp:
                 time.sleep(POLL_SECONDS)
 
@@ -268,9 +270,9 @@ class Builder:
         self._print(files.summary, files.index)
 
     def _print(self, summary: str, index: Path) -> None:
-        typer.echo(summary)
-        typer.echo(f"report: {index}")
-        typer.echo(f"runs in MLflow: segloss ui{self._options()}")
+        say(summary)
+        say(f"report: {index}")
+        say(f"runs in MLflow: segloss ui{self._options()}")
 
     def _rerun(self) -> str:
         """Return the command that runs the study; a file of the user's is named by its name."""
@@ -294,9 +296,3 @@ class Builder:
         own = self.store is not None and self.store != default_uri(self.root)
         store = f" --store {pages_at(self.uri)}" if own else ""
         return f" --root {self.root}{store}"
-
-
-def _moment(since: str) -> datetime:
-    from reports.news import moment
-
-    return moment(since)

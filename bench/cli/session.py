@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from bench.cli.options import SessionOptions, data_folder
-from bench.cli.views.live import LiveView
+from bench.cli.views.live import LiveView, planned
+from bench.cli.views.overview import counts
+from bench.cli.views.reading import reading_bar
+from bench.cli.views.text import say
 from bench.data.cache import Cache
 from bench.errors import SpecError
 from bench.manifest import Manifest, remember
 from bench.probes.record import Prober
 from bench.profile import Profile
-from bench.runs.environment import visible_gpus
-from bench.runs.rundir import State
+from bench.runs.rundir import State, run_dir
 from bench.runs.source_code import take_snapshot
 from bench.spec import RunSpec
-from bench.store.client import default_uri
+from bench.store.client import StoreError, default_uri
+from bench.store.current import is_current
 from bench.store.mirror import Mirror, MirrorThread
 from studies.canaries import plan_canaries, run_canaries
 from studies.estimates import Estimates, deadline
 from studies.executors.local import LocalExecutor, Slot, slots
 from studies.executors.ray import RayExecutor, RayOptions, ray_options
-from studies.ledger import DONE, check_weights, mark_kept, set_aside, states
+from studies.ledger import DONE, check_weights, current_state, mark_kept, set_aside, states
 from studies.plan import Plan, PlanSource, ResolveLoss, jobs
 from studies.runs import RootMonitor, labels_of
 from studies.schedule import Ending, Executor, Observer, Schedule
@@ -43,8 +45,8 @@ SYNC_LATER = "The runs are safe; write them into MLflow later: segloss sync"
 class Resources:
     """The resources of a session."""
 
-    slots: list[Slot]
-    """Places for jobs on this machine; empty on a cluster."""
+    places: tuple[int | None, int, int]
+    """The user's numbers of workers, of workers on a GPU, and of GPUs of a worker."""
     data_root: Path | None = None
     store: str | None = None
     end: float | None = None
@@ -53,6 +55,17 @@ class Resources:
     """File of the backbone's weights that the user named."""
     ray: RayOptions | None = None
 
+    def check_places(self) -> None:
+        """Raise SpecError if this machine lacks the places that the user asked for."""
+        _ = self.slots
+
+    @cached_property
+    def slots(self) -> list[Slot]:
+        """Places for jobs on this machine; empty on a cluster. Needs torch, which counts GPUs."""
+        from bench.runs.environment import visible_gpus
+
+        return [] if self.ray else slots(visible_gpus(), *self.places)
+
 
 def resources_of(options: SessionOptions, profile: Profile) -> Resources:
     """Return the resources of a session on a profile; raises SpecError where options contradict."""
@@ -60,7 +73,7 @@ def resources_of(options: SessionOptions, profile: Profile) -> Resources:
     on_cluster = options.executor == "ray" or options.address is not None
     ray = ray_options(options.executor, options.address, *places) if on_cluster else None
     return Resources(
-        [] if ray else slots(visible_gpus(), *places),
+        places,
         data_root=data_folder(options.data_root, profile),
         store=options.store,
         end=deadline(options.until, options.budget),
@@ -102,11 +115,11 @@ def admit(
     if not (options.again or options.keep_old):
         refuse(behaviour)
     for line in behaviour.lines:
-        typer.echo(line)
+        say(line)
     if options.again and behaviour.stale:
         # Evaluations first, so that a kill leaves none of them without its training.
         ids = sorted(behaviour.stale, key=lambda run_id: specs[run_id].trains)
-        typer.echo(f"--again: their results were moved to {set_aside(root, ids)}")
+        say(f"--again: their results were moved to {set_aside(root, ids)}")
         return replace(behaviour, changes=())
     mark_kept(root, behaviour.compared, behaviour.stale)
     return behaviour
@@ -144,6 +157,9 @@ class Session(Observer):
             The exit code: 0, or one of FAILED, INCOMPLETE and INTERRUPTED.
         """
         self.plans = plans
+        if source is None and self._all_ended():
+            return self._finished_before()
+        self.resources.check_places()
         snapshot = take_snapshot(self.root)
         executor = self._executor(snapshot)
         self.thread = MirrorThread(self.mirror, self.root, self._manifests(), _import_reports)
@@ -152,9 +168,31 @@ class Session(Observer):
         finally:
             self.thread.finish()
             executor.close()
-        if self.thread.error is not None:
-            typer.echo(f"MLflow: {self.thread.error}\n{SYNC_LATER}", err=True)
+        self._print_store_error(self.thread.error)
         return self._exit_code(ending)
+
+    def _all_ended(self) -> bool:
+        ids = {run_id for plan in self.plans for run_id in plan.specs}
+        return all(current_state(run_dir(self.root, i)).status in DONE for i in ids)
+
+    def _finished_before(self) -> int:
+        """Bring manifests and store up to date, where every run has ended; return 0."""
+        error = None
+        for manifest in self._manifests():
+            remember(self.root, manifest)
+            if not is_current(self.mirror.uri, self.root, manifest):
+                try:
+                    self.mirror.sync(self.root, manifest)
+                except StoreError as fault:
+                    error = fault
+        for line in counts(LiveView(RootMonitor(self.root), self._planned).overview()):
+            say(line)
+        self._print_store_error(error)
+        return 0
+
+    def _print_store_error(self, error: Exception | None) -> None:
+        if error is not None:
+            say(f"MLflow: {error}\n{SYNC_LATER}", err=True)
 
     def on_run_change(self, run_id: str, state: State | None) -> None:
         """Mirror a run that has started or ended."""
@@ -187,14 +225,16 @@ class Session(Observer):
         for manifest in self._manifests():
             remember(self.root, manifest)
         self.thread.start()
-        names = {manifest.name for manifest in self._manifests()}
-        with LiveView(RootMonitor(self.root), names) as self.view:
+        with LiveView(RootMonitor(self.root), self._planned) as self.view:
             ending = self._run_canaries(executor, snapshot) if schedule.pending else "done"
             if ending == "done":
                 ending = schedule.run()
         if schedule.attempts.fatal_reason:
-            typer.echo(f"stopped: every run would fail: {schedule.attempts.fatal_reason}", err=True)
+            say(f"stopped: every run would fail: {schedule.attempts.fatal_reason}", err=True)
         return ending
+
+    def _planned(self, manifests: list[Manifest]) -> list[Manifest]:
+        return planned(manifests, self.plans)
 
     def _manifests(self) -> list[Manifest]:
         return [plan.manifest for plan in self.plans]
@@ -206,7 +246,7 @@ class Session(Observer):
                 self.resources.slots, root=root, snapshot=snapshot, data_root=data_root
             )
         return RayExecutor(
-            self.resources.ray, root=root, snapshot=snapshot, data_root=data_root, log=typer.echo
+            self.resources.ray, root=root, snapshot=snapshot, data_root=data_root, log=say
         )
 
     def _check_inputs(self, spec: RunSpec) -> None:
@@ -214,16 +254,17 @@ class Session(Observer):
         from bench.data.check import check_data
         from bench.models.pretrained import place_weights
 
-        cache = Cache(self.root / "cache", typer.echo, verify=True)
-        check_data(spec, self.resources.data_root, cache)
+        with reading_bar() as progress:
+            cache = Cache(self.root / "cache", say, verify=True, progress=progress)
+            check_data(spec, self.resources.data_root, cache)
         place_weights(self.root, spec.model, self.resources.weights)
 
     def _run_canaries(self, executor: Executor, snapshot: Path) -> Ending:
         folder = self.root / "canaries" / snapshot.name
         every = plan_canaries(self.plans, self.resolve)
-        ending, reason = run_canaries(every, folder, executor, typer.echo, self)
+        ending, reason = run_canaries(every, folder, executor, say, self)
         if ending == "stopped":
-            typer.echo(f"stopped before the first run: {reason}", err=True)
+            say(f"stopped before the first run: {reason}", err=True)
         return ending
 
     def _exit_code(self, ending: Ending) -> int:
@@ -232,10 +273,10 @@ class Session(Observer):
         missing = sum(state.status in ("queued", "running", "interrupted") for state in every)
         if ending == "deadline":
             runs = "1 run is" if missing == 1 else f"{missing} runs are"
-            typer.echo(f"time is up: {runs} missing; the same command continues")
+            say(f"time is up: {runs} missing; the same command continues")
             return INCOMPLETE
         if ending == "interrupted":
-            typer.echo("stopped; the same command continues from here")
+            say("stopped; the same command continues from here")
             return INTERRUPTED
         if ending == "stopped" or any(state.status == "failed" for state in every):
             return FAILED

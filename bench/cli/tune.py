@@ -20,8 +20,8 @@ class TuneOptions(SessionOptions):
         list[str] | None,
         typer.Option(
             "--methods",
-            help="A method to tune; may be repeated. Default, and for all: every method with a "
-            "[search] section.",
+            help="A method to tune; may be repeated. Default, and for all: every method that has "
+            "a section search.METHOD.",
         ),
     ] = None
     parameters: Annotated[
@@ -32,7 +32,7 @@ class TuneOptions(SessionOptions):
         ),
     ] = None
     trials: Annotated[
-        int, typer.Option("--trials", min=1, help="Trials of each method, with earlier ones.")
+        int, typer.Option("--trials", min=1, help="Trials per method, counting finished ones.")
     ] = 12
     storage: Annotated[
         str | None,
@@ -52,7 +52,7 @@ class TuneOptions(SessionOptions):
 @takes(TuneOptions)
 def tune(study: Study, options: TuneOptions) -> None:
     """Search a study's settings, scored on images that its tables never use."""
-    from bench.cli.run import read_inputs
+    from bench.cli.planning.inputs import read_inputs
 
     studies, profile = read_inputs([study], options)
     (loaded,) = studies.values()

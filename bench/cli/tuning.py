@@ -7,8 +7,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
-import typer
-
 from bench.cli.report import report_all
 from bench.cli.session import (
     FAILED,
@@ -22,6 +20,7 @@ from bench.cli.session import (
     resources_of,
 )
 from bench.cli.tune import TuneOptions
+from bench.cli.views.text import say
 from bench.data.cache import Cache
 from bench.manifest import Manifest
 from bench.models.pretrained import settled
@@ -58,7 +57,7 @@ def run_tuning(name: str, study: Study, profile: Profile, options: TuneOptions) 
     if options.write is not None:
         check_target(name, options.write, [search.method for search in tuner.searches])
     if missed := left_out(study, tuner.searches):
-        typer.echo(
+        say(
             f"unequal treatment: the recipe of {joined(missed)} is not searched, that of others "
             "is; give every method the same search and number of trials",
             err=True,
@@ -122,7 +121,7 @@ def _run(tuning: TuningSession, session: Session, resources: Resources) -> int:
     tuning.update_copies()
     if tuning.copy_error is not None:
         message = "Recreate it later: the same command with --rebuild"
-        typer.echo(f"{tuning.copy_error}\n{message}", err=True)
+        say(f"{tuning.copy_error}\n{message}", err=True)
     return code
 
 
@@ -144,20 +143,20 @@ def _search_crf(tuning: TuningSession, session: Session, resources: Resources) -
         tuple(source for spec in specs if (source := finished_source(root, spec))),
         data_root=resources.data_root,
         workers=max(1, len(resources.slots)),
-        cache=Cache(root / "cache", typer.echo),
+        cache=Cache(root / "cache", say),
     )
     try:
         outcome = tuning.search_crf(scorer, resources.end)
     except BrokenProcessPool:
-        typer.echo("a scoring process was killed; run the same command to resume", err=True)
+        say("a scoring process was killed; run the same command to resume", err=True)
         return FAILED
     finally:
         scorer.close()
-    typer.echo(str(outcome))
+    say(str(outcome))
     try:
         session.mirror.sync(root, tuning.plan.manifest)
     except StoreError as error:
-        typer.echo(f"MLflow: {error}\n{SYNC_LATER}", err=True)
+        say(f"MLflow: {error}\n{SYNC_LATER}", err=True)
     return {"done": 0, "interrupted": INTERRUPTED}.get(outcome.ending, INCOMPLETE)
 
 
@@ -168,9 +167,9 @@ def _write(study: str, path: Path, manifest: Manifest, uri: str) -> None:
     for answer in answers(Scores(record.manifest, frame)):
         method = answer.search.method
         if answer.values is None:
-            typer.echo(f"{method}: too few trials; its values are unchanged", err=True)
+            say(f"{method}: too few trials; its values are unchanged", err=True)
         else:
             where = origin(record.manifest, answer)
             tuned.append(TunedValues(method, answer.values, where, answer.complete))
     write_study(study, path, tuned)
-    typer.echo(f"study with the values found: {path}")
+    say(f"study with the values found: {path}")

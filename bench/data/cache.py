@@ -60,11 +60,13 @@ class Cache:
         folder: Holds a folder for each split.
         log: Receives a line if the cache cannot be used, with the reason.
         verify: Whether every byte is compared with its digest; else the sizes of the files are.
+        progress: Receives the number of images that are decoded, and of all.
     """
 
     folder: Path
     log: Callable[[str], None]
     verify: bool = False
+    progress: Callable[[int, int], None] = lambda done, all_: None
 
     def load(
         self, name: str, options: Mapping[str, Any], entries: Sequence[Entry], prepare: Prepare
@@ -91,7 +93,7 @@ class Cache:
                     return found
                 if (torn := _index(place)) and torn.source == source:
                     self.log(f"{place}: the decoded cache is damaged; decoding the files again")
-                index = _build(place, source, entries, prepare)
+                index = _build(place, source, entries, prepare, self.progress)
             return _mapped(place, index)
         except OSError as error:
             why = "another process builds it" if isinstance(error, Timeout) else error.strerror
@@ -156,14 +158,20 @@ def _index(place: Path) -> Index | None:
         return None
 
 
-def _build(place: Path, source: str, entries: Sequence[Entry], prepare: Prepare) -> Index:
+def _build(
+    place: Path,
+    source: str,
+    entries: Sequence[Entry],
+    prepare: Prepare,
+    progress: Callable[[int, int], None],
+) -> Index:
     """Decode ``entries`` into ``place``, which the caller has locked, and return the index."""
     for old in place.iterdir():
         if old.name != LOCK:
             old.unlink()  # never overwritten: another process may have it mapped
     paths = _paths(place, source)
     try:
-        index = _write(paths, source, entries, prepare)
+        index = _write(paths, source, entries, prepare, progress)
         write_json(place / INDEX, index.model_dump(mode="json"))
     except BaseException:
         for path in paths:
@@ -173,7 +181,11 @@ def _build(place: Path, source: str, entries: Sequence[Entry], prepare: Prepare)
 
 
 def _write(
-    paths: tuple[Path, Path], source: str, entries: Sequence[Entry], prepare: Prepare
+    paths: tuple[Path, Path],
+    source: str,
+    entries: Sequence[Entry],
+    prepare: Prepare,
+    progress: Callable[[int, int], None],
 ) -> Index:
     ids: list[str] = []
     fingerprints: list[bytes] = []
@@ -184,6 +196,7 @@ def _write(
             if shutil.disk_usage(paths[0].parent).free < LEAVE_BYTES:
                 raise OSError(errno.ENOSPC, "the disk is nearly full")
             ids.append(sample.id)
+            progress(len(ids), len(entries))
             fingerprints.append(fingerprint)
             for kind, pixels in enumerate((sample.image, sample.label)):
                 stored = np.ascontiguousarray(pixels).data

@@ -27,14 +27,14 @@ class InterimScores:
         dataset: Its data set.
         cache: The decoded cache.
         device: Where the network runs.
-        pulse: Called with the step before each image.
+        pulse: Called before each image with the step, and with words for those who watch.
     """
 
     spec: RunSpec
     dataset: SegmentationDataset
     cache: Cache
     device: torch.device
-    pulse: Callable[[int], None]
+    pulse: Callable[[int, str], None]
 
     def due(self, step: int) -> bool:
         """Return whether the training is scored after ``step`` steps."""
@@ -50,7 +50,8 @@ class InterimScores:
         classes = len(self.dataset.class_names)
         counts = torch.zeros(classes, classes, dtype=torch.int64)
         for prediction in predictor.split(self._split):
-            self.pulse(step)
+            done = f"scoring image {prediction.index + 1} of {len(self._split)}"
+            self.pulse(step, done)
             truth = torch.from_numpy(self._split.labels[prediction.index])
             labels = best(prediction.scores).cpu().long()
             counts += confusion_matrix(labels, truth.long(), classes)

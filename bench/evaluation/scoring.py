@@ -105,7 +105,7 @@ class Scoring:
     def _warm_up(self, predictions: Iterator[Prediction]) -> None:
         """Pay one-time costs, such as the choice of kernels for each size of image."""
         for _ in islice(predictions, TIMED_IMAGES):
-            self.heartbeat.pulse()
+            self.heartbeat.pulse(activity="scoring: warm-up")
 
     def _count(
         self,
@@ -116,7 +116,8 @@ class Scoring:
         example_images: ExampleImages,
     ) -> None:
         for prediction in predictions:
-            self.heartbeat.pulse()
+            done = f"scoring image {prediction.index + 1} of {len(split)}"
+            self.heartbeat.pulse(activity=done)
             truth = torch.from_numpy(split.labels[prediction.index])
             for run, (labels, seconds) in zip(runs, timed_labels(prediction), strict=True):
                 run.seconds.append(seconds)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from bench.errors import InstallError, SpecError
 from bench.model_spec import ModelSpec
 from bench.profile import Profile
-from losses.packages import installed
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SMP_PACKAGE = "segmentation-models-pytorch"
 
@@ -31,6 +32,8 @@ def with_package(profile: Profile) -> Profile:
 def package_of(model: ModelSpec) -> str:
     """Return distribution and version of a network's package; raises as ``with_package``."""
     if model.is_imported:
+        from losses.packages import installed
+
         try:
             return installed.package_of(model.head)
         except ValueError as error:

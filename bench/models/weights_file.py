@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -38,19 +37,6 @@ _INVERTED_BLOCK = {
     "_expand_conv": "conv_pw", "_depthwise_conv": "conv_dw", "_project_conv": "conv_pwl",
     "_bn0": "bn1", "_bn1": "bn2", "_bn2": "bn3",
 }  # fmt: skip
-
-
-def digest_of(path: Path) -> str:
-    """Return the first 12 hexadecimal digits of a file's SHA-256.
-
-    Raises:
-        SpecError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def network_weights(path: Path, name: str) -> dict[str, Tensor]:

@@ -1,14 +1,9 @@
-"""Numbers that show how a loss, a network or a recipe behaves, on small fixed inputs.
-
-They come in groups: {"within": 1e-6, "values": [0.83, …]}. Two groups agree if no value differs by
-more than the share ``within`` of the largest one, which another CPU, number of threads or BLAS may
-cause.
-"""
+"""Numbers that show how a loss, a network or a recipe behaves, on small fixed inputs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import islice
@@ -24,23 +19,25 @@ from bench.data.dataset import Split
 from bench.iou import IGNORED
 from bench.model_spec import in_backbone
 from bench.models.deeplab import build_model
+from bench.probes.groups import (
+    DOUBLE,
+    DRAWN,
+    EXACT,
+    RESIZED,
+    SINGLE,
+    Numbers,
+    as_number,
+    group,
+)
 from bench.seeding import torch_seed
-from bench.spec import ModelSpec, RecipeSpec, digest
+from bench.spec import ModelSpec, RecipeSpec
 from bench.training.batches import TrainingData
 from bench.training.optimizer import build_optimizer, clip, learning_rate, set_learning_rate
 from bench.training.trainer import Training
 from losses.base import SegmentationLoss
 
-Group = dict[str, Any]
-Numbers = dict[str, Group]
-
 CLASSES = 3
 CLASS_PIXELS = (5000, 2000, 300)
-EXACT, DOUBLE, DRAWN, SINGLE, RESIZED = 1e-9, 1e-6, 1e-5, 1e-3, 0.05
-"""Shares for plain arithmetic, sums in float64, random weights, sums in float32, resized pixels.
-
-Without AVX2 random weights differ by 5e-7, and torch resizes bytes to values 0.8 % apart.
-"""
 CROPS = ((32, 40), (64, 80), (128, 160), (256, 320))
 """Sizes to try a loss on, the smallest one that it takes first."""
 CASES = (
@@ -235,11 +232,6 @@ def _fixed(shape: tuple[int, ...], stream: str = "") -> Tensor:
     return torch.from_numpy((raw >> np.uint64(11)) * 2.0**-52 - 1).view(shape)
 
 
-def as_number(value: Any) -> int:
-    """Return an integer of 48 bits, which JSON keeps exactly, for a JSON-shaped value."""
-    return int(digest(value), 16)
-
-
 def _summary(tensor: Tensor) -> list[float]:
     """Return the norm and two projections on fixed directions, each about as large as the norm."""
     flat = tensor.detach().double().flatten()
@@ -262,9 +254,3 @@ def shares(labels: Tensor) -> list[float]:
     """Return the shares of labels 0, 1, 2 and of ignored ones, and the mean of all."""
     found = [(labels == value).double().mean().item() for value in (0, 1, 2, IGNORED)]
     return [*found, labels.double().mean().item() / 255]
-
-
-def group(within: float, values: Sequence[float]) -> Group:
-    """Return values that may differ by a share of the largest one, rounded to ten digits."""
-    rounded = [value if isinstance(value, int) else float(f"{value:.10g}") for value in values]
-    return {"within": within, "values": rounded}

@@ -1,21 +1,17 @@
 """The record of a run's parts: the files that each consists of, and numbers of how it behaves.
 
 A worker writes it when a training starts. A later session makes it again from the code and the data
-at hand and compares the two (studies/behaviour.py).
+at hand and compares the two (studies/behaviour.py). Torch is imported for the parts that the root
+does not keep for this code and these packages (``bench.probes.kept``).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-import timm
-import torch
 
 from bench.data.cache import Cache, KnownSplits, NotDecodedError
 from bench.data.dataset import SegmentationDataset, Split
@@ -28,32 +24,17 @@ from bench.data.registry import (
 )
 from bench.errors import SeglossError, format_error
 from bench.files import read_json, write_json
-from bench.models.deeplab import build_model
 from bench.models.pretrained import find_weights
-from bench.probes.numbers import (
-    EXACT,
-    SINGLE,
-    Numbers,
-    as_number,
-    group,
-    loss_numbers,
-    network_numbers,
-    recipe_numbers,
-    shares,
-)
+from bench.probes.groups import EXACT, SINGLE, Numbers, as_number, group
+from bench.probes.kept import at_hand, keep, kept, recall
 from bench.runs.rundir import RunDir, run_dir
-from bench.runs.source_code import Text, installed_version, text_of
+from bench.runs.source_code import text_of
 from bench.spec import DataSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec, digest
-from bench.training.trainer import Training
-from losses import loss_from, loss_modules
 
 FORM = 1
 """To be raised when a probe is made in another way: records of another form are not compared."""
-SMP_MODULE = "segmentation_models_pytorch"
-NETWORK = ("bench.models", "bench.seeding", "timm", "torch")
-RECIPE = ("bench.training", "bench.data.augmentation", "bench.seeding", "torch", "numpy")
 DATA = ("bench.data", "numpy", "PIL")
-"""Beginnings of the names of modules and packages that a part consists of."""
+"""Beginnings of the names of modules and packages that the data consist of."""
 
 IMAGES = 2
 """Images of each split of which planning looks at every pixel."""
@@ -95,51 +76,62 @@ class Prober:
         return self._made[key]
 
     def _loss(self, loss: LossSpec) -> Part:
-        text = text_of(*loss_modules(loss))
-        return _part(text, lambda: loss_numbers(lambda: loss_from(loss)))
+        def part() -> Part:
+            from bench.probes.parts import loss_part
+
+            return loss_part(loss)
+
+        names = [term.name for term in loss.terms or (loss,)]
+        modules = [name.partition(":")[0] for name in names if ":" in name]
+        return self._tried(["loss", loss.model_dump(mode="json")], modules, part)
 
     def _network(self, settings: tuple[ModelSpec, DataSpec]) -> Part:
         model, data = settings
-        text = network_text(model)
         classes = len(open_dataset(data, None).class_names)
         weights = _weights_at_hand(self.root, model)
-        key = [model.model_dump(mode="json"), classes, text, _timm_stamp(), weights is None]
-        return _part(
-            text, lambda: self._kept(key, lambda: network_numbers(model, classes, weights))
-        )
+
+        def part() -> Part:
+            from bench.probes.parts import network_part
+
+            return network_part(model, classes, weights, self.root)
+
+        key = ["network", model.model_dump(mode="json"), classes, weights is None]
+        return self._tried(key, () if model.is_deeplab else (model.module,), part)
 
     def _recipe(self, recipe: RecipeSpec) -> Part:
-        text = text_of(Training.__module__, within=RECIPE)
-        return _part(text, lambda: recipe_numbers(recipe))
+        def part() -> Part:
+            from bench.probes.parts import recipe_part
+
+            return recipe_part(recipe)
+
+        return self._tried(["recipe", recipe.model_dump(mode="json")], (), part)
+
+    def _tried(self, settings: list[Any], modules: Sequence[str], make: Callable[[], Part]) -> Part:
+        """Return a part from the root's cache, or try it; one that has a fault is tried again."""
+        key = [FORM, *settings, at_hand(modules)]
+        if (part := recall(self.root, key)) is None:
+            part = make()
+            if "fault" not in part:
+                keep(self.root, key, part)
+        return part
 
     def _data(self, data: DataSpec) -> Part:
         root, own = self.data_root, type(open_dataset(data, None)).__module__
         of_plugin = () if own.startswith("bench.") else (own.partition(".")[0],)
         text = text_of(open_dataset.__module__, own, within=(*DATA, *of_plugin))
-        key = [data.model_dump(mode="json"), text]
-
-        def numbers() -> Numbers:
-            some = self._kept([*key, data_stamp(data, root)], lambda: data_numbers(data, root))
+        key = [FORM, data.model_dump(mode="json"), text]
+        try:
+            stamped = [*key, data_stamp(data, root)]
+            numbers = kept(self.root, stamped, lambda: data_numbers(data, root))
             with suppress(NotDecodedError):
-                return some | pixel_numbers(data, root, self._decoded())
-            return some
-
-        return _part(text, numbers)
+                numbers = numbers | pixel_numbers(data, root, self._decoded())
+        except Exception as error:  # a plug-in or a library may raise anything
+            return {"text": text, "fault": format_error(error)}
+        return {"text": text, "numbers": numbers}
 
     def _decoded(self) -> Cache:
         cache = Cache if self.decode else KnownSplits
         return cache(self.root / "cache", lambda line: None)
-
-    def _kept(self, key: list[Any], make: Callable[[], Numbers]) -> Numbers:
-        """Return the numbers from the root's cache, or make and keep them."""
-        path = self.root / "cache" / "probes" / f"{digest([FORM, *key])}.json"
-        if (kept := read_json(path)) is not None:
-            return kept
-        numbers = make()
-        if self.root.is_dir():
-            with suppress(OSError):  # a full disk, or a root of another user
-                write_json(path, numbers)
-        return numbers
 
 
 def write_records(directories: Sequence[RunDir], spec: RunSpec, data_root: Path | None) -> None:
@@ -162,43 +154,11 @@ def write_records(directories: Sequence[RunDir], spec: RunSpec, data_root: Path 
             write_json(directory.probes, record)
 
 
-def network_text(model: ModelSpec) -> Text:
-    """Return the files and packages that a network consists of."""
-    builder = build_model.__module__
-    if model.is_deeplab:
-        return text_of(builder, within=NETWORK)
-    module = model.head.partition(":")[0] if model.is_imported else SMP_MODULE
-    package = module.partition(".")[0]
-    if version := installed_version(package):
-        text = text_of(builder, within=NETWORK)
-        text["packages"][package] = version
-        return text
-    return text_of(builder, module, within=(*NETWORK, package))  # editable: every file counts
-
-
-def _part(text: Text, numbers: Callable[[], Numbers]) -> Part:
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.manual_seed(0)
-        try:
-            return {"text": text, "numbers": numbers()}
-        except Exception as error:  # a plug-in loss or a library may raise anything
-            return {"text": text, "fault": format_error(error)}
-
-
 def _weights_at_hand(root: Path, model: ModelSpec) -> Path | None:
     try:
         return find_weights(root / "runs" / "any", model)
     except SeglossError:
         return None
-
-
-@cache
-def _timm_stamp() -> str:
-    """Return a digest of the sizes and times of timm's files, which somebody may have edited."""
-    files = sorted(Path(timm.__file__).parent.rglob("*.py"))
-    stats = [(str(file), file.stat()) for file in files]
-    return digest([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
 def data_numbers(data: DataSpec, data_root: Path | None) -> Numbers:
@@ -207,6 +167,10 @@ def data_numbers(data: DataSpec, data_root: Path | None) -> Numbers:
     Raises:
         DataError: A file is missing or damaged.
     """
+    import torch
+
+    from bench.probes.numbers import shares
+
     dataset = open_dataset(data, data_root)
     numbers = {"colours": group(EXACT, [*dataset.mean, *dataset.std])}
     for name, ids in _ids(dataset, data).items():

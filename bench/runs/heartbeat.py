@@ -60,15 +60,17 @@ class Heartbeat:
                 reason=None,
                 lease=own_lease(),
                 started=state.started or time.time(),
+                activity="reading images",
                 steps=spec.recipe.steps,
             )
             write_json(directory.path / "env.json", environment)
 
-    def pulse(self, step: int | None = None) -> None:
+    def pulse(self, step: int | None = None, activity: str | None = None) -> None:
         """Write a heartbeat if one is due; first pause for a worker that measures a time.
 
         Args:
             step: Steps done so far by a training; None for a worker that has no checkpoint.
+            activity: What the worker does besides steps, for those who watch.
 
         Raises:
             StoppedError: The worker is to stop, and there is no step: nothing to keep.
@@ -81,7 +83,8 @@ class Heartbeat:
         self.stop_requested |= self.orphaned
         for directory in self.run_dirs:
             try:
-                directory.write_state(**({} if step is None else {"step": step}))
+                steps = {} if step is None else {"step": step}
+                directory.write_state(activity=activity, **steps)
             except OSError as error:  # a full disk: the run may still finish
                 log_line(f"no heartbeat: {error}")
         if self.stop_requested and step is None:

@@ -118,6 +118,9 @@ class State(Strict):
     updated: float = 0.0
     """Time of the last change, in seconds since the epoch; while running, the heartbeat."""
     lease: Lease | None = None
+    activity: str | None = None
+    """What a worker does between its steps, such as "scoring image 12 of 60"; of interest while the
+    run is running."""
     kept: str | None = None
     """Parts in which a finished run behaves differently from the code of a later session, which
     used it all the same (--keep-old), such as "loss"."""

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -39,7 +39,7 @@ IMPORT = re.compile(
 
 def take_snapshot(root: Path) -> Path:
     """Return ``<root>/code/<digest>/``, a copy of the five packages as they are now."""
-    files = dict(_files())
+    files = dict(code_files(PACKAGES))
     folder = root / "code" / _digest_of(files)
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def take_snapshot(root: Path) -> Path:
 @cache
 def project_digest() -> str:
     """Return the digest of the five packages as they were when this process first asked."""
-    return _digest_of(dict(_files()))
+    return _digest_of(dict(code_files(PACKAGES)))
 
 
 def code_commit() -> str | None:
@@ -212,8 +212,9 @@ def _is_ours(path: Path) -> bool:
     return path.is_relative_to(SOURCE) and path.relative_to(SOURCE).parts[0] in WORKER_PACKAGES
 
 
-def _files() -> Iterator[tuple[str, bytes]]:
-    for package in PACKAGES:
+def code_files(packages: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each file of these packages of the project."""
+    for package in packages:
         for path in sorted((SOURCE / package).rglob("*")):
             if path.is_file() and path.suffix not in (".pyc", ".pyo"):
                 yield str(path.relative_to(SOURCE)), path.read_bytes()

@@ -38,7 +38,8 @@ from bench.files import write_whole
 from bench.models.deeplab import build_model
 from bench.models.pretrained import find_weights
 from bench.preflight import check_crf, check_run
-from bench.probes.record import network_text, write_records
+from bench.probes.parts import network_text
+from bench.probes.record import write_records
 from bench.runs.environment import (
     code_digests,
     device_name,

@@ -11,9 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.errors import SpecError
-from bench.files import parse
+from bench.files import digest_of, parse
 from bench.models.pretrained import check_pretrained, find_weights, place_weights, with_weights
-from bench.models.weights_file import digest_of
 from bench.profile import load_profile
 from bench.runs.rundir import all_run_dirs
 from bench.spec import ModelSpec

@@ -60,5 +60,5 @@ def test_what_behaves_as_before_costs_no_run(checkout, finished):
     checkout.edit("reports/wording.py", '"""', '"""A new sentence. ')
     planned = checkout.segloss("plan", finished)
     assert planned.returncode == 0, planned.stderr
-    assert "3 of 3 runs are done" in planned.stdout
+    assert "3 of 3 runs are finished" in planned.stdout
     assert "differently" not in planned.stdout

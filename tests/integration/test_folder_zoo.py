@@ -327,10 +327,10 @@ CASES = {
     "an absurdly long name": both(
         named("x" * 240), "the name has 240 bytes below its folder, at most 220", "shorten it"
     ),
-    "missing mask": both(
+    "missing mask": Case(
         lambda t: t.path("masks", 0).unlink(),
-        "masks: no mask s0.png for the image",
-        "(1 of 6 images have none); add it",
+        ("masks: no mask s0.png for the image", "(1 of 6 images have none); add it"),
+        comment=("1 image has no mask: images/s0.png. Add it or move the image",),
     ),
     "mask without an image": Case(
         lambda t: t.path("images", 0).unlink(),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from bench.cli.options import data_folder
+from bench.cli.views.text import say
 from bench.data.dataset import SegmentationDataset, SplitSummary
 from bench.data.download import download, find_source
 from bench.data.folder.traps import traps
@@ -34,17 +35,17 @@ def print_dataset(name: str, data_root: Path | None) -> None:
     try:
         dataset = open_by_name(name, data_root)
     except SpecError as error:  # files of the user's own, which a profile describes
-        typer.echo(f"{name}: described by a profile ({error})")
+        say(f"{name}: described by a profile ({error})")
         return
-    typer.echo(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
+    say(f"{name}: {len(dataset.class_names)} classes ({', '.join(dataset.class_names)})")
     absent: dict[str, list[str]] = {}
     for split in dataset.splits():
         try:
-            typer.echo(f"  {split}: {len(dataset.entries(split))} images")
+            say(f"  {split}: {len(dataset.entries(split))} images")
         except DataError as error:
             absent.setdefault(str(error), []).append(split)
     for reason, splits in absent.items():
-        typer.echo(f"  {', '.join(splits)}: not here ({reason})")
+        say(f"  {', '.join(splits)}: not here ({reason})")
     _print_notes(dataset)
 
 
@@ -68,7 +69,7 @@ def check_dataset(name: str, data_root: Path | None, splits: list[str] | None) -
         check_disjoint(dataset, spec)
         pixels = [sum(found) for found in zip(*(p for _, p in checked), strict=True)]
         for line in [*(traps(spec, pixels) if spec.is_own else []), *_shared(dataset, spec)]:
-            typer.echo(f"  {line}")
+            say(f"  {line}")
 
 
 def _dataset_or_profile(
@@ -96,7 +97,7 @@ def fetch_dataset(name: str, data_root: Path | None, url: str | None) -> None:
     if data_root is None:
         raise DataError(f"{name}: no data folder was given; name one with --data-root")
     if (data_root / source.holds).exists():
-        typer.echo(f"{data_root / source.holds} already exists")
+        say(f"{data_root / source.holds} already exists")
     else:
         bar = Progress(BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console())
         with bar:
@@ -104,15 +105,15 @@ def fetch_dataset(name: str, data_root: Path | None, url: str | None) -> None:
             place = download(
                 source, data_root, lambda have, all_: bar.update(task, completed=have, total=all_)
             )
-        typer.echo(f"{place} is complete; {data_root / source.file} can be deleted")
+        say(f"{place} is complete; {data_root / source.file} can be deleted")
     if source.note:
-        typer.echo(source.note)
+        say(source.note)
 
 
 def _print_notes(dataset: SegmentationDataset) -> None:
     with suppress(DataError):  # missing files have been printed already
         for line in dataset.notes():
-            typer.echo(f"  {line}")
+            say(f"  {line}")
 
 
 def _check_split(dataset: SegmentationDataset, split: str) -> tuple[int, tuple[int, ...]]:
@@ -120,21 +121,35 @@ def _check_split(dataset: SegmentationDataset, split: str) -> tuple[int, tuple[i
     try:
         entries = dataset.entries(split)
     except DataError as error:
-        typer.echo(f"{dataset.name} {split}: {error}", err=True)
+        say(f"{dataset.name} {split}: {error}", err=True)
         return 1, (0,) * (IGNORED + 1)
     summary, faults = inspect(entries)
     stray = [k for k, n in enumerate(summary.pixels) if n and len(dataset.class_names) <= k < 255]
     if stray:
         faults.append(DataError(f"labels {stray} belong to no class of {dataset.name}"))
-    for fault in faults[:FAULT_LINES]:
-        typer.echo(f"{dataset.name} {split}: {fault}", err=True)
-    if len(faults) > FAULT_LINES:
-        typer.echo(f"{dataset.name} {split}: and {len(faults) - FAULT_LINES} more", err=True)
+    lines = _summed_up(faults)
+    for line in lines[:FAULT_LINES]:
+        say(f"{dataset.name} {split}: {line}", err=True)
+    if len(lines) > FAULT_LINES:
+        say(f"{dataset.name} {split}: and {len(lines) - FAULT_LINES} more kinds", err=True)
     if not faults:
         size = f"{summary.size[0]} x {summary.size[1]}" if summary.size else "different sizes"
-        typer.echo(f"{dataset.name} {split}: {summary.count} images, {size}")
-        typer.echo(f"  pixels: {_shares(dataset, summary)}")
+        say(f"{dataset.name} {split}: {summary.count} images, {size}")
+        say(f"  pixels: {_shares(dataset, summary)}")
     return len(faults), summary.pixels
+
+
+def _summed_up(faults: list[DataError]) -> list[str]:
+    """Return a line for each kind of fault: kinds differ in more than the file and numbers."""
+    kinds: dict[str, list[str]] = {}
+    for fault in map(str, faults):
+        # The digits of a colour such as #804080 are no number.
+        kind = re.sub(r"(?<![#\w])\d+", "#", fault.partition(": ")[2])
+        kinds.setdefault(kind, []).append(fault)
+    return [
+        first + (f" (and {len(more)} more such file{'s' * (len(more) > 1)})" if more else "")
+        for first, *more in kinds.values()
+    ]
 
 
 def _shares(dataset: SegmentationDataset, summary: SplitSummary) -> str:

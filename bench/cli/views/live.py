@@ -6,65 +6,73 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from bench.manifest import Manifest, Row
-from bench.runs.rundir import State
-from studies.estimates import Estimates, TimeLeft, clock
-from studies.ledger import DONE, Holder, failure, summary, unfinished
+from bench.cli.views.overview import Overview, counts, event, is_event, render
+from bench.errors import RootError
+from bench.manifest import Manifest
+from studies.estimates import Estimates
+from studies.plan import Plan
 from studies.runs import Change, RootMonitor
 
 REFRESH_SECONDS = 1.0
-# Shape, letter and style of each status. Shapes tell them apart without colours; consoles without
-# shapes get the letters.
-SYMBOLS = {
-    "finished": ("●", "#", "green"),
-    "running": ("▶", ">", "bold cyan"),
-    "queued": ("·", ".", "dim"),
-    "interrupted": ("‖", "=", "yellow"),
-    "diverged": ("∞", "~", "magenta"),
-    "failed": ("✗", "X", "bold red"),
-}
-# If not all rows fit, rows with a run of an earlier status in this tuple come first.
-URGENT = ("running", "failed", "diverged", "interrupted")
-RUNNING_LINES, FAILURE_LINES, FEWEST_ROWS = 16, 8, 3
 
 
-def watch(root: Path) -> None:
-    """Show the runs of an output folder until Ctrl-C; in a pipe, until none is running."""
-    monitor = RootMonitor(root)
-    with suppress(KeyboardInterrupt), LiveView(monitor) as view:
-        while view.console.is_terminal or not monitor.is_over:
-            time.sleep(REFRESH_SECONDS)
-            view.update()
+def watch(root: Path, choose: Callable[[list[Manifest]], list[Manifest]]) -> None:
+    """Show the runs of an output folder until Ctrl-C; in a pipe, until none is running.
+
+    On a terminal it waits for a session where none has begun.
+
+    Args:
+        root: the output folder.
+        choose: returns the studies to show, of those in the root.
+    """
+    console = Console(highlight=False)
+    with suppress(KeyboardInterrupt):
+        monitor = _monitor(root, console)
+        with LiveView(monitor, choose, console) as view:
+            while console.is_terminal or not monitor.is_over:
+                time.sleep(REFRESH_SECONDS)
+                view.update()
+
+
+def _monitor(root: Path, console: Console) -> RootMonitor:
+    """Return the monitor of a root; on a terminal wait for its first session."""
+    try:
+        return RootMonitor(root)
+    except RootError as error:
+        if not console.is_terminal:
+            raise
+        console.print(f"{error}\nwaiting for a session; Ctrl-C ends the wait", markup=False)
+    while True:
+        time.sleep(REFRESH_SECONDS)
+        with suppress(RootError):
+            return RootMonitor(root)
 
 
 class LiveView:
-    """Shows the changing states of the runs of some studies, or of all."""
+    """Shows the changing states of the runs of one session, or of all studies of a root."""
 
     def __init__(
         self,
         monitor: RootMonitor,
-        studies: Collection[str] | None = None,
+        choose: Callable[[list[Manifest]], list[Manifest]] = lambda manifests: manifests,
         console: Console | None = None,
     ) -> None:
         """Prepare the view.
 
         Args:
             monitor: reads the states.
-            studies: the ``Manifest.name`` of each study to show; None shows all.
+            choose: returns the studies to show, of those in the root; by default all.
             console: where to print; the standard output by default.
         """
-        self.monitor, self.studies = monitor, studies
+        self.monitor, self.choose = monitor, choose
         self.console = console or Console(highlight=False)
         self.estimates = Estimates(monitor.root, [])
         self.live = Live(console=self.console, auto_refresh=False)
@@ -75,7 +83,7 @@ class LiveView:
             self.live.start()
             self._draw()
         else:
-            overview = self._overview()
+            overview = self.overview()
             self._print(counts(overview))
             running = (Change(self.monitor.runs[i], None, s) for i, s in overview.running.items())
             self._print(event(overview, change) for change in running)
@@ -91,7 +99,7 @@ class LiveView:
         if self.live.is_started:
             self.live.stop()
         else:
-            self._print(counts(self._overview()))
+            self._print(counts(self.overview()))
 
     def update(self, *, force: bool = False) -> None:
         """Show the changes; at most once a second unless ``force`` is set."""
@@ -102,12 +110,13 @@ class LiveView:
         if self.live.is_started:
             self._draw()
         else:
-            overview = self._overview()
+            overview = self.overview()
             self._print(event(overview, change) for change in changes if is_event(change))
 
-    def _overview(self) -> Overview:
+    def overview(self) -> Overview:
+        """Return what is to be shown now."""
         monitor = self.monitor
-        shown = [m for m in monitor.manifests if self.studies is None or m.name in self.studies]
+        shown = self.choose(monitor.manifests)
         if shown != self.estimates.studies:
             self.estimates.set_studies(shown)
         return Overview(
@@ -121,172 +130,29 @@ class LiveView:
 
     def _draw(self) -> None:
         height, plain = self.console.height, self.console.options.ascii_only
-        self.live.update(render(self._overview(), height=height, plain=plain), refresh=True)
+        self.live.update(render(self.overview(), height=height, plain=plain), refresh=True)
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.console.print(line, markup=False, soft_wrap=True)
 
 
-@dataclass(frozen=True)
-class Overview:
-    """The state of an output folder at one moment."""
-
-    root: Path
-    manifests: list[Manifest]
-    """The studies to show."""
-    names: Mapping[str, str]
-    """Every run's name by its id."""
-    states: Mapping[str, State]
-    """Every run's state by its id."""
-    holder: Holder | None = None
-    """The process of the session, if one is running."""
-    left: TimeLeft | None = None
-
-    @property
-    def rows(self) -> dict[str, State]:
-        """Return the states of the runs that belong to a row."""
-        every = (i for m in self.manifests for row in m.rows.values() for i in row.run_ids)
-        return {run_id: self.states[run_id] for run_id in every}
-
-    @property
-    def running(self) -> dict[str, State]:
-        """Return the states of the running runs, including those that belong to no row."""
-        return {i: state for i, state in self.states.items() if state.status == "running"}
-
-
-def counts(overview: Overview) -> list[str]:
-    """Return one line per study: its runs by status."""
+def planned(manifests: Iterable[Manifest], plans: Iterable[Plan]) -> list[Manifest]:
+    """Return the studies of a session with the rows that it runs; --without-crf leaves some out."""
+    runs = {plan.manifest.name: plan.specs.keys() for plan in plans}
     return [
-        f"{manifest.study} on {manifest.profile}: {summary(_states(overview, manifest))}"
-        for manifest in overview.manifests
+        _rows_of(manifest, runs[manifest.name]) for manifest in manifests if manifest.name in runs
     ]
 
 
-def is_event(change: Change) -> bool:
-    """Return whether a change gets a line; a new run that is queued does not."""
-    return change.before is not None or change.state.status == "running"
-
-
-def event(overview: Overview, change: Change) -> str:
-    """Return the line of a run's new status: time, run, place or reason, number of runs done."""
-    state, run = change.state, change.run
-    rows = overview.rows
-    done = sum(state.status in DONE for state in rows.values())
-    place = f" on {_place(state)}" if state.status == "running" else ""
-    left = f", about {overview.left} left" if overview.left else ""
-    stamp = time.strftime("%H:%M:%S")
-    line = f"{stamp}  {state.status:<11} {run} [{run.run_id}]{place}{failure(state)}"
-    return f"{line}  ({done}/{len(rows)}{left})"
-
-
-def render(overview: Overview, *, height: int, plain: bool = False) -> RenderableType:
-    """Return the whole view: session, a grid per study, running runs, and failures.
-
-    Args:
-        overview: the content.
-        height: lines of the terminal.
-        plain: whether to draw letters instead of shapes.
-    """
-    bad = ("failed", "diverged", "interrupted")
-    stopped = {i: state for i, state in overview.rows.items() if state.status in bad}
-    failures = unfinished(overview.names, stopped, FAILURE_LINES)
-    running = _running(overview)
-    used = min(running.row_count, RUNNING_LINES) + len(failures) + 6
-    room = max(1, height - used) // max(1, len(overview.manifests)) - 2
-    return Group(
-        Text(_head(overview), style="bold"),
-        *(
-            _grid(overview, manifest, max(FEWEST_ROWS, room), plain)
-            for manifest in overview.manifests
-        ),
-        _legend(plain),
-        *([Text(), running] if running.row_count else []),
-        *([Text(), *map(Text, failures)] if failures else []),
-    )
-
-
-def _head(overview: Overview) -> str:
-    if overview.holder is None:
-        rest = "; workers of an earlier one are still running" if overview.running else ""
-        return f"{overview.root}: no session is running here{rest}"
-    text = f"{overview.root}: {overview.holder}, {len(overview.running)} running"
-    if not overview.manifests:
-        return f"{text}; it has just started"
-    if left := overview.left:
-        text += f", about {left}, until {clock(left.seconds)}"
-    return text
-
-
-def _grid(overview: Overview, manifest: Manifest, room: int, plain: bool) -> RenderableType:
-    """Return rows by seeds with a symbol for each run, and counts of the rows that do not fit."""
-    rows = list(manifest.rows.values())
-    shown = rows
-    if len(rows) > room:
-        urgent = sorted(rows, key=lambda row: _urgency(overview, row))[: room - 1]
-        shown = [row for row in rows if row in urgent]
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
-    table.add_column(no_wrap=True, max_width=48)
-    table.add_column(overflow="fold")
-    for row in shown:
-        cells = Text()
-        for run_id in row.run_ids:
-            cells.append(*_symbol(overview.states[run_id].status, plain))
-        table.add_row(Text(f"  {row.label}"), cells)
-    seeds = f"{len(manifest.seeds)} seed{'s' * (len(manifest.seeds) > 1)}"
-    total = summary(_states(overview, manifest))
-    parts: list[RenderableType] = [
-        Text(f"\n{manifest.study} on {manifest.profile}, {seeds}: {total}"),
-        table,
-    ]
-    if hidden := [row for row in rows if row not in shown]:
-        rest = summary(overview.states[run_id] for row in hidden for run_id in row.run_ids)
-        parts.append(Text(f"  and {len(hidden)} more rows: {rest}"))
-    return Group(*parts)
-
-
-def _urgency(overview: Overview, row: Row) -> int:
-    statuses = {overview.states[run_id].status for run_id in row.run_ids}
-    return next((rank for rank, status in enumerate(URGENT) if status in statuses), len(URGENT))
-
-
-def _symbol(status: str, plain: bool) -> tuple[str, str]:
-    shape, letter, style = SYMBOLS[status]
-    return letter if plain else shape, style
-
-
-def _legend(plain: bool) -> Text:
-    text = Text("\n")
-    for status in SYMBOLS:
-        text.append(*_symbol(status, plain)).append(f" {status}  ")
-    return text
-
-
-def _running(overview: Overview) -> Table:
-    """Return the running runs: name, id, process, progress and age of the last heartbeat."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("running", "run", "process", "steps", "heartbeat"):
-        table.add_column(title, no_wrap=title != "process")
-    running = sorted(overview.running.items(), key=lambda item: item[1].step, reverse=True)
-    for run_id, state in running[:RUNNING_LINES]:
-        share = f" ({state.step / state.steps:.0%})" if state.steps else ""
-        steps = f"{state.step}/{state.steps}{share}" if state.steps else "–"
-        age = max(0.0, time.time() - state.updated)
-        table.add_row(
-            Text(overview.names[run_id]), run_id, _place(state), steps, f"{age:.0f} s ago"
+def _rows_of(manifest: Manifest, run_ids: Set[str]) -> Manifest:
+    if all(run_ids >= {*row.run_ids} for row in manifest.rows.values()):
+        return manifest
+    tables = [
+        table.model_copy(
+            update={"rows": tuple(row for row in table.rows if run_ids >= {*row.run_ids})}
         )
-    if len(running) > RUNNING_LINES:
-        table.add_row(f"and {len(running) - RUNNING_LINES} more")
-    return table
-
-
-def _place(state: State) -> str:
-    if state.lease is None:
-        return "?"
-    gpu = f", GPU {state.lease.gpu}" if state.lease.gpu else ""
-    return f"{state.lease.host}, process {state.lease.pid}{gpu}"
-
-
-def _states(overview: Overview, manifest: Manifest) -> list[State]:
-    ids = dict.fromkeys(run_id for row in manifest.rows.values() for run_id in row.run_ids)
-    return [overview.states[run_id] for run_id in ids]
+        for table in manifest.tables
+    ]
+    jobs = tuple(job for job in manifest.jobs if run_ids >= {*job.run_ids})
+    return manifest.model_copy(update={"tables": tuple(tables), "jobs": jobs})

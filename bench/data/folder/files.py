@@ -63,11 +63,13 @@ class Tree:
         return self.listed[folder]
 
 
-def find_pairs(spec: DataSpec, split: str, tree: Tree) -> dict[str, Pair]:
+def find_pairs(
+    spec: DataSpec, split: str, tree: Tree, without_mask: list[Path] | None = None
+) -> dict[str, Pair]:
     """Return the image and the mask of each id of a split, sorted by id, or in the list's order.
 
     The id of an image is its path below the folder of images without ``image_suffix``, with "__"
-    between folder and name.
+    between folder and name. Images without a mask go into ``without_mask``; None refuses them.
 
     Raises:
         DataError: A folder, a list, or one of a pair is missing, or two images have one id.
@@ -81,9 +83,13 @@ def find_pairs(spec: DataSpec, split: str, tree: Tree) -> dict[str, Pair]:
     mask_of = _by_id(masks, _masks(spec, tree, images, masks), spec.mask_suffix)
     if not image_of:
         raise DataError(f"{images}: has no image{_ending(spec.image_suffix)}")
-    if absent := [id for id in image_of if id not in mask_of]:
+    absent = [id for id in image_of if id not in mask_of]
+    if absent and (without_mask is None or len(absent) == len(image_of)):
         raise DataError(_no_mask(spec, images, masks, image_of, mask_of, absent))
-    return {id: Pair(images / image_of[id], masks / mask_of[id]) for id in sorted(image_of)}
+    if without_mask is not None:
+        without_mask += [images / image_of[id] for id in absent]
+    paired = sorted(image_of.keys() - absent)
+    return {id: Pair(images / image_of[id], masks / mask_of[id]) for id in paired}
 
 
 def unused_masks(spec: DataSpec, split: str, tree: Tree) -> list[str]:

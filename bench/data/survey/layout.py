@@ -71,12 +71,18 @@ def find_layout(root: Path) -> Layout:
                 if best is None or found[0] > best[0]:
                     best = found
     if best is None:
-        raise DataError(
-            f"{root}: no masks pair with the images by name; write data.images, data.masks and "
-            "their suffixes by hand"
-        )
+        raise DataError(f"{root}: no masks pair with the images by name; {_other_way(root)}")
     layout = _with_lists(root, replace(best[1], classes=_names_file(root)))
     return replace(layout, others=_others(places, layout))
+
+
+def _other_way(root: Path) -> str:
+    """Return what to do where a folder has no masks: look at the folder above if that has some."""
+    here = root.resolve()
+    beside = [path.name for path in sorted(here.parent.iterdir()) if path.is_dir()]
+    if found := [name for name in beside if MASK_WORDS.search(name) and name != here.name]:
+        return f"{found[0]} lies beside it: segloss data init {here.parent}"
+    return "write data.images, data.masks and their suffixes by hand"
 
 
 def _places(files: Iterable[str]) -> list[_Place]:

@@ -54,6 +54,8 @@ class Facts:
     """Number of images with an EXIF orientation."""
     unequal: list[str] = field(default_factory=list)
     """Ids of images and masks of different sizes."""
+    without_mask: list[str] = field(default_factory=list)
+    """Images that have no mask."""
     faults: list[str] = field(default_factory=list)
 
     @property

@@ -40,8 +40,10 @@ def write_profile(folder: Path, out: Path) -> str:
     if out.exists():
         raise SpecError(f"{out} already exists; delete it, or name another file with --out")
     layout = find_layout(folder)
-    pairs = _pairs(folder, layout)
+    lonely: list[Path] = []
+    pairs = _pairs(folder, layout, lonely)
     facts = measure(pairs)
+    facts.without_mask += [str(path.relative_to(folder)) for path in lonely]
     if not facts.pairs:
         raise DataError(facts.faults[0])
     _check_labels(folder / layout.masks, facts)
@@ -80,12 +82,12 @@ def _check_labels(masks: Path, facts: Facts) -> None:
         )
 
 
-def _pairs(folder: Path, layout: Layout) -> dict[str, Pair]:
-    """Return the pairs of all splits; raises DataError for an image without a mask."""
+def _pairs(folder: Path, layout: Layout, without_mask: list[Path]) -> dict[str, Pair]:
+    """Return the pairs of all splits; images without a mask are added to ``without_mask``."""
     tree, pairs = Tree(folder), {}
     spec = spec_of(layout, classes=("a", "b"))
     for split in layout.splits or ("all",):
-        pairs |= find_pairs(spec, split, tree)
+        pairs |= find_pairs(spec, split, tree, without_mask)
     return pairs
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.data.folder.dataset import distinct_colours
+from bench.data.reading import some
 from bench.data.survey.layout import Layout
 from bench.data.survey.measure import Facts
 
@@ -40,7 +41,7 @@ def classes_of(facts: Facts) -> Classes:
     """Return the classes that the masks seem to have, with placeholders for their names."""
     if facts.colours:
         order = [colour for colour, _ in facts.colours.most_common()]
-        names = tuple(f"class {k} (#{bytes(colour).hex()})" for k, colour in enumerate(order))
+        names = tuple(f"class {k}" for k in range(len(order)))
         question = (
             "What are the classes called? A colour that is no class moves from colours to "
             "ignored_colours."
@@ -162,7 +163,8 @@ def _shares(facts: Facts, classes: Classes) -> str:
     total = sum(facts.colours.values()) or sum(facts.labels.values())
     if facts.colours:
         named = [
-            (f"#{bytes(colour).hex()}", count) for colour, count in facts.colours.most_common()
+            (f"class {k} #{bytes(colour).hex()}", count)
+            for k, (colour, count) in enumerate(facts.colours.most_common())
         ]
     else:
         named = [(str(label), count) for label, count in sorted(facts.labels.items())]
@@ -176,6 +178,12 @@ def _questions(layout: Layout, facts: Facts) -> list[str]:
     ]
     if layout.classes:
         found.append(f"Does {layout.classes} name the classes? Then: classes = its path")
+    if count := len(facts.without_mask):
+        images = "image has" if count == 1 else "images have"
+        found.append(
+            f"{count} {images} no mask: {some(facts.without_mask)}. Add it or move the image: "
+            "until then segloss data check refuses the folder"
+        )
     if facts.unequal:
         found.append(
             f"{len(facts.unequal)} masks have another size than their image, such as "

@@ -16,7 +16,7 @@ from bench.preflight import (
 )
 from bench.profile import TuningSplit, load_profile
 from bench.spec import CRFSpec, DataSpec, LossSpec, RunSpec, TermSpec
-from losses import SegmentationLoss
+from losses import SegmentationLoss, loss_from
 
 PROFILE = load_profile("scenes-demo")
 SPEC = RunSpec(
@@ -126,9 +126,9 @@ def test_of_losses_that_differ_in_a_weight_one_is_tried(monkeypatch):
 
     def noted(loss):
         tried.append(loss.options)
-        return losses.loss_from(loss)
+        return loss_from(loss)
 
-    monkeypatch.setattr(preflight, "loss_from", noted)
+    monkeypatch.setattr(losses, "loss_from", noted)
     settings = [{"lambda_": 0.2}, {"lambda_": 0.3}, {"lambda_": 0.3}]
     settings += [{"lambda_": 1.0}, {"lambda_": 0.4, "region_size": 2}]
     rmi = [LossSpec(name="rmi", options=options) for options in settings]

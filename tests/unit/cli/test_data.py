@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from whole_split import load
 
 from bench.cli.data import data as verbs
+from bench.cli.views.data import _summed_up
 from bench.data import convert as convert_module
 from bench.data.camvid.dataset import open_camvid
 from bench.data.convert import OutputLayout, convert
@@ -62,15 +63,16 @@ def test_check_prints_counts_sizes_and_class_shares(segloss, camvid):
 
 def test_check_names_every_fault_up_to_a_limit(segloss, camvid, monkeypatch):
     monkeypatch.setattr("bench.cli.views.data.FAULT_LINES", 1)
-    for stem in ("a", "b"):
-        save(camvid / "trainannot" / f"{stem}.png", np.full((6, 8), 77, np.uint8))
+    for stem, label in (("a", 77), ("b", 78)):
+        save(camvid / "trainannot" / f"{stem}.png", np.full((6, 8), label, np.uint8))
+    (camvid / "train" / "b.png").write_bytes(b"404")
     (camvid / "val" / "b.png").write_bytes(b"404")
     (camvid / "testannot" / "a.png").unlink()
     done = segloss("check", "camvid", "--data-root", camvid)
     lines = done.stderr.splitlines()
     assert "train/a.png" not in done.stderr
     assert "a.png: label 77 at row 0, column 0" in lines[0]
-    assert lines[1] == "camvid train: and 1 more"
+    assert lines[1] == "camvid train: and 1 more kinds"
     assert "b.png: cannot be decoded" in lines[2]
     assert "no annotation testannot/a.png" in lines[3]
     assert len(lines) == 4
@@ -172,3 +174,19 @@ def test_a_full_disk_is_one_line(camvid, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file.*: (Not a directory|File exists)"):
         list(convert("camvid", camvid, tmp_path / "file"))
+
+
+def test_faults_that_differ_in_file_and_numbers_alone_share_a_line():
+    """One undeclared colour in many masks is one line; another colour is another."""
+    faults = [
+        DataError(f"masks/{n}.png: colour #{colour} at row {n}, column 3 ({n} pixels are of none)")
+        for n in (1, 2, 3)
+        for colour in ("804080", "804081")
+    ]
+    assert _summed_up(faults) == [
+        "masks/1.png: colour #804080 at row 1, column 3 (1 pixels are of none) "
+        "(and 2 more such files)",
+        "masks/1.png: colour #804081 at row 1, column 3 (1 pixels are of none) "
+        "(and 2 more such files)",
+    ]
+    assert _summed_up(faults[:1]) == [str(faults[0])]

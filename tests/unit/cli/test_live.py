@@ -8,7 +8,9 @@ import pytest
 from made_up import MadeUp
 from rich.console import Console
 
-from bench.cli.views.live import SYMBOLS, LiveView, Overview, render
+from bench.cli.views.live import LiveView
+from bench.cli.views.marks import SYMBOLS
+from bench.cli.views.overview import Overview, render
 from bench.errors import RootError
 from bench.runs.rundir import own_lease
 from studies import runs

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from bench.cli.app import app
 from bench.errors import DataError, InstallError, SpecError
-from bench.models.weights_file import digest_of
+from bench.files import digest_of
 from postproc import dense_crf
 
 RESOURCES = {
@@ -49,6 +49,7 @@ def test_all_three_have_the_same_options_but_for_a_sessions_resources():
         {parameter.name: parameter.opts for parameter in commands[verb].params}
         for verb in ("run", "plan", "validate")
     )
+    assert plan.pop("ids") == ["--ids"]
     assert plan == validate
     assert plan.items() <= run.items()
     assert run.keys() - plan.keys() == RESOURCES | {"detach", "again", "keep_old"}
@@ -58,7 +59,8 @@ def test_a_plan_without_crf_counts_the_rows_that_are_filled(segloss, monkeypatch
     monkeypatch.setattr(dense_crf, "available", lambda: False)
     out = segloss("plan", "losses", "--without-crf", "--seeds", 1)
     assert "rows left empty for lack of a CRF: CE & CRF-1, CE & CRF-5, CE & CRF-10" in out
-    assert "4 rows = 4 distinct trainings + 0 distinct evaluations; 0 rows share a run" in out
+    assert "4 rows. For 1 seed: 4 trainings and 0 evaluations; 0 of 4 runs are finished in" in out
+    assert "CE & CRF-1   left out\n" in out
     with pytest.raises(InstallError, match="need pydensecrf"):
         segloss("validate", "losses")
 

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.cli import run
+from bench.cli.planning import inputs
+from bench.cli.planning.plans import leave_out_crf
 from bench.data import registry
 from bench.errors import InstallError, SpecError
 from bench.preflight import resolve_loss
@@ -17,18 +18,18 @@ from studies.schema import load_study
 def test_a_study_with_a_crf_is_refused_with_both_ways_out(monkeypatch):
     studies = {name: load_study(name) for name in ("lambda", "losses")}
     monkeypatch.setattr(dense_crf, "available", lambda: True)
-    run.require_crf(studies)
+    inputs.require_crf(studies)
     monkeypatch.setattr(dense_crf, "available", lambda: False)
     with pytest.raises(InstallError, match=r"losses: .* --without-crf, or install .* pydensecrf2"):
-        run.require_crf(studies)
-    run.require_crf({"lambda": studies["lambda"]})
+        inputs.require_crf(studies)
+    inputs.require_crf({"lambda": studies["lambda"]})
 
 
 def test_a_plan_without_crf_keeps_every_row_and_every_training(capsys):
     names = ("losses", "scenes-demo")
     profile = load_profile("scenes-demo")
     full = plan(load_study("losses"), profile, names=names, seeds=2, resolve=resolve_loss)
-    rest = run.leave_out_crf(full)
+    rest = leave_out_crf(full)
     assert rest.manifest == full.manifest
     assert rest.specs == {run_id: spec for run_id, spec in full.specs.items() if spec.trains}
     assert len(rest.specs) == 8
@@ -37,14 +38,14 @@ def test_a_plan_without_crf_keeps_every_row_and_every_training(capsys):
         printed
         == "losses: rows left empty for lack of a CRF: CE & CRF-1, CE & CRF-5, CE & CRF-10\n"
     )
-    assert run.leave_out_crf(rest) == rest
+    assert leave_out_crf(rest) == rest
 
 
 def test_a_study_without_a_crf_is_unchanged(capsys):
     names = ("lambda", "scenes-demo")
     profile = load_profile("scenes-demo")
     full = plan(load_study("lambda"), profile, names=names, seeds=1, resolve=resolve_loss)
-    assert run.leave_out_crf(full) == full
+    assert leave_out_crf(full) == full
     assert capsys.readouterr().out == ""
 
 
@@ -52,7 +53,7 @@ def test_a_column_of_a_class_names_one_of_the_data_set(tiny_study, edit):
     edit(tiny_study, '"infer_ms", "miou"', '"iou/rode", "iou/sky", "class_iou"')
     study, profile = load_study(str(tiny_study)), load_profile("scenes-demo")
     with pytest.raises(SpecError, match=r"unknown column 'iou/rode'; did you mean 'iou/road'\?"):
-        run.check_columns({"mine": study}, profile)
+        inputs.check_columns({"mine": study}, profile)
 
 
 def test_a_column_is_known_or_a_metric_of_the_data_set(tiny_study, edit, monkeypatch):
@@ -61,8 +62,8 @@ def test_a_column_is_known_or_a_metric_of_the_data_set(tiny_study, edit, monkeyp
     study, profile = load_study(str(tiny_study)), load_profile("scenes-demo")
     message = r"mine: tables.1.columns: unknown column 'infer_mz'; did you mean 'infer_ms'\?"
     with pytest.raises(SpecError, match=message):
-        run.check_columns({"mine": study}, profile)
+        inputs.check_columns({"mine": study}, profile)
 
     own = SimpleNamespace(metric_names=("cover", "infer_mz"), class_names=(), num_objects=0)
     monkeypatch.setattr(registry, "open_dataset", lambda spec, root: own)
-    run.check_columns({"mine": study}, profile)
+    inputs.check_columns({"mine": study}, profile)

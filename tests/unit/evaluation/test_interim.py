@@ -46,7 +46,7 @@ def train(cache, spec, *, scored):
     data = TrainingData(training_split(dataset, spec.data, cache), dataset, spec.recipe, 3)
     model = build_model(spec.model, len(dataset.class_names), seed=1)
     training = Training(model, build_loss("ce"), data, device=CPU)
-    scores = InterimScores(spec, dataset, cache, CPU, pulse=lambda step: None)
+    scores = InterimScores(spec, dataset, cache, CPU, pulse=lambda step, activity: None)
     records, found = [], []
     for step in training.run(records.append):
         if scored and scores.due(step):

@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from torchvision.models import resnet18
 
 from bench.errors import SpecError
+from bench.files import digest_of
 from bench.models.deeplab import build_model
 from bench.models.pretrained import LITE0, find_weights
-from bench.models.weights_file import digest_of, network_weights
+from bench.models.weights_file import network_weights
 from bench.spec import ModelSpec
 
 HEAD = {"head_channels": 8, "atrous_rates": (1, 2, 3)}

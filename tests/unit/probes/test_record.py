@@ -5,7 +5,7 @@ import json
 import torch
 
 from bench.files import read_json, write_json
-from bench.probes import record
+from bench.probes import kept, parts, record
 from bench.probes.record import FORM, Prober, write_records
 from bench.runs.rundir import run_dir
 from bench.spec import DataSpec, EvaluationSpec, LossSpec, ModelSpec, RecipeSpec, RunSpec
@@ -33,13 +33,17 @@ def test_a_record_is_the_same_again_and_leaves_random_numbers_alone(tmp_path):
 
 
 def test_what_takes_long_is_made_once_for_a_root(tmp_path, monkeypatch):
-    """The network and the data, as long as their files are the same."""
+    """Every part, as long as the files and the packages that decide it are the same."""
     first = Prober(tmp_path).record(SPEC)
-    for name in ("network_numbers", "data_numbers"):
-        monkeypatch.setattr(record, name, None)
+    monkeypatch.setattr(record, "data_numbers", None)
+    for name in ("loss_numbers", "network_numbers", "recipe_numbers"):
+        monkeypatch.setattr(parts, name, None)
     assert Prober(tmp_path).record(SPEC) == first
-    monkeypatch.setattr(record, "_timm_stamp", lambda: "edited")
-    assert "fault" in Prober(tmp_path).record(SPEC)["parts"]["network"]
+    for module in (kept, parts):
+        monkeypatch.setattr(module, "timm_stamp", lambda: "edited")
+    edited = Prober(tmp_path).record(SPEC)["parts"]
+    assert all("fault" in edited[part] for part in ("loss", "network", "recipe"))
+    assert edited["data"] == first["parts"]["data"]
 
 
 def test_a_part_that_cannot_be_tried_says_why(monkeypatch, tmp_path):

@@ -111,7 +111,6 @@ def test_run_plan_and_status_print_the_same_time(made_up, monkeypatch, capsys):
     made_up.set("RMI", status="running", step=50, steps=200, lease=lease)
     made_up.set("BCE", status="running", step=20, steps=200, lease=other)
     monkeypatch.setattr("studies.ledger.is_alive", lambda *_, **__: True)
-    study = {made_up.plan.manifest.name}
     with lock_root(made_up.root):
         print_plan([planned()], made_up.root)
         texts = [capsys.readouterr().out]
@@ -119,7 +118,7 @@ def test_run_plan_and_status_print_the_same_time(made_up, monkeypatch, capsys):
             console = Console(
                 width=160, height=40, file=io.StringIO(), force_terminal=terminal, color_system=None
             )
-            with LiveView(RootMonitor(made_up.root), study, console):
+            with LiveView(RootMonitor(made_up.root), console=console):
                 texts.append(console.file.getvalue())
     times = [re.search(r"[Aa]bout ([^,]*?)(?: left|,)", text) for text in texts]
     assert all(times), texts

@@ -1,0 +1,82 @@
+"""What checks found that need torch, kept in a root until anything that decides it changes.
+
+The key of a finding holds its inputs and ``at_hand``: a digest of this project's files, of the
+installed packages with their versions, and of plug-ins. So a finding is never older than the code.
+No torch here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.files import read_json, write_json
+from bench.runs.source_code import WORKER_PACKAGES, code_files, text_of
+from bench.spec import digest
+
+PLUGINS = ("segloss.losses", "segloss.datasets")
+"""Groups of entry points by which other packages add losses and data sets."""
+
+
+def kept(root: Path, key: list[Any], make: Callable[[], Any]) -> Any:
+    """Return the finding of this key from the root's cache, or make and keep it.
+
+    Args:
+        root: Output folder.
+        key: JSON-shaped: everything that decides the finding.
+        make: Returns the finding, JSON-shaped and not None.
+    """
+    if (found := recall(root, key)) is None:
+        found = make()
+        keep(root, key, found)
+    return found
+
+
+def recall(root: Path, key: list[Any]) -> Any:
+    """Return the finding of this key; None where the root keeps none."""
+    return read_json(_place(root, key))
+
+
+def keep(root: Path, key: list[Any], found: Any) -> None:
+    """Keep a finding; a root that is missing or cannot be written keeps nothing."""
+    if root.is_dir():
+        with suppress(OSError):  # a full disk, or a root of another user
+            write_json(_place(root, key), found)
+
+
+def _place(root: Path, key: list[Any]) -> Path:
+    return root / "cache" / "probes" / f"{digest(key)}.json"
+
+
+def at_hand(modules: Iterable[str] = ()) -> str:
+    """Return a digest of everything here that may decide what a check finds.
+
+    Args:
+        modules: Modules of other packages that the check uses, beside plug-ins.
+    """
+    return digest([_code_and_packages(), timm_stamp(), text_of(*sorted(modules))])
+
+
+@cache
+def _code_and_packages() -> str:
+    code = {name: hashlib.sha256(data).hexdigest() for name, data in code_files(WORKER_PACKAGES)}
+    # The folder of an installed package's description is called NAME-VERSION.dist-info.
+    packages = {info.name for place in sys.path for info in Path(place).glob("*.dist-info")}
+    plugins = {point.module for group in PLUGINS for point in entry_points(group=group)}
+    return digest([sys.version, code, sorted(packages), text_of(*sorted(plugins))])
+
+
+@cache
+def timm_stamp() -> str:
+    """Return a digest of the sizes and times of timm's files, which somebody may have edited."""
+    spec = find_spec("timm")
+    files = sorted(Path(spec.origin).parent.rglob("*.py")) if spec and spec.origin else []
+    stats = [(str(file), file.stat()) for file in files]
+    return digest([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
