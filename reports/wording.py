@@ -48,8 +48,8 @@ def mean_and_spread(
     if spread is None or value.low is None or value.high is None:
         return mean, ""
     if value.spread == "range" or abs(value.low + value.high - 2 * value.mean) > 1e-9:
-        ends = (_number(end, places).removeprefix("+") for end in (value.low, value.high))
-        return mean, f"({DASH.join(ends)})"
+        ends = [_number(end, places).removeprefix("+") for end in (value.low, value.high)]
+        return mean, "" if ends == [mean, mean] else f"({DASH.join(ends)})"
     return mean, f"{PLUS_MINUS} {spread:.{places}f}"
 
 

@@ -12,6 +12,7 @@ from reports.figures.looks import row_looks
 from reports.figures.study import in_percent, of_training, training_figure
 from reports.model import Figure
 from reports.sentences import captions
+from reports.sentences import progress as words
 from reports.statistics.scores import Scores
 from reports.wording import header, listed, signed
 
@@ -82,7 +83,7 @@ def sentence(data: pd.DataFrame) -> str:
     found = [*_rankings(steps, end), *_unsettled(steps, end)]
     if found:
         return " ".join(found)
-    return "The ranking at the end was there before, and every line has settled."
+    return words.STEADY
 
 
 def _complete(data: pd.DataFrame) -> dict[int, At]:
@@ -103,17 +104,18 @@ def _complete(data: pd.DataFrame) -> dict[int, At]:
 def _rankings(steps: dict[int, At], end: int) -> list[str]:
     """Return how the ranking at each of SHARES differs from that at the end."""
     found, apart, last = [], False, steps[end]
-    for words, share in SHARES.items():
+    for name, share in SHARES.items():
         step = _nearest(steps, share * end)
         before = steps[step]
         if abs(step / end - share) <= share / 2 and _ranked(before) != _ranked(last):
-            found.append(f"at {words} of the training (step {step}) {_order(before)}")
+            order = _order(before)
+            found.append(words.BEFORE.format(share=name, step=step, order=order))
             swapped = _swapped(before, last)
             apart |= any(_apart(at[a], at[b]) for a, b in swapped for at in (before, last))
     if not found:
         return []
-    within = "" if apart else ", within the bands of the seeds"
-    return [f"The ranking changes{within}: {'; '.join(found)}; at the end {_order(last)}."]
+    text = words.RANKING if apart else words.RANKING_WITHIN
+    return [text.format(before="; ".join(found), last=_order(last))]
 
 
 def _swapped(before: At, last: At) -> list[tuple[str, str]]:
@@ -137,10 +139,7 @@ def _unsettled(steps: dict[int, At], end: int) -> list[str]:
     moving = [f"{label} ({signed(by)})" for label, by in changes.items() if abs(by) > SETTLED]
     if not end / 2 <= step < end or not moving:
         return []
-    return [
-        f"Not settled: from step {step} to the end, more than {SETTLED:g} point of change in "
-        f"{listed(moving)}; a longer training may rank the rows differently."
-    ]
+    return [words.UNSTEADY.format(step=step, points=f"{SETTLED:g}", rows=listed(moving))]
 
 
 def _nearest(steps: dict[int, At], wanted: float) -> int:

@@ -4,6 +4,7 @@
 NO_RUN = "No run has finished yet."
 NOTHING_TO_COMPARE = "Nothing to compare."
 SETTLED = "Settled."
+SETTLED_SO_FAR = "Settled among the rows that have run."
 SETTLED_AGAINST_BASE = "Settled against {base}, open against {rows}."
 NOT_SETTLED = "Not settled."
 

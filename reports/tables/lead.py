@@ -67,7 +67,8 @@ def _headline(ranking: Ranking, first: str) -> str:
     if ranking.base not in ranking.pairs.means:
         return words.NOT_SETTLED
     if not rows and len(ranking.pairs.below(first)) == len(ranking.pairs.others(first)):
-        return words.SETTLED
+        waiting = len(ranking.pairs.means) < len(ranking.labels)
+        return words.SETTLED_SO_FAR if waiting else words.SETTLED
     if ranking.base not in ranking.pairs.below(first):
         return words.NOT_SETTLED
     return words.SETTLED_AGAINST_BASE.format(base=ranking.base, rows=_rows(rows, "and"))
@@ -123,7 +124,7 @@ def _others(ranking: Ranking, first: str, other: str) -> list[str]:
     if ranking.base not in ranking.order:
         found.append(words.BASE_MISSING.format(base=ranking.base))
     rest = [row for row in below if row != other]
-    if rest and len(below) == len(ranking.pairs.others(first)):
+    if rest and len(below) == len(ranking.labels) - 1:
         found.append(words.ABOVE_ALL.format(row=first))
     elif rest:
         found.append(words.ABOVE.format(row=first, rows=_rows(rest, "and")))

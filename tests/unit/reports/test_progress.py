@@ -40,7 +40,7 @@ def curves(**means):
         ),
         (
             {"CE": (10, 30, 36, 40), "Dice": (5, 25, 34.5, 35)},
-            "Not settled: from step 75 to the end, more than 1 point of change in CE (+4.00); a "
+            "Still changing: from step 75 to the end, more than 1 point in CE (+4.00); a "
             "longer training may rank the rows differently.",
         ),
         # Its training has diverged, or has not ended yet.
@@ -65,7 +65,7 @@ def test_a_point_far_from_half_or_a_tenth_is_not_called_so():
     data = curves(CE=(10, 30), Dice=(5, 40)).replace({"step": {10: 40, 50: 100}})
     assert "a tenth" not in sentence(data)
     assert "at half of the training (step 40) CE > Dice" in sentence(data)
-    assert "Not settled" not in sentence(data)
+    assert "Still changing" not in sentence(data)
 
 
 def test_a_row_with_another_number_of_seeds_on_the_way_is_left_out():

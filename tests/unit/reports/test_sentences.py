@@ -24,6 +24,7 @@ from said import (
 
 import reports.sentences
 from reports.figures.forest import forest_figures
+from reports.figures.progress import sentence
 from reports.report import _unprobed
 
 SEVEN = {"CE": range(40, 47), "RMI": range(50, 57)}
@@ -55,6 +56,16 @@ def profile(name: str, levels=LEVELS, **facts):
 def forest(scores) -> str:
     (figure,) = forest_figures(scores)
     return figure.caption
+
+
+def on_the_way(*rows: tuple[float, ...], band: float = 0.1) -> str:
+    """What is said of rows whose scores at steps 50, 90 and 100 are these."""
+    lines = [
+        {"label": f"row {i}", "step": step, "mean": at, "low": at - band, "high": at + band, "n": 3}
+        for i, scores in enumerate(rows)
+        for step, at in zip((50, 90, 100), scores, strict=True)
+    ]
+    return sentence(pd.DataFrame(lines))
 
 
 def unprobed(count: int) -> str:
@@ -200,6 +211,10 @@ SCENES: dict[str, Callable[[], str]] = {
     "twenty rows": lambda: said(
         study({"CE": (40, 41), **{f"R{i}": (i, i + 2) for i in range(20)}})
     ),
+    "Dice waits": lambda: said(study({**TWO, "Dice": (None, None)})),
+    "a steady training": lambda: on_the_way((40, 40, 40), (50, 50, 50)),
+    "a training that turns": lambda: on_the_way((40, 45, 50), (30, 48, 60)),
+    "a noisy training": lambda: on_the_way((40, 40, 40), (39.9, 40.5, 40.5), band=2),
     "forest": lambda: forest(study()),
     "forest of one seed": lambda: forest(study({"CE": [40.0], "RMI": [50.0]})),
     "forest of twenty": lambda: forest(
@@ -266,6 +281,12 @@ CASES: dict[str, tuple[str, str]] = {
     "verdict.NO_RUN": ("nothing", "one missing"),
     "verdict.NOTHING_TO_COMPARE": ("one row", "three seeds"),
     "verdict.SETTLED": ("three seeds", "tie"),
+    "verdict.SETTLED_SO_FAR": ("Dice waits", "three seeds"),
+    "progress.STEADY": ("a steady training", "a training that turns"),
+    "progress.RANKING": ("a training that turns", "a steady training"),
+    "progress.RANKING_WITHIN": ("a noisy training", "a training that turns"),
+    "progress.BEFORE": ("a training that turns", "a steady training"),
+    "progress.UNSTEADY": ("a training that turns", "a steady training"),
     "verdict.SETTLED_AGAINST_BASE": ("ahead of CE alone", "three seeds"),
     "verdict.NOT_SETTLED": ("tie", "three seeds"),
     "verdict.ONE_ROW": ("one row", "three seeds"),
