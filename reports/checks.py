@@ -78,6 +78,8 @@ def environment_difference(artifact_uri: str | None, other: str | None) -> str:
         other: Folder of the other run's artifacts.
     """
     ours, theirs = _environment(artifact_uri), _environment(other)
+    if not ours or not theirs:
+        return ""
     keys = [key for key in dict.fromkeys([*ours, *theirs]) if ours.get(key) != theirs.get(key)]
     return ", ".join(f"{key} {ours.get(key)} against {theirs.get(key)}" for key in keys)
 
@@ -102,7 +104,8 @@ def _check(rows: pd.DataFrame, name: str, seed: int | None) -> Check:
     odd = known.loc[known[column] != value, :]
     details: tuple[str, ...] = ()
     if name == "env" and len(odd) and "artifact_uri" in known:
-        usual = known.loc[known[column] == value, "artifact_uri"].iloc[0]
+        others = known.loc[known[column] == value, "artifact_uri"]
+        usual = next(filter(_environment, others), None)
         details = tuple(environment_difference(uri, usual) for uri in odd["artifact_uri"])
     return Check(
         name=name,

@@ -37,7 +37,7 @@ class Cell:
     tied: bool = False
     """Whether no difference from the highest mean is shown; true of that row as well."""
     doubtful: bool = False
-    """Whether a run behind the number was made under other conditions than its neighbours."""
+    """Whether a run behind the number was made under different conditions than its neighbours."""
     apart: bool | None = None
     """For a gain: whether its interval leaves out zero."""
     comparison: Comparison | None = None

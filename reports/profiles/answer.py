@@ -34,7 +34,7 @@ class Side:
 
     @property
     def odd(self) -> set[str]:
-        """The rows with a run that was made under other conditions than its neighbours."""
+        """The rows with a run that was made under different conditions than its neighbours."""
         return {label for check in self.scores.odd_checks for label, _ in check.odd}
 
     def mean(self, label: str) -> float | None:

@@ -61,7 +61,7 @@ def cell_text(cell: Cell, column: Column) -> str:
 
 
 def dagger(cell: Cell) -> str:
-    """Return the mark of a cell whose runs were made under other conditions, or ""."""
+    """Return the mark of a cell whose runs were made under different conditions, or ""."""
     return DAGGER if cell.doubtful else ""
 
 

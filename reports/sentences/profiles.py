@@ -25,7 +25,7 @@ FRIEDMAN_DIFFER = (
 )
 FRIEDMAN_OPEN = (
     "Friedman's test over {profiles} profiles and {rows} rows: chi-squared {statistic}, p {p} "
-    "(no difference is shown)."
+    "(no row differs for certain)."
 )
 CRITICAL = "Nemenyi's critical difference (5 %): {critical} ranks."
 CRITICAL_TOO_WIDE = (

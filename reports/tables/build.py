@@ -70,7 +70,7 @@ def columns_of(draft: Draft) -> list[Column]:
     groups = [_columns(draft, key) for key in draft.spec.columns]
     found: list[Column] = []
     for wanted in (("setting", "score"), ("cost",), ("class",)):
-        found += [column for group in groups if group[0].kind in wanted for column in group]
+        found += [c for group in groups for c in group if group[0].kind in wanted]
         if "score" in wanted:
             found.append(Column("seeds", "n", "seeds"))
     return found

@@ -58,7 +58,7 @@ def test_the_page_stands_alone_and_takes_imported_runs_on_trust(files):
 def test_the_command_prints_all_tables(imported, tmp_path, capsys):
     report_profiles("many", list(PROFILES), tmp_path, imported.uri)
     out = capsys.readouterr().out
-    assert out.startswith("RMI has the highest mean gain over CE on 2 profiles")
+    assert "On 2 profiles RMI has the highest mean gain over CE" in out.splitlines()[0]
     assert "How well each profile tells rows apart" in out
     assert out.rstrip().endswith("many-on-city-and-vessel/index.html")
 

@@ -58,7 +58,7 @@ def test_scores_on_the_way_are_a_figure_and_a_sentence_of_the_result(files, page
     assert "mIoU_11 (%) on None" not in page.text
     assert "Scores during training" in page.text
     for shown in (page.text, files.summary, files.note):
-        assert "Not settled: from step 30 to the end, more than 1 point of change in CE (+" in shown
+        assert "Still changing: from step 30 to the end, more than 1 point in CE (+" in shown
 
 
 def test_page_needs_nothing_from_outside(files, page):
@@ -105,7 +105,7 @@ def test_page_is_sound(page):
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
     assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
     drawings = [a for _, a in page.tags if a.get("role") == "img"]
-    assert len(drawings) == 6  # curve, gains, seeds, two of training, scores on the way
+    assert len(drawings) == 7  # forest, curve, gains, seeds, two of training, scores on the way
     assert all(attributes["aria-label"] for attributes in drawings)
 
 
@@ -309,7 +309,7 @@ def test_watch_rebuilds_until_all_runs_have_ended(fresh, monkeypatch, capsys):
         "6 runs not finished",
         "3 runs not finished",
     ]
-    assert "RMI has the highest mIoU" in printed
+    assert "points of mIoU_11 above CE" in printed
     assert "New since" in printed
     folder = fetch_artifact(fresh.uri, _study_run(fresh), "report")
     assert folder is not None

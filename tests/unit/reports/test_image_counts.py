@@ -282,9 +282,14 @@ def test_an_environment_that_differs_is_named_by_its_packages(tmp_path):
     assert difference_named(check) == "env torch 2.11 against 2.15 (RMI avg 2, seed 1)"
     side = Side("x", study)
     assert differing_conditions(side, side) == []
-    (tmp_path / "s-RMI_avg_2-1" / "env.json").unlink()
+    frame.loc[5, "digest/env"] = "g"
+    (tmp_path / "s-RMI_avg_2-2" / "env.json").unlink()
+    (tmp_path / "s-CE-0" / "env.json").unlink()
     (check,) = [check for check in checks(frame) if check.odd]
-    assert difference_named(check).startswith("env ")
+    # A third environment that nobody knows does not hide the reason of the second.
+    assert difference_named(check) == (
+        "env torch 2.11 against 2.15 (RMI avg 2, seed 1); env g against e (RMI avg 2, seed 2)"
+    )
 
 
 def counts_matrices(seed: int, better: int) -> np.ndarray:
