@@ -36,7 +36,7 @@ def test_the_first_screen_has_the_verdict_and_a_desktop_its_picture(
     browser.open(index, width=width, height=height)
     for part in shown:
         box = f"document.querySelector('{part}').getBoundingClientRect()"
-        assert 0 < browser.evaluate(f"{box}.height")
+        assert browser.evaluate(f"{box}.height") > 0
         assert browser.evaluate(f"{box}.bottom") <= height, part
         assert browser.evaluate(f"{box}.right") <= width, part
     text = browser.evaluate("document.querySelector('.lead').innerText")
