@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bench.manifest import Manifest
@@ -232,6 +232,17 @@ class Lead:
     def text(self) -> str:
         """The whole answer in one paragraph."""
         return " ".join(filter(None, [self.headline, *self.sentences, self.command]))
+
+    @property
+    def finding(self) -> str:
+        """The sentences without the one that explains the command."""
+        return " ".join(self.sentences[:-1] if self.command else self.sentences)
+
+    def adding(self, sentence: str) -> Lead:
+        """Return the answer with one more sentence on what was found."""
+        place = len(self.sentences) - bool(self.command)
+        said = (*self.sentences[:place], sentence, *self.sentences[place:])
+        return replace(self, sentences=said)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -172,7 +172,7 @@ def _report(
     if manifest.settings.get("evaluation.every"):
         drawn, said = _progress(uri, scores)
         figures += drawn
-        result = replace(result, sentences=(*result.sentences, *filter(None, [said])))
+        result = result.adding(said) if said else result
     return Report(
         manifest=manifest,
         lead=result,

@@ -35,17 +35,26 @@ def forest_figures(scores: Scores) -> list[Figure]:
     data = forest_data(ranking)
     if data.empty:
         return []
-    caption = words.FOREST.format(base=ranking.base, score=ranking.score)
-    if not (data["n"] > 1).any():
-        caption = words.FOREST_ONE_SEED.format(base=ranking.base, score=ranking.score)
-    if (count := len(ranking.order) - 1) > len(data):
-        caption += " " + words.FOREST_TOP.format(count=len(data), rows=count)
+    caption = " ".join(_caption(ranking, data))
     said = "; ".join(_said(row) for row in data.to_dict("records"))
     looks = row_looks(scores.manifest, scores.manifest.tables[0])
     names = ranking.base, ranking.score
     drawing = drawn(lambda width: draw_forest(data, looks, width, *names))
     title = f"Gain over {ranking.base}"
     return [Figure("forest", title, drawing, caption, f"{caption} {said}.", table="")]
+
+
+def _caption(ranking: Ranking, data: pd.DataFrame) -> Iterator[str]:
+    fields = {"base": ranking.base, "score": ranking.score}
+    known = data.loc[data["n"] > 1, :]
+    yield (words.FOREST_ONE_SEED if known.empty else words.FOREST).format(**fields)
+    if not known["apart"].all():
+        yield words.FOREST_GREY
+    low, high = axis_ends(data)
+    if data["low"].min() < low or data["high"].max() > high:
+        yield words.FOREST_ARROW
+    if (count := len(ranking.order) - 1) > len(data):
+        yield words.FOREST_TOP.format(count=len(data), rows=count)
 
 
 def forest_data(ranking: Ranking) -> pd.DataFrame:

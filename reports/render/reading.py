@@ -10,13 +10,14 @@ from reports.model import Table
 from reports.render.text import notes_of
 from reports.sentences import notes
 
-KEY = (notes.INTERVAL, notes.GAIN, notes.GAIN_OF_SEEDS)
+KEY = (notes.INTERVAL, notes.RANGE, notes.GAIN, notes.GAIN_OF_SEEDS)
 """Explanations that a reader needs with the first number: they stand under the first table."""
 EXPLAINING = (
     *KEY,
     *(notes.BEST, notes.TIMES, notes.BORDERS, notes.MEASURES, notes.BORDER_MEASURES),
     *(notes.IMAGE_MEASURE, notes.EFFECTS, notes.EXACT, notes.EXACT_HOLM, notes.EXACT_HOLM_TOO_FEW),
     *(notes.EXACT_TOO_FEW, notes.SHARED_RATE, notes.VERDICTS),
+    *(notes.CUT, notes.OPEN_GREY, notes.COSTS, notes.PARTS),
 )
 """Sentences that say what a number is; all others say what is special about these numbers."""
 

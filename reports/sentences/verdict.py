@@ -64,9 +64,8 @@ RUNS_MISSING = "{count} runs are missing."
 LEARNED_NOTHING = "{runs} learned nothing: one class has all pixels that are right."
 
 # The figure under the answer.
-FOREST = (
-    "Gain over {base} in {score}: mean, 95 % interval, and a tick for each seed. Hollow and grey: "
-    "the interval holds zero. An arrow: the interval goes on."
-)
+FOREST = "Gain over {base} in {score}: mean, 95 % interval, and a tick for each seed."
+FOREST_GREY = "Hollow and grey: the interval holds zero."
+FOREST_ARROW = "An arrow: the interval goes on."
 FOREST_ONE_SEED = "Gain over {base} in {score} with one seed, which has no interval."
 FOREST_TOP = "The {count} highest of {rows} rows."

@@ -7,7 +7,7 @@ from reports.sentences import notes
 INTERVAL = notes.INTERVAL
 GAIN = notes.GAIN.format(base="CE", population="Of seeds.")
 BORDERS = notes.BORDERS
-TIE = notes.TIE.format(column="mIoU (%)", rows="A and B")
+TIE = notes.TIE.format(column="mIoU (%)", row="A", rows="B or C")
 
 
 def table(*said: str) -> Table:

@@ -216,6 +216,8 @@ SCENES: dict[str, Callable[[], str]] = {
     "a training that turns": lambda: on_the_way((40, 45, 50), (30, 48, 60)),
     "a noisy training": lambda: on_the_way((40, 40, 40), (39.9, 40.5, 40.5), band=2),
     "forest": lambda: forest(study()),
+    "forest of a tie": lambda: forest(study({"CE": (40, 41), "RMI": (40, 42)})),
+    "forest of seven seeds": lambda: forest(study(SEVEN)),
     "forest of one seed": lambda: forest(study({"CE": [40.0], "RMI": [50.0]})),
     "forest of twenty": lambda: forest(
         study({"CE": (40, 41), **{f"R{i}": (i, i + 2) for i in range(20)}})
@@ -314,6 +316,8 @@ CASES: dict[str, tuple[str, str]] = {
     "verdict.RUNS_MISSING": ("two missing", "one missing"),
     "verdict.FOREST": ("forest", "forest of one seed"),
     "verdict.FOREST_ONE_SEED": ("forest of one seed", "forest"),
+    "verdict.FOREST_GREY": ("forest of a tie", "forest of seven seeds"),
+    "verdict.FOREST_ARROW": ("forest of a tie", "forest"),
     "verdict.FOREST_TOP": ("forest of twenty", "forest"),
     "compare.DIFFERS": ("two studies", "one study twice"),
     "compare.SHARED_RUNS": ("one study twice", "three seeds"),
