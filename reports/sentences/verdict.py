@@ -10,6 +10,7 @@ NOT_SETTLED = "Not settled."
 
 # The difference that decides, and its certainty.
 ONE_ROW = "{row} has {score} {value} (n = {n}); no other row has a finished run."
+NO_SHARED_SEED = "No other row has finished a seed that {row} has."
 SAME = "{row} and {other} have the same {score}, {value}."
 AHEAD_OF_ONE_SEED = (
     "{row} is {gain} points of {score} above {other} ({ours} against {theirs} %), but one seed "

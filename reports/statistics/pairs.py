@@ -76,6 +76,14 @@ def pairs(scores: Scores, labels: Iterable[str], key: str) -> Pairs:
     )
 
 
+def marked(scores: Scores, rows: Sequence[TableRow], columns: Sequence[Column]) -> list[TableRow]:
+    """Return a table's rows with the marks of every column of scores."""
+    found = list(rows)
+    for i, column in score_columns(columns):
+        found = mark_best(found, i, pairs(scores, [row.label for row in rows], column.key))
+    return found
+
+
 def mark_best(rows: Sequence[TableRow], index: int, found: Pairs) -> list[TableRow]:
     """Return the rows with the best one marked, or with those that the data do not separate.
 

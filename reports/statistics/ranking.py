@@ -38,10 +38,12 @@ class Ranking:
     def order(self) -> list[str]:
         """The rows by their gain over the base row, highest first, which is nil for itself.
 
-        Rows without a seed in common with it are left out. Where it has none, means decide.
+        Rows without a seed in common with it are left out. If it has no run, means decide, and
+        rows without a seed in common with the highest are left out.
         """
         if self.base not in self.pairs.means:
-            return list(self.pairs.means)
+            top, *others = self.pairs.means
+            return [top, *(label for label in others if self.pairs.difference(top, label))]
         gains = {o: self.pairs.difference(o, self.base) for o in self.pairs.others(self.base)}
         known = {label: found.gain.mean for label, found in gains.items() if found}
         # Where a row ties with the base row, it comes first: it is what the study is about.

@@ -13,7 +13,7 @@ from reports.checks import Check
 from reports.model import Cell, Column, Table, TableRow, Verdict
 from reports.published import PublishedRow, PublishedTable, find_published
 from reports.runs import class_names
-from reports.statistics.pairs import mark_best, pairs, score_columns
+from reports.statistics.pairs import marked
 from reports.statistics.scores import (
     Scores,
     gain_verdict,
@@ -131,7 +131,7 @@ def _table(draft: Draft) -> Table:
     manifest, columns = draft.manifest, columns_of(draft)
     rows = [_row(draft, row, columns) for row in draft.spec.rows]
     if not manifest.search:  # a tuning is answered by its curve, not by its best trial
-        rows = with_holm(_marked(draft, rows, columns))
+        rows = with_holm(marked(draft.scores, rows, columns))
     table = Table(
         key=draft.spec.key,
         title=titled(draft.spec.title, manifest) if draft.paper else draft.spec.title.rstrip("."),
@@ -144,13 +144,6 @@ def _table(draft: Draft) -> Table:
     )
     subject = Subject(table, draft.scores, draft.base.label, draft.paper, draft.odd)
     return replace(table, notes=notes(subject))
-
-
-def _marked(draft: Draft, rows: list[TableRow], columns: Sequence[Column]) -> list[TableRow]:
-    labels = [row.label for row in rows]
-    for i, column in score_columns(columns):
-        rows = mark_best(rows, i, pairs(draft.scores, labels, column.key))
-    return rows
 
 
 def _complete(draft: Draft) -> int:

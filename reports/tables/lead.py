@@ -23,10 +23,12 @@ from reports.wording import (
 
 MANY = 6
 """Largest number of rows or seeds that are listed one by one."""
+ROUNDED = 0.01
+"""Tolerance in points between a gain and its classes: runs are stored with five digits."""
 HALF = 0.5
 """Share of a gain that the classes named must give."""
 FEW = 3
-"""Largest number of such classes."""
+"""Largest number of such classes, and of the rows in a headline."""
 
 
 def lead(scores: Scores, command: str) -> Lead:
@@ -71,15 +73,16 @@ def _headline(ranking: Ranking, first: str) -> str:
         return words.SETTLED_SO_FAR if waiting else words.SETTLED
     if ranking.base not in ranking.pairs.below(first):
         return words.NOT_SETTLED
-    return words.SETTLED_AGAINST_BASE.format(base=ranking.base, rows=_rows(rows, "and"))
+    named = joined(rows) if len(rows) <= FEW else f"{len(rows)} other rows"
+    return words.SETTLED_AGAINST_BASE.format(base=ranking.base, rows=named)
 
 
 def _one_row(ranking: Ranking) -> str:
-    ((row, _),) = list(ranking.pairs.means.items())[:1]
+    row = ranking.order[0]
     value = estimate(ranking.scores.of(row, ranking.key).values())
     assert value is not None
     if len(ranking.pairs.means) > 1:
-        return words.BASE_MISSING.format(base=ranking.base)
+        return words.NO_SHARED_SEED.format(row=row)
     return words.ONE_ROW.format(row=row, score=ranking.score, value=estimate_text(value), n=value.n)
 
 
@@ -171,7 +174,7 @@ def class_parts(scores: Scores, ours: str, theirs: str, found: Paired) -> dict[s
         if found.by_seed.keys() <= a[name].keys() & b.get(name, {}).keys():
             gains[name] = fmean(a[name][seed] - b[name][seed] for seed in found.by_seed)
     parts = {name: gain / len(gains) for name, gain in gains.items()}
-    return parts if math.isclose(sum(parts.values()), found.gain.mean, abs_tol=0.05) else {}
+    return parts if math.isclose(sum(parts.values()), found.gain.mean, abs_tol=ROUNDED) else {}
 
 
 def _faults(ranking: Ranking) -> list[str]:

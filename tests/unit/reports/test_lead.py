@@ -107,6 +107,15 @@ def test_runs_that_wait_do_not_change_the_sign():
     assert answer.sentences[0].startswith("CE is 1.00 points of mIoU above RMI")
 
 
+def test_rows_without_a_common_seed_are_not_compared():
+    apart = {"CE": (50, None), "RMI": (None, 60)}
+    without_base = {"CE": (None, None), "A": (1, None), "B": (None, 2)}
+    for levels in (apart, without_base):
+        answer = lead(study(levels), "segloss run s")
+        assert answer.headline == "Nothing to compare."
+        assert answer.sentences[0].startswith("No other row has finished a seed")
+
+
 def test_classes_add_up_to_the_gain_or_are_not_named():
     runs = {
         (label, seed): {"iou/a": score / 100, "iou/b": score / 100}

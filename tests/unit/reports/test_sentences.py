@@ -100,6 +100,7 @@ SCENES: dict[str, Callable[[], str]] = {
         )
     ),
     "CE ahead": lambda: said(study({"CE": (50.0, 51.0, 52.0), "RMI": (49.0, 50.5, 51.0)})),
+    "disjoint seeds": lambda: said(study({"CE": (40, None), "RMI": (None, 50)})),
     "CE waits": lambda: said(study({"CE": (None, None), "RMI": (50.0, 51.0), "Dice": (1.0, 2.0)})),
     "nearly equal": lambda: said(study({"CE": (40, 41, 42), "RMI": (41, 41, 41.2)})),
     "nearly settled": lambda: said(study({"CE": (40, 41, 42), "RMI": (41, 44, 44.2)})),
@@ -292,6 +293,7 @@ CASES: dict[str, tuple[str, str]] = {
     "verdict.SETTLED_AGAINST_BASE": ("ahead of CE alone", "three seeds"),
     "verdict.NOT_SETTLED": ("tie", "three seeds"),
     "verdict.ONE_ROW": ("one row", "three seeds"),
+    "verdict.NO_SHARED_SEED": ("disjoint seeds", "CE waits"),
     "verdict.SAME": ("equal", "tie"),
     "verdict.AHEAD_OF_ONE_SEED": ("one seed", "three seeds"),
     "verdict.AHEAD": ("three seeds", "tie"),
