@@ -42,8 +42,9 @@ class Ranking:
         rows without a seed in common with the highest are left out.
         """
         if self.base not in self.pairs.means:
-            top, *others = self.pairs.means
-            return [top, *(label for label in others if self.pairs.difference(top, label))]
+            labels = list(self.pairs.means)
+            shared = (o for o in labels[1:] if self.pairs.difference(labels[0], o))
+            return [*labels[:1], *shared]
         gains = {o: self.pairs.difference(o, self.base) for o in self.pairs.others(self.base)}
         known = {label: found.gain.mean for label, found in gains.items() if found}
         # Where a row ties with the base row, it comes first: it is what the study is about.

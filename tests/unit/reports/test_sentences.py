@@ -209,8 +209,8 @@ SCENES: dict[str, Callable[[], str]] = {
     "tuning of two methods": lambda: said_of_tuning(
         together(tuning((40, 30, 50)), tuning((40, 30), method="Dice"))
     ),
-    "twenty rows": lambda: said(
-        study({"CE": (40, 41), **{f"R{i}": (i, i + 2) for i in range(20)}})
+    "fourteen rows": lambda: said(
+        study({"CE": (40, 41), **{f"R{i}": (i, i + 2) for i in range(13)}})
     ),
     "Dice waits": lambda: said(study({**TWO, "Dice": (None, None)})),
     "a steady training": lambda: on_the_way((40, 40, 40), (50, 50, 50)),
@@ -220,8 +220,8 @@ SCENES: dict[str, Callable[[], str]] = {
     "forest of a tie": lambda: forest(study({"CE": (40, 41), "RMI": (40, 42)})),
     "forest of seven seeds": lambda: forest(study(SEVEN)),
     "forest of one seed": lambda: forest(study({"CE": [40.0], "RMI": [50.0]})),
-    "forest of twenty": lambda: forest(
-        study({"CE": (40, 41), **{f"R{i}": (i, i + 2) for i in range(20)}})
+    "forest of thirteen": lambda: forest(
+        study({"CE": (40, 41), **{f"R{i}": (i, i + 2) for i in range(13)}})
     ),
     "damaged": lambda: said(without_matrices()),
 }
@@ -246,7 +246,7 @@ CASES: dict[str, tuple[str, str]] = {
     "notes.TIMES": ("costs", "three seeds"),
     "notes.BORDERS": ("borders", "three seeds"),
     "notes.PAIRS": ("three seeds", "two seeds"),
-    "notes.PAIRS_TOP": ("twenty rows", "three seeds"),
+    "notes.PAIRS_TOP": ("fourteen rows", "three seeds"),
     "notes.PARTS": ("images", "three seeds"),
     "notes.MEASURES": ("images", "three seeds"),
     "notes.BORDER_MEASURES": ("borders", "images"),
@@ -320,7 +320,7 @@ CASES: dict[str, tuple[str, str]] = {
     "verdict.FOREST_ONE_SEED": ("forest of one seed", "forest"),
     "verdict.FOREST_GREY": ("forest of a tie", "forest of seven seeds"),
     "verdict.FOREST_ARROW": ("forest of a tie", "forest"),
-    "verdict.FOREST_TOP": ("forest of twenty", "forest"),
+    "verdict.FOREST_TOP": ("forest of thirteen", "forest"),
     "compare.DIFFERS": ("two studies", "one study twice"),
     "compare.SHARED_RUNS": ("one study twice", "three seeds"),
     "compare.GAIN": ("two studies", "three seeds"),
