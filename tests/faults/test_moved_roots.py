@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from command import call_in, command, segloss_in
@@ -33,7 +33,7 @@ CALLS = {
     "retry": ("--failed",),
     "cancel": (),
     "report": ("tiny-study", "--profile", "tiny"),
-    "compare": ("tiny-study@tiny", "tiny-study-tune@tiny"),
+    "compare": ("tiny-study@tiny", "tiny-study@tiny"),
     "sync": ("--rebuild",),
     "ui": ("--port", "5917"),
     "import": ("runs.csv", "--study", "mine"),
@@ -43,7 +43,6 @@ CALLS = {
 """What may be written outside the root lies in out/."""
 REFUSED = {
     "cancel": "no session is running here",
-    "compare": "no row of",
     "export voc-test": "voc",
 }
 """A word of the message of a verb that has nothing to do here."""
@@ -63,7 +62,7 @@ class Placed(NamedTuple):
         return {name: value for name, value in every.items() if not name.startswith(below)}
 
 
-def verbs(group=None, path=()) -> Iterator[str]:
+def verbs(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield every verb of the command line that has --root."""
     for name, verb in (group or get_command(app)).commands.items():
         if hasattr(verb, "commands"):
