@@ -36,9 +36,9 @@ CALLS = {
     "compare": ("tiny-study@tiny", "tiny-study@tiny"),
     "sync": ("--rebuild",),
     "ui": ("--port", "5917"),
-    "import": ("runs.csv", "--study", "mine"),
     "export voc-test": ("CE", "--out", "out/ce.tgz"),
     "publish": ("tiny-study", "--profile", "tiny", "--out", "out/bundle"),
+    "import": ("runs.csv", "--study", "mine"),
 }
 """What may be written outside the root lies in out/."""
 REFUSED = {
