@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ CALLS = {
     "report": ("tiny-study", "--profile", "tiny"),
     "compare": ("tiny-study@tiny", "tiny-study@tiny"),
     "sync": ("--rebuild",),
-    "ui": ("--port", "5917"),
+    "ui": ("--port", "5917", "--no-browser"),
     "export voc-test": ("CE", "--out", "out/ce.tgz"),
     "publish": ("tiny-study", "--profile", "tiny", "--out", "out/bundle"),
     "import": ("runs.csv", "--study", "mine"),
@@ -114,19 +114,24 @@ def _forget(folder: Path, made: Path) -> None:
 
 def command_without_server(root: Path | None = None) -> None:
     """Run `segloss`, where MLflow's pages only print which files they would show."""
-    from bench.store import client
+    from bench.store import server
 
     if root is not None:
         mount_read_only(root)
-    client.serve = _addresses
+    server.serving = _addresses
     command()
 
 
-def _addresses(uri: str, *_: object) -> SimpleNamespace:
+@contextmanager
+def _addresses(uri: str, *_: object) -> Iterator[SimpleNamespace]:
     with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
         for (address,) in connection.execute("SELECT artifact_uri FROM runs"):
             sys.stdout.write(f"shows {address}\n")
-    return SimpleNamespace(wait=lambda: None)
+    yield SimpleNamespace(wait=_stop)
+
+
+def _stop() -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("verb", CALLS)
