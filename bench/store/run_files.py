@@ -38,8 +38,6 @@ KEPT = (
 )
 THUMBNAIL = (256, 256)
 """Size of the compressed copy that MLflow's own log_image stores."""
-
-
 RUN_NOTE, EXPERIMENT_NOTE = 8_000, 20_000
 """MLflow's limits for a tag of a run and of an experiment, in characters."""
 
