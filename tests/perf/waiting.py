@@ -4,9 +4,9 @@
         [--only report]
 
 `plan` and `run` need the files of a study and a profile of one's own, by absolute paths; `report`
-takes their names as well. Each version works on a copy of ROOT of its own, with `.venv/bin/python` of its checkout if there is
-one. The order alternates, so that both meet the same load. The first call is not counted: it fills
-caches. Trains nothing, needs no test runner and asserts nothing.
+takes their names as well. Each version works on a copy of ROOT of its own, with `.venv/bin/python`
+of its checkout if there is one. The order alternates, so that both meet the same load. The first
+call is not counted: it fills caches. Trains nothing, needs no test runner and asserts nothing.
 
 The finished runs of the copies are recorded as made by the version that is measured. Otherwise the
 comparison with the code at hand would be measured too, which needs torch.
