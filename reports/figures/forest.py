@@ -119,7 +119,7 @@ def axis_ends(data: pd.DataFrame) -> tuple[float, float]:
     room = (WIDEST - 1) / 2 * span
     low = min(first, max(data["low"].min(), first - room))
     high = max(last, min(data["high"].max(), last + room))
-    margin = 0.04 * (high - low)
+    margin = 0.04 * (high - low) or 1.0  # where every gain is zero
     return low - margin, high + margin
 
 
