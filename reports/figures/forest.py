@@ -128,7 +128,7 @@ def axis_ends(data: pd.DataFrame) -> tuple[float, float]:
     room = (WIDEST - 1) / 2 * span
     low = min(first, max(min(map(float, data["low"])), first - room))
     high = max(last, min(max(map(float, data["high"])), last + room))
-    margin = 0.04 * (high - low)
+    margin = 0.04 * (high - low) or 1.0  # where every gain is zero
     return low - margin, high + margin
 
 

@@ -4,11 +4,11 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from command import call_in, command, segloss_in
@@ -33,15 +33,16 @@ CALLS = {
     "retry": ("--failed",),
     "cancel": (),
     "report": ("tiny-study", "--profile", "tiny"),
-    "compare": ("tiny-study@tiny", "tiny-study-tune@tiny"),
+    "compare": ("tiny-study@tiny", "tiny-study@tiny"),
     "sync": ("--rebuild",),
-    "ui": ("--port", "5917"),
+    "ui": ("--port", "5917", "--no-browser"),
+    "export voc-test": ("CE", "--out", "out/ce.tgz"),
+    "publish": ("tiny-study", "--profile", "tiny", "--out", "out/bundle"),
     "import": ("runs.csv", "--study", "mine"),
-    "export voc-test": ("CE", "--out", "ce.tgz"),
 }
+"""What may be written outside the root lies in out/."""
 REFUSED = {
     "cancel": "no session is running here",
-    "compare": "no row of",
     "export voc-test": "voc",
 }
 """A word of the message of a verb that has nothing to do here."""
@@ -55,13 +56,13 @@ class Placed(NamedTuple):
     root: Path
 
     def outside(self) -> dict[str, str]:
-        """Return the digest of every file outside the root."""
-        below = f"{self.root.relative_to(self.folder)}/"
+        """Return the digest of every file outside the root and out/."""
+        below = (f"{self.root.name}/", "out/")
         every = digest_of(self.folder)
         return {name: value for name, value in every.items() if not name.startswith(below)}
 
 
-def verbs(group=None, path=()) -> Iterator[str]:
+def verbs(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield every verb of the command line that has --root."""
     for name, verb in (group or get_command(app)).commands.items():
         if hasattr(verb, "commands"):
@@ -113,19 +114,24 @@ def _forget(folder: Path, made: Path) -> None:
 
 def command_without_server(root: Path | None = None) -> None:
     """Run `segloss`, where MLflow's pages only print which files they would show."""
-    from bench.store import client
+    from bench.store import server
 
     if root is not None:
         mount_read_only(root)
-    client.serve = _addresses
+    server.serving = _addresses
     command()
 
 
-def _addresses(uri: str, *_: object) -> SimpleNamespace:
+@contextmanager
+def _addresses(uri: str, *_: object) -> Iterator[SimpleNamespace]:
     with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
         for (address,) in connection.execute("SELECT artifact_uri FROM runs"):
             sys.stdout.write(f"shows {address}\n")
-    return SimpleNamespace(wait=lambda: None)
+    yield SimpleNamespace(wait=_stop)
+
+
+def _stop() -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("verb", CALLS)
@@ -157,7 +163,7 @@ def test_a_verb_on_a_root_that_cannot_be_written(made, tmp_path, verb):
         all_run_dirs(root)[0].write_state(status="failed", failure="crash", reason="made up")
     before = digest_of(folder)
     word, *out = verb.split(" --out")
-    options = [*CALLS[word], "--root", root, *(("--out", tmp_path / "out") if out else ())]
+    options = [*CALLS[word], "--root", root, *(("--out", "out/report") if out else ())]
     with without_permission(root):
         main = partial(command_without_server, root)
         done = call_in(folder, main, *word.split(), *options)
@@ -171,5 +177,6 @@ def test_a_verb_on_a_root_that_cannot_be_written(made, tmp_path, verb):
     else:
         assert done.returncode == (2 if verb in REFUSED else 0), done.stdout + done.stderr
         assert REFUSED.get(verb, "") in done.stderr
-    assert digest_of(folder) == before
-    assert (tmp_path / "out/index.html").exists() == (verb == "report --out")
+    after = digest_of(folder)
+    assert {name: after[name] for name in after if not name.startswith("out/")} == before
+    assert (folder / "out/report/index.html").exists() == (verb == "report --out")

@@ -1,10 +1,12 @@
 """CPU seconds that a user waits for a verb on a finished root, by two versions side by side.
 
     python tests/perf/waiting.py ROOT STUDY --profile NAME --before CHECKOUT [--after CHECKOUT]
+        [--only report]
 
-Each version works on a copy of ROOT of its own, with `.venv/bin/python` of its checkout if there is
-one. The order alternates, so that both meet the same load. The first call is not counted: it fills
-caches. Trains nothing, needs no test runner and asserts nothing.
+`plan` and `run` need the files of a study and a profile of one's own, by absolute paths; `report`
+takes their names as well. Each version works on a copy of ROOT of its own, with `.venv/bin/python`
+of its checkout if there is one. The order alternates, so that both meet the same load. The first
+call is not counted: it fills caches. Trains nothing, needs no test runner and asserts nothing.
 
 The finished runs of the copies are recorded as made by the version that is measured. Otherwise the
 comparison with the code at hand would be measured too, which needs torch.
@@ -86,6 +88,8 @@ Section = tuple[tuple[str, ...], Callable[[Version], None]]
 SECTIONS: dict[str, Section] = {
     "report, drawn": (("report",), _forget_report),
     "report, nothing has changed": (("report",), _nothing),
+    "plan": (("plan",), _nothing),
+    "run, nothing left to train": (("run",), _nothing),
 }
 
 
@@ -97,6 +101,7 @@ def main() -> None:
     parser.add_argument("--profile", default="scenes-demo")
     parser.add_argument("--before", type=Path, required=True)
     parser.add_argument("--after", type=Path, default=CHECKOUT)
+    parser.add_argument("--only", default="", help="the beginning of what to measure")
     parser.add_argument("--times", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +109,8 @@ def main() -> None:
             _version(name, checkout.resolve(), options.root, Path(folder))
             for name, checkout in (("before", options.before), ("after", options.after))
         ]
-        for title, (verb, prepare) in SECTIONS.items():
+        chosen = {title: SECTIONS[title] for title in SECTIONS if title.startswith(options.only)}
+        for title, (verb, prepare) in chosen.items():
             arguments = (*verb, options.study, "--profile", options.profile)
             print(title, _compare(versions, arguments, prepare, options.times))  # noqa: T201
 

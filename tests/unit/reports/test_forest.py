@@ -1,5 +1,6 @@
 """The picture under the verdict: its rows, its axis, and its words."""
 
+import pandas as pd
 import pytest
 from said import study
 
@@ -49,3 +50,9 @@ def test_a_gain_whose_interval_holds_zero_stands_back():
 def test_a_study_without_a_base_row_or_a_second_row_has_none():
     assert forest_figures(study({"CE": (None, None), "RMI": (50.0, 51.0)})) == []
     assert forest_figures(study({"CE": (50.0, 51.0)})) == []
+
+
+def test_gains_of_zero_have_an_axis():
+    """Two methods may score the same to the last digit, say after a few steps."""
+    low, high = axis_ends(pd.DataFrame({"seeds": [[0.0]], "low": [0.0], "high": [0.0]}))
+    assert low < 0 < high

@@ -143,29 +143,52 @@ def test_cancel_signals_the_process_of_the_lease(made_up, sleeper):
     assert process.wait(timeout=10) == -signal.SIGTERM
 
 
-def test_a_worker_is_cancelled_in_its_own_root_not_in_a_copy_of_it(made_up, tmp_path):
+WORK = """
+import sys, time
+with open(sys.argv[1], "w"):
+    print("open", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def worker(made_up):
+    """Yield a process that keeps the timing lock of the root open, as a worker does; its lease."""
+    lock = made_up.root / f"{TIMING_LOCK}here"
+    process = subprocess.Popen([sys.executable, "-c", WORK, lock], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    started = psutil.Process(process.pid).create_time()
+    yield process, Lease(host=socket.gethostname(), pid=process.pid, started=started)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_worker_is_cancelled_in_its_own_root_not_in_a_copy_of_it(made_up, worker, tmp_path):
     """Nor is a run of the copy held up by it: there it counts as interrupted."""
-    # Like a worker, this process keeps the timing lock of its root open.
-    with (made_up.root / f"{TIMING_LOCK}here").open("w"):
-        made_up.set("CE", status="running", lease=own_lease())
-        shutil.copytree(made_up.root, tmp_path / "copy")
-        copy = MadeUp(tmp_path / "copy")
-        run = find_run(run_names(copy.root), "CE", 0)
-        with pytest.raises(RootError, match=r"of which .*copy is a copy: cancel it there"):
-            cancel_run(copy.root, run)
-        later = time.time() + LATE_SECONDS + 1
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("studies.ledger.time.time", lambda: later)
-            assert current_state(made_up.dir_of("CE")).status == "running"
-            state = current_state(copy.dir_of("CE"))
-        assert (state.status, state.reason) == (
-            "interrupted", "its worker works in the folder that this is a copy of",
-        )  # fmt: skip
-        heartbeat = Heartbeat([copy.dir_of("CE")], None)
-        heartbeat.acquire_leases([copy.plan.specs[copy.id_of("CE")]], {})
-        heartbeat.timing.close()
-        with pytest.raises(HeldError):
-            Heartbeat([made_up.dir_of("CE")], None).acquire_leases([], {})
+    process, lease = worker
+    made_up.set("CE", status="running", lease=lease)
+    shutil.copytree(made_up.root, tmp_path / "copy")
+    copy = MadeUp(tmp_path / "copy")
+    run = find_run(run_names(copy.root), "CE", 0)
+    with pytest.raises(RootError, match=r"of which .*copy is a copy: cancel it there"):
+        cancel_run(copy.root, run)
+    assert process.poll() is None
+    later = time.time() + LATE_SECONDS + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("studies.ledger.time.time", lambda: later)
+        assert current_state(made_up.dir_of("CE")).status == "running"
+        state = current_state(copy.dir_of("CE"))
+    assert state.status == "interrupted"
+    assert state.reason == "its worker works in the folder that this is a copy of"
+    heartbeat = Heartbeat([copy.dir_of("CE")], None)
+    heartbeat.acquire_leases([copy.plan.specs[copy.id_of("CE")]], {})
+    heartbeat.timing.close()
+    with pytest.raises(HeldError):
+        Heartbeat([made_up.dir_of("CE")], None).acquire_leases([], {})
+    assert "was asked to stop" in cancel_run(made_up.root, run)
+    assert process.wait(10) == -signal.SIGTERM
 
 
 def test_a_reused_pid_is_never_signalled(made_up, sleeper):
