@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bench.runs.rundir import RunDir
-from bench.store.charts import EXAMPLES
 from bench.store.pages import image_key
 from bench.store.places import local_folder
+from bench.store.views.charts import EXAMPLES
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run
