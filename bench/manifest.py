@@ -174,6 +174,20 @@ def method_colours(manifest: Manifest) -> dict[str, str]:
     return {base: INK, **others}
 
 
+def row_colour(manifest: Manifest, row: Row) -> str:
+    """Return a row's colour in the first table that has it, as in that table's figures.
+
+    It is the colour of the row's method; where some method has several rows, each row has its own.
+    """
+    table = next(t for t in manifest.tables if any(row.label == r.label for r in t.rows))
+    rows = list({r.label: r for r in table.rows}.values())
+    if len({r.method for r in rows}) == len(rows):
+        return method_colours(manifest)[row.method]
+    base = base_row(rows).label
+    others = [r.label for r in rows if r.label != base]
+    return INK if row.label == base else COLOURS[others.index(row.label) % len(COLOURS)]
+
+
 def slug(key: str) -> str:
     """Return ``key`` in lower-case letters, digits and hyphens; different keys stay different."""
     plain = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")

@@ -22,7 +22,7 @@ from bench.store.places import local_folder, placed
 from bench.store.run_files import keep_files
 from bench.store.run_writer import RunWriter
 from bench.store.sqlite import prepare
-from bench.store.views import encode_view, saved_views, view_tag
+from bench.store.views.saved import encode_view, saved_views, view_tag
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run

@@ -11,14 +11,13 @@ from urllib.parse import quote
 
 from bench.manifest import ABSENT, IMPORTED, Manifest, Row, grouping_keys, slug
 from bench.spec import Scalar
+from bench.store.sqlite import PERCENT
 from bench.titles import metric_name
 
 LOCAL_PAGES = "http://127.0.0.1:5000"
 # Without it MLflow opens its pages for language models, which would be empty.
 MODE = "workflowType=machine_learning"
 VIEW_KEY = "segloss"
-PERCENT = "percent/"
-"""Beginning of the names of scores in percent; MLflow allows no "%" in a name."""
 COSTS = ("_s", "_ms", "_mb")
 """Endings of the columns that are costs: their units."""
 UNSTORED = ("miou_image", "class_iou")

@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bench.runs.rundir import RunDir
-from bench.store.charts import EXAMPLES
 from bench.store.client import connect, database, failures
 from bench.store.pages import image_key
 from bench.store.places import local_folder
 from bench.store.reading import StudyRecord, run_folder
 from bench.store.sqlite import NOTE, set_note
+from bench.store.views.charts import EXAMPLES
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run

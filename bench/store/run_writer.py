@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bench.errors import RootError
-from bench.manifest import IMPORTED, Manifest, Row, method_colours, run_name
+from bench.manifest import IMPORTED, Manifest, Row, row_colour, run_name
 from bench.runs.rundir import RunDir, State
 from bench.store.client import log_batches, log_datasets
 from bench.store.pages import (
@@ -161,7 +161,7 @@ class RunWriter:
                 "segloss.comparison_key": manifest.comparison_key,
                 "segloss.tables": ",".join(tables),
                 **{table_tag(key): "yes" for key in tables},
-                "mlflow.runColor": method_colours(manifest)[row.method],
+                "mlflow.runColor": row_colour(manifest, row),
                 **source_tags(manifest),
             },
         )

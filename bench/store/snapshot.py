@@ -11,7 +11,7 @@ from typing import Any
 from bench.files import read_json
 from bench.runs.rundir import RunDir, State
 from bench.spec import digest
-from bench.store.pages import PERCENT
+from bench.store.sqlite import PERCENT
 
 PLACES = 5
 """Decimal places of a number in the store: the width of MLflow's table."""

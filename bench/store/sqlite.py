@@ -19,12 +19,13 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote, unquote, urlparse
 
 from bench.store.client import StoreError, create_tables, database, failures
-from bench.store.pages import PERCENT
 from bench.store.places import placed, settle
 
 WAY_OUT = "the runs are safe: delete the file, then segloss sync"
 LEFT_OUT = ("segloss.setting.", "mlflow.")
 """Prefixes of tags that only MLflow's pages need; most tags have one."""
+PERCENT = "percent/"
+"""Beginning of the names of scores in percent, which only MLflow's pages need. It allows no "%"."""
 NOTE = "mlflow.note.content"
 """Tag whose Markdown MLflow shows on a page."""
 NAMING = ("method", "label", "seed")

@@ -26,6 +26,7 @@ from rich.table import Table as Printed
 from bench.manifest import Manifest, Row, TableSpec
 from bench.spec import Scalar
 from bench.store.client import default_uri
+from bench.store.snapshot import percent_name
 from bench.store.sqlite import prepare
 
 CLASSES = [f"class {i}" for i in range(11)]
@@ -146,6 +147,9 @@ def write_study(
             "final/pixel_accuracy": 0.9,
         }
         values |= {f"iou/{name}": random.random() for name in CLASSES}
+        values |= {
+            percent_name(*key.split("/", 1)): round(100 * value, 2) for key, value in values.items()
+        }
         values |= {"cost/train_s": 600.0, "cost/infer_ms": 12.0, "cost/peak_mem_mb": 900.0}
         values |= {"train/loss": 0.3, "train/miou": 0.6, "train/lr": 0.0}
         metrics += [(key, float(f"{value:.5f}"), run) for key, value in values.items()]
@@ -156,6 +160,7 @@ def write_study(
                 for step in STEPS
             ]
         shown = {"method": row.method, "label": row.label, "seed": seed, **row.settings}
+        shown |= {f"recipe.option_{i}": str(i) for i in range(35)}
         params += [(key, str(value), run) for key, value in shown.items()]
         found = {
             "segloss.role": "train",
@@ -166,7 +171,6 @@ def write_study(
         }
         found |= {f"segloss.digest.{name}": f"{seed}" for name in ("init", "order", "augment")}
         found |= {f"segloss.digest.{name}": name for name in ("data", "train_data", "code", "env")}
-        found |= {f"segloss.setting.recipe.option_{i}": str(i) for i in range(35)}
         tags += [(key, value, run) for key, value in found.items()]
     connection.executemany("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", tags)
     connection.executemany("INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)", params)

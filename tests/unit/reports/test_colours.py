@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from colour_vision import SIGHT, contrast, distance, lab
 
-from bench.manifest import COLOURS, INK, Manifest, Row, TableSpec, method_colours
+from bench.manifest import COLOURS, INK, Manifest, Row, TableSpec, method_colours, row_colour
 from reports.figures.gallery import BOTH, GAINED, LOST
 from reports.figures.looks import looks, row_looks
 
@@ -90,3 +90,17 @@ def test_rows_of_one_method_have_colours_of_their_own():
     rows = (first, second, third.model_copy(update={"method": "RMI"}))
     found = row_looks(manifest, manifest.tables[0].model_copy(update={"rows": rows}))
     assert [found[label].colour for label in ("CE", "RMI", "Dice")] == [INK, *COLOURS[:2]]
+
+
+def test_mlflow_shows_a_row_in_the_colour_of_the_first_figures_that_have_it():
+    """Also where a method has several rows, each in a colour of its own."""
+    manifest = study("CE", "RMI", "Dice")
+    first = manifest.tables[0]
+    factors = tuple(first.rows[1].model_copy(update={"label": f"RMI {i}"}) for i in (2, 4))
+    second = first.model_copy(update={"key": "2", "rows": (*factors, first.rows[1])})
+    both = manifest.model_copy(update={"tables": (first, second)})
+    looked = row_looks(both, second) | row_looks(both, first)
+    assert {label: row_colour(both, row) for label, row in both.rows.items()} == {
+        label: look.colour for label, look in looked.items()
+    }
+    assert [row_colour(both, row) for row in factors] == [INK, COLOURS[0]]

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from bench.manifest import Manifest, Row, TableSpec
-from bench.store.charts import EXAMPLES
 from bench.store.pages import VIEW_KEY
-from bench.store.views import (
+from bench.store.views.charts import EXAMPLES
+from bench.store.views.saved import (
     CREATED,
     DURATION,
     MEANS_KEY,

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.manifest import Manifest, grouping_keys, slug
-from bench.store.charts import bar, images, line, parallel, scatter
 from bench.store.pages import VIEW_KEY, headline, metric_of, table_tag
+from bench.store.views.charts import bar, images, line, parallel, scatter
 
 MEANS_KEY = f"{VIEW_KEY}.means"
 """No table's view has this key: those are joined by a hyphen."""

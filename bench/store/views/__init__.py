@@ -1,0 +1,1 @@
+"""The saved views of a study in MLflow's pages."""
