@@ -1,10 +1,10 @@
 """The pixel counts of a run as text, a JSON object on each line: readable, and safe to read.
 
-Of an image: ``image``, ``group`` (a film, a patient; or null), ``pixels`` with [truth, prediction,
-count] for each pair of classes that occurs, and for each object ``intersection`` and ``union`` of
-Boundary IoU's bands. An image of an imported run has no ``pixels``, and intersection and union are
-its own, or its score and 1. ``trimap`` names the width of a trimap, whose ``pixels`` are those of
-all images. ``check`` is a digest of the line.
+Of an image: ``image``, ``group`` (a film, a patient; or null), ``pixels`` with a list for each true
+class that occurs, by its number: how many of its pixels each class was predicted for; and for each
+object ``intersection`` and ``union`` of Boundary IoU's bands. An image of an imported run has no
+``pixels``; intersection and union are its own, or its score and 1. ``trimap`` names the width of a
+trimap, whose ``pixels`` are those of all images. ``check`` is a digest of the line.
 """
 
 from __future__ import annotations
@@ -91,12 +91,12 @@ def text_of(counts: Counts) -> str:
     for i, name in enumerate(counts.ids):
         line: Line = {"image": name, "group": counts.groups[i] if counts.groups else None}
         if counts.matrices is not None:
-            line["pixels"] = _triples(counts.matrices[i])
+            line["pixels"] = _rows(counts.matrices[i])
         lines.append(
             line
             | {"intersection": counts.intersection[i].tolist(), "union": counts.union[i].tolist()}
         )
-    lines += [{"trimap": w, "pixels": _triples(m)} for w, m in counts.trimaps.items()]
+    lines += [{"trimap": w, "pixels": _rows(m)} for w, m in counts.trimaps.items()]
     texts = (json.dumps(_with_check(line), separators=(",", ":")) for line in lines)
     return "".join(f"{text}\n" for text in texts)
 
@@ -105,9 +105,8 @@ def _with_check(line: Line) -> Line:
     return {**line, "check": digest(line)[:8]}
 
 
-def _triples(matrix: Int64[np.ndarray, "k k"]) -> list[list[int]]:
-    truth, prediction = np.nonzero(matrix)
-    return np.stack([truth, prediction, matrix[truth, prediction]], axis=1).tolist()
+def _rows(matrix: Int64[np.ndarray, "k k"]) -> dict[str, list[int]]:
+    return {str(truth): matrix[truth].tolist() for truth in np.flatnonzero(matrix.any(1))}
 
 
 def parse_counts(text: str, classes: int, where: str) -> Counts:
@@ -170,18 +169,19 @@ def _width(value: Any, where: str) -> int:
     return value
 
 
-def _fill(matrix: Int64[np.ndarray, "k k"], triples: Any, where: str) -> None:
-    if triples == []:
-        return
-    found = _array(triples, where)
-    if found.dtype.kind != "i" or found.ndim != 2 or found.shape[1] != 3:
-        raise BundleError(f"{where}: pixels are not [truth, prediction, count]")
-    truth, prediction, count = found.T
-    if found.min() < 0 or max(truth.max(), prediction.max()) >= len(matrix):
-        raise BundleError(f"{where}: pixels name a class outside 0..{len(matrix) - 1}")
-    if count.max() > MOST_PIXELS:
-        raise BundleError(f"{where}: a count is above {MOST_PIXELS:,}")
-    matrix[truth, prediction] = count
+def _fill(matrix: Int64[np.ndarray, "k k"], rows: Any, where: str) -> None:
+    if not isinstance(rows, dict):
+        raise BundleError(f"{where}: pixels are not lists of counts by true class")
+    for truth, row in rows.items():
+        known = truth.isascii() and truth.isdecimal() and len(truth) <= 3
+        if not known or int(truth) >= len(matrix):
+            raise BundleError(f"{where}: {truth[:40]!r} is no class, 0..{len(matrix) - 1}")
+        counts = _array(row, where)
+        if counts.dtype.kind != "i" or counts.shape != (len(matrix),):
+            raise BundleError(f"{where}: class {truth} has not {len(matrix)} counts")
+        if counts.min() < 0 or counts.max() > MOST_PIXELS:
+            raise BundleError(f"{where}: class {truth} has a count outside 0..{MOST_PIXELS:,}")
+        matrix[int(truth)] = counts
 
 
 def _bands(rows: list[Any], where: str) -> Real[np.ndarray, "n m"]:
