@@ -75,14 +75,14 @@ def _trained(directory: RunDir) -> Counts:
         ids = tuple(map(str, stored["ids"]))
         groups = tuple(map(str, stored["groups"])) if "groups" in stored else None
         matrices = stored["matrices"].astype(np.int64)
-    bands = [np.zeros((len(ids), 0), np.int64)] * 2
+    intersection = union = np.zeros((len(ids), 0), np.int64)
     trimaps: dict[int, np.ndarray] = {}
     if directory.boundaries.exists():
         with np.load(directory.boundaries) as stored:
-            bands = [stored[name].astype(np.int64) for name in ("intersection", "union")]
+            intersection, union = (stored[name].astype(np.int64) for name in BANDS)
             sums = stored["trimap"].astype(np.int64).sum(0)
             trimaps = {int(width): sums[i] for i, width in enumerate(stored["widths"])}
-    return Counts(ids, groups, matrices, *bands, trimaps)
+    return Counts(ids, groups, matrices, intersection, union, trimaps)
 
 
 def text_of(counts: Counts) -> str:
@@ -132,7 +132,7 @@ def parse_counts(text: str, classes: int, where: str) -> Counts:
         raise BundleError(f"{where}: an image stands there twice")
     groups = [line.get("group") for line in images]
     grouped = any(group is not None for group in groups)
-    matrices = np.zeros((len(trained), classes, classes), np.int64) if trained else None
+    matrices = np.zeros((len(trained), classes, classes), np.int64)
     for i, line in enumerate(trained):
         _fill(matrices[i], line["pixels"], f"{where}, image {names[i]!r}")
     trimaps = {}
@@ -141,11 +141,12 @@ def parse_counts(text: str, classes: int, where: str) -> Counts:
             width = _width(line["trimap"], where)
             trimaps[width] = np.zeros((classes, classes), np.int64)
             _fill(trimaps[width], line.get("pixels"), f"{where}, trimap {width}")
-    bands = [_bands([line.get(key) for line in images], where) for key in BANDS]
-    if bands[0].shape != bands[1].shape:
+    intersection, union = (_bands([line.get(key) for line in images], where) for key in BANDS)
+    if intersection.shape != union.shape:
         raise BundleError(f"{where}: intersection and union have different numbers of classes")
     names_of_groups = tuple(_name(group, where) for group in groups) if grouped else None
-    return Counts(tuple(names), names_of_groups, matrices, *bands, trimaps)
+    kept = matrices if trained else None
+    return Counts(tuple(names), names_of_groups, kept, intersection, union, trimaps)
 
 
 def _line(text: str, where: str) -> Line:

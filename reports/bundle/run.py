@@ -28,6 +28,7 @@ REASON_LENGTH = 2000
 LAST_TIME = 1e11
 """Latest time that is read, in seconds since the epoch; dates end in the year 9999."""
 MOST_STEPS = 10**9
+LONGEST_FACT = 1000
 MOST_COST = 1e12
 """Largest cost that is read, in its unit; sums and squares of such costs stay finite."""
 
@@ -125,9 +126,10 @@ def check_record(record: dict[str, Any], run_id: str, where: str) -> None:
         _check_state(record.get("state"), with_result=record.get("result") is not None)
         if record.get("result") is not None:
             _check_result(record["result"], run_id)
-        for part in ("environment", "probes"):
-            if not isinstance(record.get(part), dict | None):
-                raise BundleError(f"{part} is no JSON object")
+        if record.get("environment") is not None:
+            _check_facts(record["environment"])
+        if not isinstance(record.get("probes"), dict | None):
+            raise BundleError("probes is no JSON object")
         _check_curves(record.get("curves"))
     except SeglossError as error:
         raise BundleError(f"{where}: {error}") from None
@@ -142,6 +144,17 @@ def _check_state(state: Any, *, with_result: bool) -> None:
     for name, time in (("updated", found.updated), ("started", found.started or 0.0)):
         if not 0 <= time <= LAST_TIME:
             raise BundleError(f"state.{name} is {time}, which is no time")
+
+
+def _check_facts(facts: Any, name: str = "environment") -> None:
+    """Raise BundleError unless the facts of a run are scalars, or records of scalars."""
+    if not isinstance(facts, dict):
+        raise BundleError(f"{name} is no JSON object")
+    for key, value in facts.items():
+        if isinstance(value, dict) and name == "environment":
+            _check_facts(value, f"{name}.{key}")
+        elif not isinstance(value, Scalar | None) or len(str(value)) > LONGEST_FACT:
+            raise BundleError(f"{name}.{key} is no short text, number or null")
 
 
 def _check_result(result: Any, run_id: str) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from bench.manifest import Manifest
-from bench.store.folder import address
+from bench.store.snapshot import address
 from reports.bundle.cite import citation_files
 from reports.bundle.read import unpacked
 from reports.render.text import escape_markdown

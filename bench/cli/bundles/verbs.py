@@ -77,7 +77,7 @@ def report_from(
     """
     from bench.files import check_place
     from bench.manifest import slug
-    from bench.store.folder import address
+    from bench.store.snapshot import address
     from reports.bundle.read import unpacked
     from reports.report import build_report
 

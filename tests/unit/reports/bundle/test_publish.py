@@ -146,7 +146,7 @@ def test_the_published_files_plan_the_same_runs(published):
 
 def test_counts_and_scores_survive(published):
     """Intervals over images need every count."""
-    from bench.store.folder import address
+    from bench.store.snapshot import address
     from reports.bundle.read import unpacked
 
     with unpacked(published / "bundle") as (bundle, root):

@@ -12,7 +12,7 @@ from published import edit_json
 
 from bench.errors import SeglossError
 from bench.runs.rundir import RunDir
-from bench.store.folder import address
+from bench.store.snapshot import address
 from reports.bundle.counts import parse_counts
 from reports.bundle.files import COUNTS_BYTES, TEXT_BYTES, BundleError
 from reports.bundle.read import open_bundle, unpacked
