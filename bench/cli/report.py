@@ -71,9 +71,9 @@ def report(
     if bundle is not None:
         from bench.cli.bundles.verbs import report_from
 
-        if study or more or watch or since or profiles or store:
-            raise SpecError("--from takes everything from the bundle: leave out STUDY and options")
-        report_from(bundle, root)
+        if study or more or watch or since or profiles or store or links:
+            raise SpecError("--from takes --root, --out and --pdf alone: the bundle says the rest")
+        report_from(bundle, root, out, with_pdf=pdf)
         return
     if study is None:
         raise SpecError("name a STUDY, or a bundle with --from FOLDER")

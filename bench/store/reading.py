@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.files import parse, read_json
 from bench.manifest import Manifest, recall
 from bench.runs.rundir import run_dir
-from bench.store import folder
+from bench.store import snapshot
 from bench.store.client import connect, database, download, most_complete, search
 from bench.store.places import local_folder, placed
 from bench.store.sqlite import (
@@ -59,7 +59,7 @@ class RunRecord:
 
 def read_study(uri: str, study: str, profile: str) -> StudyRecord | None:
     """Return a study on a profile as the store has it; None where it is missing."""
-    if root := folder.folder(uri):
+    if root := snapshot.folder_of(uri):
         manifest = recall(root, study, profile)
         return manifest and StudyRecord(manifest, "", "")
     file = database(uri)
@@ -100,8 +100,8 @@ def _study_by_mlflow(uri: str, name: str) -> tuple[str, str, Path] | None:
 
 def study_names(uri: str) -> list[str]:
     """Return the "study/profile" of every study in the store."""
-    if root := folder.folder(uri):
-        return folder.names(root)
+    if root := snapshot.folder_of(uri):
+        return snapshot.study_names_in(root)
     file = database(uri)
     if file and not file.exists():
         return []  # connecting would create the file
@@ -117,7 +117,7 @@ def study_names(uri: str) -> list[str]:
 
 def read_runs(uri: str, record: StudyRecord) -> list[RunRecord]:
     """Return all trainings and evaluations of a study that ever started."""
-    if root := folder.folder(uri):
+    if root := snapshot.folder_of(uri):
         return _folder_runs(root, record.manifest)
     rows = [run for run in _rows(uri, record.experiment_id) if run.tags.get("segloss.run_id")]
     trained = [run for run in rows if run.tags.get("segloss.role") != "study"]
@@ -142,7 +142,7 @@ def _folder_runs(root: Path, manifest: Manifest) -> list[RunRecord]:
         RunRecord(
             run_id=run_id,
             mlflow_run_id=run_id,
-            role=folder.role(manifest, run_dir(root, run_id)),
+            role=snapshot.role_of(manifest, run_dir(root, run_id)),
             status=found.state.status,
             reason=found.state.reason or None,
             params={},
@@ -154,7 +154,7 @@ def _folder_runs(root: Path, manifest: Manifest) -> list[RunRecord]:
             },
             artifact_uri=run_dir(root, run_id).path.as_uri(),
         )
-        for run_id, found in folder.snapshots(root, manifest).items()
+        for run_id, found in snapshot.snapshots(root, manifest).items()
     ]
 
 
@@ -209,8 +209,8 @@ def read_histories(
         mlflow_run_ids: MLflow's ids of the runs.
         keys: metrics, such as "train/loss".
     """
-    if root := folder.folder(uri):
-        return folder.histories(root, list(mlflow_run_ids), list(keys))
+    if root := snapshot.folder_of(uri):
+        return snapshot.curves_of(root, list(mlflow_run_ids), list(keys))
     if file := database(uri):
         try:
             return histories(file, mlflow_run_ids, keys)

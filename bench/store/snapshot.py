@@ -1,4 +1,8 @@
-"""The content of a run directory at one moment, in the form of the store."""
+"""The content of run directories at one moment, in the form of the store.
+
+The mirror writes it into MLflow. A folder of run directories is also read as a store of its own, by
+the address "runs:<path>": the numbers are those that the mirror would have written.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from bench.files import read_json
-from bench.runs.rundir import RunDir, State
+from bench.files import parse, read_json
+from bench.manifest import IMPORTED, Manifest
+from bench.runs.rundir import RunDir, State, run_dir
 from bench.spec import digest
 from bench.store.sqlite import PERCENT
 
@@ -23,9 +29,12 @@ SCORES = {"final": "metrics", "iou": "class_iou"}
 """Groups of scores in result.json, by the beginning of their names in the store."""
 GROUPS = {**SCORES, "cost": "cost"}
 
+SCHEME = "runs:"
+
 Numbers = dict[tuple[str, int], tuple[float, int]]
 """Value and timestamp in ms of each (metric, step)."""
 Number = tuple[tuple[str, int], tuple[float, int]]
+Points = list[tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -122,3 +131,46 @@ def percent_name(prefix: str, key: str) -> str:
 def _rounded(value: float, places: int = PLACES) -> float:
     """Return the rounded value; inf, which no chart shows, becomes nan."""
     return round(float(value), places) if math.isfinite(value) else math.nan
+
+
+def address(root: Path) -> str:
+    """Return the address of a folder that holds runs/ and studies/."""
+    return f"{SCHEME}{root.resolve()}"
+
+
+def folder_of(uri: str) -> Path | None:
+    """Return the folder of such an address; None for any other store."""
+    return Path(uri.removeprefix(SCHEME)) if uri.startswith(SCHEME) else None
+
+
+def study_names_in(root: Path) -> list[str]:
+    """Return the "study/profile" of every study in the folder."""
+    paths = sorted((root / "studies").glob("*.json"))
+    found = (parse(Manifest, read_json(path), where=str(path)) for path in paths)
+    return [f"{manifest.study}/{manifest.profile}" for manifest in found]
+
+
+def snapshots(root: Path, manifest: Manifest) -> dict[str, RunSnapshot]:
+    """Return what the mirror would write of each run that ever started, by its id."""
+    places = IMPORTED_PLACES if manifest.role == IMPORTED else PLACES
+    ids = dict.fromkeys(run_id for row in manifest.rows.values() for run_id in row.run_ids)
+    found = {run_id: RunSnapshot.read(run_dir(root, run_id), places) for run_id in ids}
+    return {run_id: one for run_id, one in found.items() if one.state.status != "queued"}
+
+
+def role_of(manifest: Manifest, directory: RunDir) -> str:
+    """Return the role of a run, as the mirror tags it."""
+    if manifest.role == "train" and not directory.spec().trains:
+        return "evaluate"
+    return manifest.role
+
+
+def curves_of(root: Path, run_ids: list[str], keys: list[str]) -> dict[tuple[str, str], Points]:
+    """Return the curve of each (run, metric) that was recorded: (step, value) pairs by step."""
+    curves: dict[tuple[str, str], Points] = {}
+    for run_id in run_ids:
+        numbers = RunSnapshot.read(run_dir(root, run_id)).numbers
+        for (key, step), (value, _) in sorted(numbers.items()):
+            if key in keys:
+                curves.setdefault((run_id, key), []).append((step, value))
+    return curves

@@ -1,10 +1,10 @@
 """The pixel counts of a run as text, a JSON object on each line: readable, and safe to read.
 
-Of an image: ``image``, ``group`` (a film, a patient; or null), ``pixels`` with [truth, prediction,
-count] for each pair of classes that occurs, and for each object ``intersection`` and ``union`` of
-Boundary IoU's bands. An image of an imported run has no ``pixels``, and intersection and union are
-its own, or its score and 1. ``trimap`` names the width of a trimap, whose ``pixels`` are those of
-all images. ``check`` is a digest of the line.
+Of an image: ``image``, ``group`` (a film, a patient; or null), ``pixels`` with a list for each true
+class that occurs, by its number: how many of its pixels each class was predicted for; and for each
+object ``intersection`` and ``union`` of Boundary IoU's bands. An image of an imported run has no
+``pixels``; intersection and union are its own, or its score and 1. ``trimap`` names the width of a
+trimap, whose ``pixels`` are those of all images. ``check`` is a digest of the line.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def _trained(directory: RunDir) -> Counts:
         ids = tuple(map(str, stored["ids"]))
         groups = tuple(map(str, stored["groups"])) if "groups" in stored else None
         matrices = stored["matrices"].astype(np.int64)
-    bands = [np.zeros((len(ids), 0), np.int64)] * 2
+    intersection = union = np.zeros((len(ids), 0), np.int64)
     trimaps: dict[int, np.ndarray] = {}
     if directory.boundaries.exists():
         with np.load(directory.boundaries) as stored:
-            bands = [stored[name].astype(np.int64) for name in ("intersection", "union")]
+            intersection, union = (stored[name].astype(np.int64) for name in BANDS)
             sums = stored["trimap"].astype(np.int64).sum(0)
             trimaps = {int(width): sums[i] for i, width in enumerate(stored["widths"])}
-    return Counts(ids, groups, matrices, *bands, trimaps)
+    return Counts(ids, groups, matrices, intersection, union, trimaps)
 
 
 def text_of(counts: Counts) -> str:
@@ -91,12 +91,12 @@ def text_of(counts: Counts) -> str:
     for i, name in enumerate(counts.ids):
         line: Line = {"image": name, "group": counts.groups[i] if counts.groups else None}
         if counts.matrices is not None:
-            line["pixels"] = _triples(counts.matrices[i])
+            line["pixels"] = _rows(counts.matrices[i])
         lines.append(
             line
             | {"intersection": counts.intersection[i].tolist(), "union": counts.union[i].tolist()}
         )
-    lines += [{"trimap": w, "pixels": _triples(m)} for w, m in counts.trimaps.items()]
+    lines += [{"trimap": w, "pixels": _rows(m)} for w, m in counts.trimaps.items()]
     texts = (json.dumps(_with_check(line), separators=(",", ":")) for line in lines)
     return "".join(f"{text}\n" for text in texts)
 
@@ -105,9 +105,8 @@ def _with_check(line: Line) -> Line:
     return {**line, "check": digest(line)[:8]}
 
 
-def _triples(matrix: Int64[np.ndarray, "k k"]) -> list[list[int]]:
-    truth, prediction = np.nonzero(matrix)
-    return np.stack([truth, prediction, matrix[truth, prediction]], axis=1).tolist()
+def _rows(matrix: Int64[np.ndarray, "k k"]) -> dict[str, list[int]]:
+    return {str(truth): matrix[truth].tolist() for truth in np.flatnonzero(matrix.any(1))}
 
 
 def parse_counts(text: str, classes: int, where: str) -> Counts:
@@ -133,7 +132,7 @@ def parse_counts(text: str, classes: int, where: str) -> Counts:
         raise BundleError(f"{where}: an image stands there twice")
     groups = [line.get("group") for line in images]
     grouped = any(group is not None for group in groups)
-    matrices = np.zeros((len(trained), classes, classes), np.int64) if trained else None
+    matrices = np.zeros((len(trained), classes, classes), np.int64)
     for i, line in enumerate(trained):
         _fill(matrices[i], line["pixels"], f"{where}, image {names[i]!r}")
     trimaps = {}
@@ -142,11 +141,12 @@ def parse_counts(text: str, classes: int, where: str) -> Counts:
             width = _width(line["trimap"], where)
             trimaps[width] = np.zeros((classes, classes), np.int64)
             _fill(trimaps[width], line.get("pixels"), f"{where}, trimap {width}")
-    bands = [_bands([line.get(key) for line in images], where) for key in BANDS]
-    if bands[0].shape != bands[1].shape:
+    intersection, union = (_bands([line.get(key) for line in images], where) for key in BANDS)
+    if intersection.shape != union.shape:
         raise BundleError(f"{where}: intersection and union have different numbers of classes")
     names_of_groups = tuple(_name(group, where) for group in groups) if grouped else None
-    return Counts(tuple(names), names_of_groups, matrices, *bands, trimaps)
+    kept = matrices if trained else None
+    return Counts(tuple(names), names_of_groups, kept, intersection, union, trimaps)
 
 
 def _line(text: str, where: str) -> Line:
@@ -170,18 +170,19 @@ def _width(value: Any, where: str) -> int:
     return value
 
 
-def _fill(matrix: Int64[np.ndarray, "k k"], triples: Any, where: str) -> None:
-    if triples == []:
-        return
-    found = _array(triples, where)
-    if found.dtype.kind != "i" or found.ndim != 2 or found.shape[1] != 3:
-        raise BundleError(f"{where}: pixels are not [truth, prediction, count]")
-    truth, prediction, count = found.T
-    if found.min() < 0 or max(truth.max(), prediction.max()) >= len(matrix):
-        raise BundleError(f"{where}: pixels name a class outside 0..{len(matrix) - 1}")
-    if count.max() > MOST_PIXELS:
-        raise BundleError(f"{where}: a count is above {MOST_PIXELS:,}")
-    matrix[truth, prediction] = count
+def _fill(matrix: Int64[np.ndarray, "k k"], rows: Any, where: str) -> None:
+    if not isinstance(rows, dict):
+        raise BundleError(f"{where}: pixels are not lists of counts by true class")
+    for truth, row in rows.items():
+        known = truth.isascii() and truth.isdecimal() and len(truth) <= 3
+        if not known or int(truth) >= len(matrix):
+            raise BundleError(f"{where}: {truth[:40]!r} is no class, 0..{len(matrix) - 1}")
+        counts = _array(row, where)
+        if counts.dtype.kind != "i" or counts.shape != (len(matrix),):
+            raise BundleError(f"{where}: class {truth} has not {len(matrix)} counts")
+        if counts.min() < 0 or counts.max() > MOST_PIXELS:
+            raise BundleError(f"{where}: class {truth} has a count outside 0..{MOST_PIXELS:,}")
+        matrix[int(truth)] = counts
 
 
 def _bands(rows: list[Any], where: str) -> Real[np.ndarray, "n m"]:

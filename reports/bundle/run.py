@@ -25,6 +25,12 @@ EVALUATED = "eval/"
 PLACES = 5
 """Decimal places of a curve, those of the store."""
 REASON_LENGTH = 2000
+LAST_TIME = 1e11
+"""Latest time that is read, in seconds since the epoch; dates end in the year 9999."""
+MOST_STEPS = 10**9
+LONGEST_FACT = 1000
+MOST_COST = 1e12
+"""Largest cost that is read, in its unit; sums and squares of such costs stay finite."""
 
 
 class Result(Strict):
@@ -60,7 +66,7 @@ def run_record(directory: RunDir) -> dict[str, Any] | None:
     if state.status not in ENDED or (state.status == "finished" and result is None):
         return None
     reason = state.reason and _printable(state.reason[:REASON_LENGTH])
-    known = state.model_copy(update={"lease": None, "reason": reason})
+    known = state.model_copy(update={"lease": None, "activity": None, "reason": reason})
     record = {
         "run_id": directory.run_id,
         "spec": read_json(directory.path / "spec.json"),
@@ -117,19 +123,38 @@ def check_record(record: dict[str, Any], run_id: str, where: str) -> None:
             parse(Imported, record["imported"], where="imported")
         elif parse(RunSpec, record.get("spec"), where="spec").run_id != run_id:
             raise BundleError(f"spec is not that of run {run_id}: some setting was changed")
-        state = parse(State, record.get("state"), where="state")
-        if state.status not in ENDED or state.lease is not None:
-            raise BundleError(f"state.status is {state.status!r}, the run of a bundle has ended")
-        if (state.status == "finished") != (record.get("result") is not None):
-            raise BundleError(f"state.status is {state.status!r}, which contradicts its result")
+        _check_state(record.get("state"), with_result=record.get("result") is not None)
         if record.get("result") is not None:
             _check_result(record["result"], run_id)
-        for part in ("environment", "probes"):
-            if not isinstance(record.get(part), dict | None):
-                raise BundleError(f"{part} is no JSON object")
+        if record.get("environment") is not None:
+            _check_facts(record["environment"])
+        if not isinstance(record.get("probes"), dict | None):
+            raise BundleError("probes is no JSON object")
         _check_curves(record.get("curves"))
     except SeglossError as error:
         raise BundleError(f"{where}: {error}") from None
+
+
+def _check_state(state: Any, *, with_result: bool) -> None:
+    found = parse(State, state, where="state")
+    if found.status not in ENDED or found.lease is not None:
+        raise BundleError(f"state.status is {found.status!r}, the run of a bundle has ended")
+    if (found.status == "finished") != with_result:
+        raise BundleError(f"state.status is {found.status!r}, which contradicts its result")
+    for name, time in (("updated", found.updated), ("started", found.started or 0.0)):
+        if not 0 <= time <= LAST_TIME:
+            raise BundleError(f"state.{name} is {time}, which is no time")
+
+
+def _check_facts(facts: Any, name: str = "environment") -> None:
+    """Raise BundleError unless the facts of a run are scalars, or records of scalars."""
+    if not isinstance(facts, dict):
+        raise BundleError(f"{name} is no JSON object")
+    for key, value in facts.items():
+        if isinstance(value, dict) and name == "environment":
+            _check_facts(value, f"{name}.{key}")
+        elif not isinstance(value, Scalar | None) or len(str(value)) > LONGEST_FACT:
+            raise BundleError(f"{name}.{key} is no short text, number or null")
 
 
 def _check_result(result: Any, run_id: str) -> None:
@@ -138,6 +163,14 @@ def _check_result(result: Any, run_id: str) -> None:
         raise BundleError(f"result.run_id is {found.run_id!r}, not {run_id!r}")
     if len(set(found.classes)) < len(found.classes):
         raise BundleError("result.classes names a class twice")
+    for name, value in (*found.metrics.items(), *found.class_iou.items()):
+        if not (value is None or math.isnan(value) or 0 <= value <= 1):
+            raise BundleError(f"result: {name} is {value}; a score is between 0 and 1")
+    for name, value in found.cost.items():
+        if not 0 <= value <= MOST_COST:
+            raise BundleError(
+                f"result.cost.{name} is {value}; a cost is between 0 and {MOST_COST:g}"
+            )
 
 
 def _check_curves(curves: Any) -> None:
@@ -149,13 +182,16 @@ def _check_curves(curves: Any) -> None:
         raise BundleError("curves has columns of different lengths")
     for key, column in curves.items():
         for value in column:
-            if not (value is None and key not in ("step", "time")) and type(value) not in (
-                int,
-                float,
-            ):
+            if not (_is_number(value) or (value is None and key not in ("step", "time"))):
                 raise BundleError(f"curves.{key} holds {str(value)[:40]!r}, which is no number")
-    if any(type(step) is not int for step in curves.get("step", ())):
-        raise BundleError("curves.step holds a number that is not whole")
+    if not all(type(step) is int and 0 <= step <= MOST_STEPS for step in curves.get("step", ())):
+        raise BundleError(f"curves.step holds a number that is no step, 0..{MOST_STEPS:,}")
+    if not all(0 <= time <= LAST_TIME for time in curves.get("time", ())):
+        raise BundleError("curves.time holds a number that is no time")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) <= LAST_TIME)
 
 
 def leave_run(

@@ -6,11 +6,10 @@ import tempfile
 from pathlib import Path
 
 from bench.manifest import Manifest
-from bench.store.folder import address
+from bench.store.snapshot import address
 from reports.bundle.cite import citation_files
 from reports.bundle.read import unpacked
 from reports.render.text import escape_markdown
-from reports.report import build_report
 
 PAGE = "report/index.html"
 KEPT = ("index.html", "tables.md", "tables.csv", "tables.json", "tables.tex", "macros.tex")
@@ -32,6 +31,8 @@ def texts_of(folder: Path) -> dict[str, str]:
 
     Raises BundleError if the bundle is damaged.
     """
+    from reports.report import build_report
+
     with unpacked(folder) as (bundle, root), tempfile.TemporaryDirectory() as place:
         manifest = bundle.manifest
         files = build_report(

@@ -42,6 +42,10 @@ def test_help_loads_nothing_heavy():
         ("sync --root nowhere", set()),
         ("ui --root nowhere", set()),
         ("import nowhere.csv --study mine", set()),
+        ("publish losses --root nowhere --out nowhere", set()),
+        ("verify nowhere", set()),
+        ("report --from nowhere", set()),
+        ("sync --from nowhere --root nowhere", set()),
         ("list losses", {"torch"}),
         ("list models", set()),
         ("list datasets", set()),
@@ -97,7 +101,8 @@ def test_help_lists_every_verb():
         env={**os.environ, "COLUMNS": "120"},
     ).stdout  # fmt: skip
     verbs = (
-        "validate plan run status logs retry cancel report tune ui data sync import perf list new"
+        "validate plan run status logs retry cancel report tune ui data sync import perf list new "
+        "publish verify"
     )
     for verb in verbs.split():
         assert f" {verb} " in out

@@ -27,7 +27,7 @@ def as_root(folder: Path) -> Iterator[Path]:
 def store_of(folder: Path) -> Iterator[str]:
     """Yield the address of an output folder's store, or for a bundle that of its runs."""
     from bench.store.client import default_uri
-    from bench.store.folder import address
+    from bench.store.snapshot import address
     from reports.bundle.files import is_bundle
 
     with as_root(folder) as root:

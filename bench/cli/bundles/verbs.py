@@ -33,6 +33,7 @@ def publish(
     """Write a study and its finished runs into a small folder of text files, to share and cite."""
     from bench.cli.bundles.definitions import definitions
     from bench.errors import RootError
+    from bench.files import check_place
     from bench.manifest import recall
     from bench.profile import shortened_name
     from reports.bundle import write
@@ -42,6 +43,7 @@ def publish(
     manifest = recall(root.resolve(), study_name(study), profile_name(name))
     if manifest is None:
         raise RootError(f"{root}: {study_name(study)} was not run on {profile_name(name)} here")
+    check_place(out, "give another folder with --out")
     own = definitions(study, name, manifest) if manifest.role == "train" else {}
     published = write.publish(root.resolve(), manifest, out.resolve(), own)
     write.add_report(out.resolve())
@@ -62,14 +64,25 @@ def verify(folder: Bundle) -> None:
     typer.echo(check(folder.resolve()))
 
 
-def report_from(folder: Path, root: Path) -> None:
-    """Build the report of a bundle in ``root``, and print its summary and address."""
+def report_from(
+    folder: Path, root: Path, out: Path | None = None, *, with_pdf: bool = False
+) -> None:
+    """Build the report of a bundle, and print its summary and address.
+
+    Args:
+        folder: The bundle.
+        root: The output folder, for a report without a place of its own.
+        out: Folder for the report.
+        with_pdf: Write paper.tex and each figure as PDF as well.
+    """
+    from bench.files import check_place
     from bench.manifest import slug
-    from bench.store.folder import address
+    from bench.store.snapshot import address
     from reports.bundle.read import unpacked
     from reports.report import build_report
 
-    place = root.resolve() / "reports" / slug(f"from-{folder.resolve().name}")
+    place = out or root.resolve() / "reports" / slug(f"from-{folder.resolve().name}")
+    check_place(place, "give another folder with --out")
     with unpacked(folder.resolve()) as (bundle, unpacked_root):
         files = build_report(
             address(unpacked_root),
@@ -77,6 +90,7 @@ def report_from(folder: Path, root: Path) -> None:
             bundle.manifest.profile,
             place,
             command=f"segloss report --from {folder}",
+            with_pdf=with_pdf,
         )
     typer.echo(files.summary)
     typer.echo(f"report: {files.index}")

@@ -6,7 +6,8 @@ import json
 import shutil
 
 import pytest
-from published import make_study, publish_study
+from imported import import_runs
+from published import edit_json, make_study, publish_study
 
 from bench.cli.bundles.verbs import publish, report_from
 from bench.errors import SpecError
@@ -16,6 +17,7 @@ from bench.runs.rundir import run_dir
 from bench.store.mirror import Mirror
 from reports.bundle.files import BundleError
 from reports.bundle.read import open_bundle
+from reports.bundle.verify import verify
 from reports.report import build_report
 from reports.stored import read_scores
 
@@ -43,7 +45,7 @@ def test_the_bundle_gives_the_tables_of_the_root_to_the_last_digit(
     assert cells((published / "bundle/report/tables.csv").read_text()) == cells(expected)
     for name in ("tables.md", "tables.tex", "macros.tex"):
         assert (theirs / name).read_text() == ours.named(name).read_text()
-    assert {"index.html", "paper.tex", "seeds.pdf"} <= {path.name for path in theirs.iterdir()}
+    assert {"index.html", "seeds.svg"} <= {path.name for path in theirs.iterdir()}
     assert "MLflow" not in (theirs / "index.html").read_text().partition("Built by")[2]
 
 
@@ -144,7 +146,7 @@ def test_the_published_files_plan_the_same_runs(published):
 
 def test_counts_and_scores_survive(published):
     """Intervals over images need every count."""
-    from bench.store.folder import address
+    from bench.store.snapshot import address
     from reports.bundle.read import unpacked
 
     with unpacked(published / "bundle") as (bundle, root):
@@ -153,3 +155,38 @@ def test_counts_and_scores_survive(published):
         assert len(scores.images.runs) == len(scores.frame)
         run_id = bundle.manifest.rows["CE"].run_ids[0]
         assert not run_dir(root, run_id).weights.exists()
+
+
+COLUMNS = "method,seed,image,group,intersection/sky,union/sky,intersection/pole,union/pole\n"
+IMAGES = COLUMNS + "".join(
+    f"{method},{seed},i{i},g{i // 2},{500 + 40 * i + n + seed},{1000 + i},{3 + i + n},40\n"
+    for n, method in enumerate(("CE", "RMI"))
+    for seed in (0, 1, 2)
+    for i in range(6)
+)
+
+
+def test_imported_runs_are_published_too(store, tmp_path):
+    """With their images, and without files of study and profile."""
+    scores = {}
+    for line in csv.DictReader(io.StringIO(IMAGES)):
+        counts = scores.setdefault((line["method"], line["seed"]), [0, 0, 0, 0])
+        for i, name in enumerate(list(line)[4:]):
+            counts[i] += int(line[name])
+    runs = "method,seed,mIoU\n" + "".join(
+        f"{method},{seed},{(a / b + c / d) / 2!r}\n"
+        for (method, seed), (a, b, c, d) in scores.items()
+    )
+    import_runs(store, tmp_path, ("elsewhere", "imported"), runs, IMAGES)
+    publish("elsewhere", tmp_path / "bundle", profile="imported", root=tmp_path / "out")
+    ours = build_report(store.uri, "elsewhere", "imported", tmp_path / "ours")
+    theirs = (tmp_path / "bundle/report/tables.csv").read_text()
+    assert cells(theirs) == cells(ours.named("tables.csv").read_text())
+    assert verify(tmp_path / "bundle").endswith("6 of 6 runs verified")
+    path = sorted((tmp_path / "bundle/runs").iterdir())[0]
+    was = json.loads(path.read_text())["result"]["metrics"]["miou"]
+    edit_json(path, ["result", "metrics", "miou"], was + 0.001)
+    with pytest.raises(
+        BundleError, match=rf"{path.name}: result.metrics.miou is .* give {str(was)[:8]}"
+    ):
+        verify(tmp_path / "bundle")

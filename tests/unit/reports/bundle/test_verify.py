@@ -81,7 +81,7 @@ def test_a_count_is_named_by_its_image(bundle):
     path = sorted((bundle / "counts").iterdir())[0]
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     line = json.loads(lines[2])
-    line["pixels"][0][2] += 1
+    line["pixels"]["0"][0] += 1
     lines[2] = json.dumps(line)
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     (fault,) = faults(bundle)
