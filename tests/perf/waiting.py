@@ -86,6 +86,8 @@ Section = tuple[tuple[str, ...], Callable[[Version], None]]
 SECTIONS: dict[str, Section] = {
     "report, drawn": (("report",), _forget_report),
     "report, nothing has changed": (("report",), _nothing),
+    "plan": (("plan",), _nothing),
+    "run, nothing to train": (("run",), _nothing),
 }
 
 
