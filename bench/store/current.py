@@ -9,8 +9,9 @@ from bench.manifest import Manifest
 from bench.runs.rundir import State, run_dir
 from bench.spec import digest
 from bench.store.client import StoreError, database
+from bench.store.mirror import SOURCE
 from bench.store.places import local_folder
-from bench.store.sqlite import RunRow, experiment_id, experiment_tags, run_rows
+from bench.store.sqlite import RunRow, experiment_id, experiment_tags, run_rows, tagged_runs
 from bench.store.views import decode_view, saved_views, view_tag
 
 
@@ -29,9 +30,9 @@ def is_current(uri: str, root: Path, manifest: Manifest) -> bool:
         experiment = experiment_id(file, f"{manifest.study}/{manifest.profile}")
         if experiment is None:
             return False
-        runs, tags = run_rows(file, experiment), experiment_tags(file, experiment)
+        runs = run_rows(file, experiment)
         return (
-            _has_views(tags, manifest)
+            _has_views(file, experiment, manifest, runs)
             and any(_is_study(uri, run, manifest) for run in runs)
             and _has_runs(uri, root, manifest, runs)
         )
@@ -39,7 +40,12 @@ def is_current(uri: str, root: Path, manifest: Manifest) -> bool:
         return False
 
 
-def _has_views(tags: dict[str, str], manifest: Manifest) -> bool:
+def _has_views(file: Path, experiment: str, manifest: Manifest, runs: list[RunRow]) -> bool:
+    """Return whether the saved views are those of this version, or a sync would write none."""
+    with_source = tagged_runs(file, experiment, SOURCE)
+    if any(run.run_id not in with_source for run in runs if run.tags.get("segloss.run_id")):
+        return True  # runs of an older version, which lack what the views show
+    tags = experiment_tags(file, experiment)
     wanted = {view_tag(key): view for key, view in saved_views(manifest).items()}
     return all(tag in tags and decode_view(tags[tag]) == view for tag, view in wanted.items())
 
