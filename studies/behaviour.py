@@ -183,7 +183,7 @@ def _differences(
     then: Mapping[str, Part], now: Mapping[str, Part]
 ) -> Iterator[tuple[str, set[str], set[str], float]]:
     """Yield each part whose text differs or that behaves differently: text, numbers and share."""
-    for part in now.keys() & then.keys():
+    for part in sorted(now.keys() & then.keys()):
         text = _changed_text(then[part]["text"], now[part]["text"])
         if "numbers" in then[part] and "numbers" in now[part]:
             shares = _shares(then[part]["numbers"], now[part]["numbers"])

@@ -89,6 +89,7 @@ def start_detached(root: Path, arguments: list[str]) -> int:
 
 
 def _start(log: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         began = time.strftime("%Y-%m-%d %H:%M:%S")
         file.write(f"\n{began}  segloss {shlex.join(arguments)}\n".encode())

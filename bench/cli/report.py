@@ -271,7 +271,7 @@ class Builder:
 
     def _print(self, summary: str, index: Path) -> None:
         say(summary)
-        say(f"report: {index}")
+        say(f"report with every table and figure: {index}")
         say(f"runs in MLflow: segloss ui{self._options()}")
 
     def _rerun(self) -> str:

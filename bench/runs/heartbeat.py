@@ -40,6 +40,7 @@ class Heartbeat:
         self.stop_requested = False
         self.orphaned = False
         self.last_pulse = time.monotonic()
+        self.last_step: int | None = None
         self.timing = ExclusiveTiming(run_dirs[0].root)
 
     def acquire_leases(self, specs: list[RunSpec], environment: dict[str, Any]) -> None:
@@ -76,6 +77,7 @@ class Heartbeat:
             StoppedError: The worker is to stop, and there is no step: nothing to keep.
         """
         self.timing.yield_to_timing()
+        self.last_step = self.last_step if step is None else step
         if time.monotonic() - self.last_pulse < HEARTBEAT_SECONDS:
             return
         self.last_pulse = time.monotonic()
@@ -83,7 +85,7 @@ class Heartbeat:
         self.stop_requested |= self.orphaned
         for directory in self.run_dirs:
             try:
-                steps = {} if step is None else {"step": step}
+                steps = {} if self.last_step is None else {"step": self.last_step}
                 directory.write_state(activity=activity, **steps)
             except OSError as error:  # a full disk: the run may still finish
                 log_line(f"no heartbeat: {error}")

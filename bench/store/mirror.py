@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SYNC_SECONDS = 15.0
+SOURCE = "mlflow.source.name"
+"""Tag that the runs of older versions lack, as they lack what the views show."""
 SHARE_OF_A_CORE = 1 / 50
 LONGEST_PAUSE_SECONDS = 60.0
 FINISH_SECONDS = 120.0
@@ -84,8 +86,8 @@ class Mirror:
                     written += writer.mirror(directory, row, seed, known.get(run_id))
                 except SeglossError as error:
                     log.warning("not mirrored: %s", error)
-            # Runs of an older version lack what the views show; --rebuild writes them anew.
-            if all("mlflow.source.name" in run.data.tags for run in known.values()):
+            # --rebuild writes runs of an older version anew.
+            if all(SOURCE in run.data.tags for run in known.values()):
                 _write_views(client, experiment, manifest)
         return written
 

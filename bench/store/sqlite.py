@@ -59,6 +59,23 @@ def experiment_names(file: Path) -> list[str]:
         return sorted(str(name) for (name,) in connection.execute(query))
 
 
+def experiment_tags(file: Path, experiment: str) -> dict[str, str]:
+    """Return the tags of an experiment, such as its saved views; raises sqlite3.Error."""
+    query = "SELECT key, value FROM experiment_tags WHERE experiment_id = ?"
+    with _opened(file) as connection:
+        return dict(connection.execute(query, (int(experiment),)))
+
+
+def tagged_runs(file: Path, experiment: str, key: str) -> set[str]:
+    """Return MLflow's ids of the runs of an experiment that have a tag; raises sqlite3.Error."""
+    query = (
+        "SELECT runs.run_uuid FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid"
+        " WHERE experiment_id = ? AND lifecycle_stage = 'active' AND tags.key = ?"
+    )
+    with _opened(file) as connection:
+        return {run for (run,) in connection.execute(query, (int(experiment), key))}
+
+
 def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRow]:
     """Return the runs of an experiment, or only those of one segloss.role; raises sqlite3.Error."""
     runs = "SELECT run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active'"

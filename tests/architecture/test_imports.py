@@ -5,6 +5,15 @@ import subprocess
 import sys
 
 import pytest
+from tiny import TINY_PROFILE, TINY_STUDY
+
+from bench.cli.options import PlanOptions
+from bench.cli.planning.inputs import read_inputs
+from bench.cli.planning.plans import make_plans
+from bench.files import write_json
+from bench.manifest import remember
+from bench.probes.record import write_records
+from bench.runs.rundir import run_dir
 
 HEAVY = ("torch", "mlflow", "pandas", "matplotlib", "optuna", "timm")
 
@@ -63,6 +72,41 @@ def test_verbs_load_no_more_than_they_need(arguments, allowed):
     assert loaded_by(verb(arguments)) <= allowed
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A root whose runs are all finished, with the study and the profile beside it."""
+    folder = tmp_path_factory.mktemp("finished")
+    study, profile, root = (folder / name for name in ("study.toml", "tiny.toml", "out"))
+    study.write_text(TINY_STUDY.replace('"CE & CRF", ', ""))
+    profile.write_text(TINY_PROFILE)
+    root.mkdir()
+    options = PlanOptions(profile=str(profile), root=root)
+    (plan,) = make_plans(*read_inputs([str(study)], options), options, without_crf=False)
+    remember(root, plan.manifest)
+    for run_id, spec in plan.specs.items():
+        directory = run_dir(root, run_id)
+        directory.create(spec)
+        write_records([directory], spec, None)
+        write_json(directory.result_file, {"metrics": {"miou": 0.5}})
+        directory.write_state(status="finished")
+    return f"{study} --profile {profile} --root {root}"
+
+
+def test_a_plan_of_finished_runs_loads_nothing_heavy(finished):
+    """The earlier plan has checked losses and network, and the workers their behaviour."""
+    assert loaded_by(verb(f"plan {finished}")) == set()
+
+
+def test_a_run_with_nothing_to_do_loads_nothing_heavy_itself(finished):
+    """Store and report, which have budgets of their own, are left out."""
+    alone = (
+        "import bench.cli.report, bench.cli.session\n"
+        "bench.cli.report.report_all = lambda *arguments: None\n"
+        "bench.cli.session.is_current = lambda *arguments: True\n"
+    )
+    assert loaded_by(alone + verb(f"run {finished}")) == set()
+
+
 @pytest.mark.parametrize("arguments", ["validate losses", "run lambda losses"])
 def test_a_missing_crf_is_refused_before_a_heavy_import(arguments):
     missing = "import sys\nsys.modules['pydensecrf'] = None\n"
@@ -75,6 +119,9 @@ def test_a_missing_crf_is_refused_before_a_heavy_import(arguments):
         ("reports", set()),
         ("reports.stored", {"pandas"}),
         ("reports.report", {"pandas"}),
+        ("bench.preflight", set()),
+        ("bench.probes.record", set()),
+        ("bench.cli.session", set()),
         ("bench.store.client", set()),
         ("bench.store.mirror", set()),
         ("bench.spec", set()),

@@ -8,6 +8,7 @@ import pytest
 from made_up import MadeUp
 from rich.console import Console
 
+from bench.cli.views import live
 from bench.cli.views.live import LiveView
 from bench.cli.views.marks import SYMBOLS
 from bench.cli.views.overview import Overview, render
@@ -121,6 +122,33 @@ def test_in_a_pipe_each_event_is_a_line(made_up):
     assert re.search(r"failed      BCE, seed 0 \[\]: oom: no memory  \(1/14.*\)$", lines[4])
     assert lines[-1] == "losses on scenes-demo: 1 finished, 12 queued, 1 failed"
     assert len(lines) == 6
+
+
+def test_on_a_terminal_watch_waits_for_a_session(tmp_path, monkeypatch):
+    """A session that has just begun need not have locked its root yet."""
+    console = Console(file=io.StringIO(), force_terminal=True)
+    waits = []
+
+    def begin(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            MadeUp(tmp_path)
+
+    monkeypatch.setattr(live.time, "sleep", begin)
+    assert live._monitor(tmp_path, console).manifests
+    assert len(waits) == 2
+    assert "waiting for a session" in console.file.getvalue()
+    with pytest.raises(RootError, match="no study was run here"):
+        live._monitor(tmp_path / "nowhere", Console(file=io.StringIO()))
+
+
+def test_the_head_counts_the_canaries_that_are_done(made_up):
+    """Before the first run they take a while."""
+    canaries = MadeUp(made_up.root / "canaries" / "code")
+    canaries.set("CE", status="finished")
+    canaries.set("RMI", status="running", lease=own_lease())
+    with lock_root(made_up.root):
+        assert re.search(r"1 running, canaries first: 1 of \d+ done", drawn(made_up))
 
 
 def test_a_root_without_study_or_session_is_refused(tmp_path):

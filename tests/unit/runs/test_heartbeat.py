@@ -112,3 +112,20 @@ def test_a_run_starts_once_however_often_it_is_resumed(tmp_path):
     directory.write_state(status="interrupted", lease=None)
     Heartbeat([directory], None).acquire_leases([spec], {})
     assert directory.state().started == started
+
+
+def test_a_pulse_keeps_the_last_step_and_says_what_else_is_done(tmp_path, monkeypatch):
+    """Steps come faster than heartbeats; scoring comes after the last one."""
+    monkeypatch.setattr("bench.runs.heartbeat.HEARTBEAT_SECONDS", 3600.0)
+    directory = run_dir(tmp_path, "a")
+    directory.path.mkdir(parents=True)
+    heartbeat = Heartbeat([directory], None)
+    heartbeat.pulse(39)
+    heartbeat.pulse(40)
+    assert directory.state().step == 0
+    monkeypatch.setattr("bench.runs.heartbeat.HEARTBEAT_SECONDS", 0.0)
+    heartbeat.pulse(activity="scoring image 1 of 60")
+    state = directory.state()
+    assert (state.step, state.activity) == (40, "scoring image 1 of 60")
+    heartbeat.pulse(41)
+    assert directory.state().activity is None

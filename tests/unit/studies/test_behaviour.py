@@ -19,6 +19,7 @@ from bench.runs.rundir import run_dir
 from bench.spec import EvaluationSpec
 from studies.behaviour import (
     StaleError,
+    _differences,
     compare,
     edited_lines,
     edited_text,
@@ -339,3 +340,11 @@ def test_a_report_finds_the_data_by_the_profile_or_the_environment(tmp_path, mon
     assert data_root_of(str(tmp_path / "deleted.toml")) == tmp_path / "shared"
     monkeypatch.delenv("SEGLOSS_DATA_ROOT")
     assert data_root_of(str(tmp_path / "deleted.toml")) is None
+
+
+def test_parts_are_named_in_one_order_in_every_process():
+    """A report whose sentences came in another order would be drawn again."""
+    text = {"files": {"a": "1"}, "packages": {}}
+    then = {part: {"text": text} for part in ("recipe", "loss", "network", "data")}
+    now = {part: {"text": {"files": {"a": "2"}, "packages": {}}} for part in then}
+    assert [part for part, *_ in _differences(then, now)] == ["loss", "network", "recipe"]

@@ -196,6 +196,22 @@ def test_a_root_has_one_scheduler(tmp_path):
         pass
 
 
+def test_a_new_root_is_removed_again_if_nothing_was_written_to_it(tmp_path):
+    """A refused study leaves no folder behind; a root that was there stays."""
+    root = tmp_path / "new"
+    with pytest.raises(ValueError, match="refused"), lock_root(root):
+        raise ValueError("refused")
+    assert not root.exists()
+    for _ in range(2):
+        with lock_root(root):
+            write_json(root / "studies" / "mine.json", {})
+        assert (root / "studies" / "mine.json").exists()
+    (tmp_path / "empty").mkdir()
+    with lock_root(tmp_path / "empty"):
+        pass
+    assert (tmp_path / "empty").exists()
+
+
 def test_a_root_that_cannot_be_written_is_refused_with_the_reason(tmp_path):
     """A file where a folder is needed stops the superuser too."""
     write_json(tmp_path / "file", {})

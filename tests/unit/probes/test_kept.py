@@ -1,0 +1,64 @@
+"""Findings are kept in the root as long as everything that decides them is the same."""
+
+import sys
+
+import pytest
+
+from bench.probes import kept as module
+from bench.probes.kept import at_hand, kept, recall
+
+
+def test_a_finding_is_made_once_for_a_root(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return {"found": len(made)}
+
+    assert kept(tmp_path, ["a", 1], make) == kept(tmp_path, ["a", 1], make) == {"found": 1}
+    assert kept(tmp_path, ["a", 2], make) == {"found": 2}
+    assert recall(tmp_path, ["a", 3]) is None
+
+
+def test_a_root_that_is_not_there_keeps_nothing_and_is_not_made(tmp_path):
+    root = tmp_path / "nowhere"
+    assert kept(root, ["a"], lambda: 1) == 1
+    assert kept(root, ["a"], lambda: 2) == 2
+    assert not root.exists()
+
+
+@pytest.fixture
+def _forgetful():
+    module._code_and_packages.cache_clear()
+    yield
+    module._code_and_packages.cache_clear()
+
+
+@pytest.mark.usefixtures("_forgetful")
+def test_what_is_at_hand_changes_with_code_packages_plugins_and_timm(tmp_path, monkeypatch):
+    before = at_hand()
+    module._code_and_packages.cache_clear()
+    assert at_hand() == before
+
+    files = [("losses/ce.py", b"1")]
+    monkeypatch.setattr(module, "code_files", lambda packages: files)
+    module._code_and_packages.cache_clear()
+    edited = at_hand()
+    files[0] = ("losses/ce.py", b"2")
+    module._code_and_packages.cache_clear()
+    assert len({before, edited, at_hand()}) == 3
+
+    (tmp_path / "another-1.0.dist-info").mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    last = at_hand()
+    module._code_and_packages.cache_clear()
+    assert at_hand() != last
+
+    (tmp_path / "own_loss.py").write_text("a = 1\n")
+    first = at_hand(["own_loss"])
+    (tmp_path / "own_loss.py").write_text("a = 2\n")
+    assert len({at_hand(), first, at_hand(["own_loss"])}) == 3
+
+    last = at_hand()
+    monkeypatch.setattr(module, "timm_stamp", lambda: "edited")
+    assert at_hand() != last
