@@ -39,7 +39,12 @@ def mean_and_interval(cell: Cell, column: Column) -> tuple[str, str]:
     if column.kind in ("score", "class") and cell.value.n and cell.value.mean == 0:
         return "0", ""
     decimals = cost_decimals(cell.value.mean) if column.kind == "cost" else None
-    return mean_and_spread(cell.value, decimals=decimals, signed=column.kind == "gain")
+    return mean_and_spread(cell.value, decimals=decimals, signed=is_gain(column))
+
+
+def is_gain(column: Column) -> bool:
+    """Return whether a column shows gains, ours or a paper's."""
+    return column.kind == "gain" or column.key.startswith("gain:")
 
 
 def cost_decimals(value: float) -> int:
@@ -85,8 +90,9 @@ def notes_of(table: Table, of_open: str = words.OPEN_GREY) -> list[str]:
         of_open: What marks a gain whose interval holds zero.
     """
     cells = [cell for row in table.rows for cell in row.cells]
+    judged = any(VERDICTS[cell.verdict] for cell in cells if cell.verdict)
     found = [of_open] if any(cell.apart is False for cell in cells) else []
-    return [*found, *table.notes, *([words.VERDICTS] if any(c.verdict for c in cells) else [])]
+    return [*found, *table.notes, *([words.VERDICTS] if judged else [])]
 
 
 def name_of(row: TableRow) -> str:
