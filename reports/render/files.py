@@ -9,6 +9,7 @@ from reports.model import Report
 from reports.render import latex
 from reports.render.page import page
 from reports.render.pdf import pdf
+from reports.render.summary import summary_markdown
 from reports.render.svg import svg
 from reports.render.text import lead_markdown, markdown_document, rows_csv, tables_json
 
@@ -47,6 +48,7 @@ def _write_tables(out_dir: Path, report: Report) -> list[Path]:
         "macros.tex": latex.macros(tables),
         "tables.csv": rows_csv(tables),
         "tables.json": tables_json(tables),
+        "summary.md": summary_markdown(report),
     }
     return [_write(out_dir / name, content) for name, content in contents.items()]
 

@@ -67,8 +67,8 @@ def test_markdown_has_as_many_cells_in_every_line(table):
     cells = {line.replace("\\|", "").count("|") for line in lines}
     assert cells == {5}
     assert "**45.00**" in markdown(table)
-    assert "40.1 ± 1.5†" in markdown(table)
-    assert "−0.50 ± 0.25 ≠ p 0.062" in markdown(table)
+    assert "40.1\u00a0±\u00a01.5†" in markdown(table)
+    assert "−0.50\u00a0±\u00a00.25 ≠ p 0.062" in markdown(table)
     assert "≠ differs" in markdown(table)
     assert "<script" not in markdown(table)
 
@@ -155,6 +155,18 @@ def test_markdown_escape_keeps_names_readable():
     assert escape_markdown("_x_ a\nb") == "\\_x\\_ a b"
 
 
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("CE & CRF-1", "CE & CRF-1"),
+        ("a &b; &#38; &c", "a &amp;b; &amp;#38; &c"),
+        ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
+    ],
+)
+def test_an_ampersand_stays_one_unless_an_entity_begins_there(text, escaped):
+    assert escape_markdown(text) == escaped
+
+
 def test_terminal_text_is_aligned_and_harmless(table):
     evil = replace(table, title="T\x1b[31m", notes=("n\x1b[0m",))
     out = text(evil)
@@ -165,18 +177,35 @@ def test_terminal_text_is_aligned_and_harmless(table):
     assert "*45.00" in out
 
 
-def test_csv_has_full_numbers_and_their_source(table):
+def test_csv_has_numbers_flags_and_their_source(table):
     lines = list(csv.DictReader(io.StringIO(rows_csv([table]))))
     ours = next(line for line in lines if line["row"] == "CE" and line["column"] == "miou")
     assert (ours["mean"], ours["n"], ours["source"]) == ("40.123", "3", "ours")
     assert (ours["low"], ours["high"], ours["runs"]) == ("38.623", "41.623", "a b")
-    assert ours["same_conditions"] == "False"
+    assert (ours["same_conditions"], ours["best"]) == ("False", "False")
+    setting = next(line for line in lines if line["column"] == "loss.pooling")
+    assert (setting["text"], setting["best"], setting["same_conditions"]) == ("avg", "", "")
     gain = next(line for line in lines if line["row"] == "RMI" and line["column"] == "gain:miou")
+    assert (gain["mean"], gain["low"], gain["high"]) == ("-0.5", "-0.75", "-0.25")
+    assert gain["best"] == ""
     assert (gain["p"], gain["p_adjusted"], gain["verdict"]) == ("0.03125", "0.0625", "differs")
     gone = [line["missing"] for line in lines if line["row"] == "B"]
     assert gone == ["oom", "no run"]
     quoted = [line for line in lines if line["row"] == "CE* (paper)"]
     assert [(line["mean"], line["source"]) for line in quoted] == [("77.21", "paper")]
+    assert {line["best"] + line["same_conditions"] for line in quoted} == {""}
+
+
+def test_csv_has_four_digits_after_the_point(table):
+    value = Estimate(1 / 3, -1e-7, 2 / 3, 3)
+    gain = Comparison(value, 1 / 4096, 1 / 4096, None)
+    (row,) = [row for row in table.rows if row.label == "RMI"]
+    cells = (row.cells[0], Cell(value=value), Cell(value=value, comparison=gain))
+    lines = list(
+        csv.DictReader(io.StringIO(rows_csv([replace(table, rows=(replace(row, cells=cells),))])))
+    )
+    assert [lines[1][key] for key in ("mean", "low", "high")] == ["0.3333", "0.0", "0.6667"]
+    assert lines[2]["p"] == "0.0002441"
 
 
 def test_json_round_trips(table):

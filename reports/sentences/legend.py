@@ -1,0 +1,11 @@
+"""What the marks of a table mean, in one line each: for a paper and for a pull request."""
+
+INTERVAL = "± is half the width of the 95 % interval over n seeds."
+GAINS = "Gains: percentage points, paired by seed."
+BEST = "Bold: above every other row by its paired interval."
+MISSING = "–: no run."
+DOUBTFUL = "†: made under other conditions than its neighbours."
+VERDICTS = "= agrees with the paper, ≠ differs from it."
+QUOTED = "(paper): quoted, without runs of ours."
+WHOLE = "All notes: {file}."
+REPRODUCE = "Run it again: `{command}`"
