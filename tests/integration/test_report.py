@@ -269,13 +269,28 @@ def test_a_store_with_every_fault_gives_a_report_that_names_them(store, fresh, t
     _typeset(files.index.parent)
 
 
+def test_summary_has_verdict_first_table_scale_and_command(files):
+    said = files.named("summary.md").read_text()
+    first = files.named("tables.md").read_text().split("\n\n")[1]
+    assert first in said
+    assert len(said.splitlines()) == len(first.splitlines()) + 6
+    assert files.record.manifest.scale.rstrip(".") in said
+    assert said.endswith("Run it again: `segloss run losses --profile tiny --seeds 3`\n")
+    assert "--root" not in said
+
+
 def test_latex_becomes_a_pdf(files):
     _typeset(files.index.parent)
 
 
 def _typeset(folder):
+    """Make paper.tex a PDF in two columns, in which nothing is wider or higher than its room."""
     if shutil.which("pdflatex") is None:
-        pytest.skip("no pdflatex on this machine")
+        pytest.skip("no pdflatex on this machine: apt-get install texlive-science")
+    needed = ["adjustbox.sty", "booktabs.sty", "siunitx.sty"]
+    if subprocess.run(["kpsewhich", *needed], capture_output=True, check=False).returncode:
+        pytest.skip("no siunitx or adjustbox: apt-get install texlive-science texlive-latex-extra")
+    assert "twocolumn" in (folder / "paper.tex").read_text()
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper"],
         cwd=folder,
@@ -285,6 +300,9 @@ def _typeset(folder):
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert (folder / "paper.pdf").stat().st_size > 10_000
+    log = (folder / "paper.log").read_text(errors="replace")
+    wrong = [line for line in log.splitlines() if re.match("Overfull|Float too large", line)]
+    assert wrong == []
 
 
 def test_report_of_an_unknown_study_is_refused(tmp_path):
