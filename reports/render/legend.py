@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from reports.model import Table
 from reports.render.text import VERDICTS, is_gain, mean_and_interval
 from reports.sentences import legend
+from reports.sentences import notes as words
 from reports.wording import PLUS_MINUS
 
 
-def legend_of(table: Table) -> str:
-    """Return the meaning of the marks that stand in the table, in one paragraph."""
-    return " ".join(_sentences(table))
+def legend_of(table: Table, of_open: str = words.OPEN_GREY) -> str:
+    """Return the meaning of the marks that stand in the table, in one paragraph.
+
+    Args:
+        table: The table.
+        of_open: What marks a gain whose interval holds zero.
+    """
+    return " ".join(_sentences(table, of_open))
 
 
-def _sentences(table: Table) -> Iterator[str]:
+def _sentences(table: Table, of_open: str) -> Iterator[str]:
     cells = [
         (cell, column)
         for row in table.rows
@@ -25,6 +31,8 @@ def _sentences(table: Table) -> Iterator[str]:
         yield legend.INTERVAL
     if any(is_gain(column) for column in table.columns):
         yield legend.GAINS
+    if any(cell.apart is False for cell, _ in cells):
+        yield of_open
     if any(cell.best for cell, _ in cells):
         yield legend.BEST
     if any(cell.missing for cell, _ in cells):

@@ -7,5 +7,7 @@ MISSING = "–: no run."
 DOUBTFUL = "†: made under other conditions than its neighbours."
 VERDICTS = "= agrees with the paper, ≠ differs from it."
 QUOTED = "(paper): quoted, without runs of ours."
-WHOLE = "All notes: {file}."
-REPRODUCE = "Run it again: `{command}`"
+
+# The last line of a summary.
+RUN_AGAIN = "Run it again: `{command}`"
+BUILT_BY = "Built by `{command}`"
