@@ -19,8 +19,12 @@ RECIPE: Mapping[str, Scalar | None] = {
     "recipe.schedule": "poly",
     "recipe.clip_norm": None,
     "recipe.ema_decay": None,
+    "evaluation.scales": "1.0",
+    "evaluation.flip": False,
 }
 """The recipe of a paper that says nothing else; manifests of older versions lack these settings."""
+WHOLE = ("data.image_size", "data.train_images", "data.evaluate_images")
+"""Settings that take fewer images, or smaller ones, than the data set has."""
 OTHER_DATA = "on other data than the paper's"
 OTHER_SCALE = "at another scale than the paper's"
 OTHER_RECIPE = "with another recipe than the paper's"
@@ -39,6 +43,7 @@ def other_than(table: PublishedTable, settings: Mapping[str, Scalar | None]) -> 
         return OTHER_DATA
     recipe = {**RECIPE, **{key: v for key, v in table.fixed.items() if key in RECIPE}}
     scale = {key: value for key, value in table.fixed.items() if key not in RECIPE}
+    scale = {**dict.fromkeys(WHOLE), **scale}
     if any(found.get(key) != value for key, value in scale.items()):
         return OTHER_SCALE
     if OWN in found.values() or any(found.get(key, v) != v for key, v in recipe.items()):

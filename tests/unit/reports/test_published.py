@@ -122,6 +122,27 @@ def test_another_recipe_is_another_experiment():
     assert other_than(theirs, same) == other
 
 
+@pytest.mark.parametrize(
+    ("changes", "phrase"),
+    [
+        ({"data.evaluate_images": 20}, "at another scale"),
+        ({"data.image_size": "64 x 64"}, "at another scale"),
+        ({"recipe.batch_size": 4}, "at another scale"),
+        ({"recipe.crop_size": "96 x 96"}, "at another scale"),
+        ({"data.train": "train"}, "at another scale"),
+        ({"model.backbone": "resnet101.a1_in1k"}, "at another scale"),
+        ({"evaluation.scales": "0.5 x 1.0"}, "with another recipe"),
+        ({"evaluation.flip": True}, "with another recipe"),
+        ({"data.name": "folder"}, "on other data"),
+    ],
+)
+def test_what_makes_another_experiment(changes, phrase):
+    table = TABLES["4", "deeplabv3"]
+    settings = load_profile("camvid-paper").settings()
+    assert other_than(table, settings) is None
+    assert other_than(table, {**settings, **changes}) == f"{phrase} than the paper's"
+
+
 # Each shipped profile that is the paper's, with the studies that repeat a table of it.
 PAPERS = {
     ("losses", "voc-paper"): "1a",
