@@ -72,6 +72,8 @@ SPECIAL = {
 }
 SIZE = r"width=\linewidth,height=0.75\textheight,keepaspectratio"
 ROOM = r"max width=\linewidth,max totalheight=0.8\textheight"
+WORDS = ("setting", "seeds")
+"""Kinds of columns whose numbers are not aligned with those of other kinds."""
 WIDE = 8
 """Smallest number of columns of a table that may be printed the other way round."""
 LONG_NAME = 36
@@ -230,7 +232,11 @@ def _grid(table: Table) -> _Grid:
 def _column(cells: Sequence[tuple[Cell, Column]]) -> _Column:
     """Return a column as LaTeX: numbers aligned, their marks in a column of their own."""
     texts = [mean_and_interval(cell, column) for cell, column in cells]
-    numbers = [number(*text) for text in texts]
+    words = [column.kind in WORDS for _, column in cells]
+    numbers = [
+        None if word and not all(words) else number(*text)
+        for word, text in zip(words, texts, strict=True)
+    ]
     others = [escape(" ".join(filter(None, text))) for text in texts]
     if any(numbers):
         kind = f"S[table-format={table_format(filter(None, numbers))}]"

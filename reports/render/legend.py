@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports.model import Table
-from reports.render.text import VERDICTS, is_gain, mean_and_interval
+from reports.render.text import VERDICTS, mean_and_interval
 from reports.sentences import legend
 from reports.sentences import notes as words
 from reports.wording import PLUS_MINUS
@@ -29,7 +29,7 @@ def _sentences(table: Table, of_open: str) -> Iterator[str]:
     ]
     if any(PLUS_MINUS in mean_and_interval(cell, column)[1] for cell, column in cells):
         yield legend.INTERVAL
-    if any(is_gain(column) for column in table.columns):
+    if any(column.kind == "gain" for column in table.columns):
         yield legend.GAINS
     if any(cell.apart is False for cell, _ in cells):
         yield of_open

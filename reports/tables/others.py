@@ -13,6 +13,7 @@ from pydantic import Field
 from bench.files import Strict, parse
 from bench.manifest import Manifest
 from reports.model import Cell, Column, Table, TableRow
+from reports.sentences import others as words
 from reports.wording import MINUS
 
 FILE = Path(__file__).parents[1] / "replications.toml"
@@ -87,12 +88,12 @@ def found_by_others() -> Table:
     rows = [_row(source, row) for source in sources for row in source.rows]
     return Table(
         key="others",
-        title="What others found for RMI",
-        scale="Numbers as their sources print them; none is ours.",
+        title=words.TITLE,
+        scale=words.SCALE,
         columns=COLUMNS,
         rows=tuple(rows),
         seeds=0,
-        notes=(_signs(), _brackets(), *map(_note, sources)),
+        notes=(_signs(), words.INTERVALS, *map(_note, sources)),
     )
 
 
@@ -121,18 +122,11 @@ def _signs() -> str:
     ahead = sum(min(row.gains) > 0 for row in compared)
     intervals = [row.interval for row in compared if row.interval]
     clear = sum(Decimal(low) > 0 for low, _ in intervals)
-    return (
-        f"RMI is above its baseline in {ahead} of {len(compared)} comparisons; the interval leaves "
-        f"out zero in {clear} of the {len(intervals)} that have one."
-    )
-
-
-def _brackets() -> str:
-    return (
-        "In brackets: Welch's 95 % interval, from the runs where a source prints each. The other "
-        "gains have no interval, and with one run each could be chance."
+    return words.SIGNS.format(
+        ahead=ahead, compared=len(compared), clear=clear, known=len(intervals)
     )
 
 
 def _note(source: Source) -> str:
-    return f"{source.name}: {source.where}. {source.note}".strip()
+    fields = {"name": source.name, "where": source.where, "note": source.note}
+    return words.SOURCE.format(**fields).strip()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from toy_table import toy_table
+from typeset import typeset
 
 from reports.model import Cell, Column, Table, TableRow
 from reports.render import latex
@@ -151,3 +152,44 @@ def test_a_gains_ends_have_its_sign(table):
     assert [found[f"t/rmi/gain-miou/{part}"] for part in ("mean", "low", "high")] == [
         *("+0.50", "-0.25", "+1.25")
     ]
+
+
+DOCUMENT = r"""\documentclass{article}
+\usepackage[T1]{fontenc}
+\usepackage{siunitx}
+\input{macros}
+%s
+\begin{document}
+\typeout{FOUND \segvalue{t/rmi/gain-miou/mean} and \segvalue{t/ce/miou/n}.}
+\seg{t/rmi/gain-miou/text} $\num{\segvalue{t/ce/miou/high}}$ %s
+\end{document}
+"""
+PREFIX = r"\renewcommand{\segprefix}{b/}\input{macros}"
+
+
+@pytest.mark.parametrize(
+    ("before", "body", "code", "words"),
+    [
+        ("", "", 0, "FOUND -0.50 and 3."),
+        (PREFIX, r"\seg{b/t/rmi/gain-miou/mean}", 0, "FOUND -0.50 and 3."),
+        ("", r"\seg{t/rmi/miou/median}", 1, "No number is called t/rmi/miou/median"),
+        ("", r"\segvalue{t/none}", 1, "Undefined control sequence"),
+        (r"\input{macros}", "", 1, "Two reports have a number t/ce/miou/text"),
+    ],
+    ids=["called", "two reports", "an unknown name", "an unknown value", "twice"],
+)
+def test_a_paper_calls_numbers_by_name(table, tmp_path, before, body, code, words):
+    (tmp_path / "macros.tex").write_text(macros([table]))
+    (tmp_path / "paper.tex").write_text(DOCUMENT % (before, body))
+    assert typeset(tmp_path, "paper")[0] == code
+    assert words in (tmp_path / "paper.log").read_text()
+
+
+def test_a_table_alone_needs_the_named_packages_and_no_more(table, tmp_path):
+    packages = "\n".join(rf"\usepackage{package}" for package in latex.PACKAGES)
+    body = latex.latex(table)
+    lines = [r"\documentclass[twocolumn]{article}", packages, r"\begin{document}", body]
+    (tmp_path / "one.tex").write_text("\n".join([*lines, r"\end{document}"]))
+    code, log = typeset(tmp_path, "one")
+    assert code == 0, log[-1000:]
+    assert "Overfull" not in log

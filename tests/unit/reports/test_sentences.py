@@ -266,6 +266,11 @@ CASES: dict[str, tuple[str, str]] = {
     "legend.QUOTED": ("paper", "three seeds"),
     "legend.RUN_AGAIN": ("three seeds", "imported"),
     "legend.BUILT_BY": ("imported", "three seeds"),
+    **{
+        f"others.{name}": ("the paper's experiment", "three seeds")
+        for name in ("TITLE", "SCALE", "SIGNS", "INTERVALS")
+    },
+    "others.SOURCE": ("the paper's experiment", "one row"),
     "conditions.TRUST": ("imported", "three seeds"),
     "conditions.OTHER_CONDITIONS": ("odd digest", "three seeds"),
     "conditions.OTHER_BEHAVIOUR": ("odd behaviour", "odd digest"),
