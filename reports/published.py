@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.files import parse
 from bench.manifest import OWN, TableSpec
 from bench.published.tables import PublishedFile, PublishedTable
 from bench.spec import Scalar
+from reports.sentences import notes as words
 
 FILE = Path(__file__).with_name("published.toml")
 
@@ -87,3 +88,13 @@ def published_keys() -> list[str]:
     """Return the keys that ``find_published`` knows."""
     keys = [key for t in published_tables() for key in (t.key, t.key.rstrip("ab"))]
     return sorted(set(keys) - {"3"})  # 3a and 3b are different tables
+
+
+def source(paper: PublishedTable) -> str:
+    """Return where the published numbers stand and what a reader must know about them."""
+    return words.PAPER.format(source=paper.source, note=paper.note).strip()
+
+
+def row_notes(paper: PublishedTable, methods: Sequence[str]) -> list[str]:
+    """Return what a reader must know about the printed rows of these methods."""
+    return list(dict.fromkeys(row.note for row in paper.rows if row.note and row.method in methods))

@@ -10,7 +10,7 @@ from bench.manifest import Manifest
 from bench.published.tables import PublishedTable
 from reports.checks import Check
 from reports.model import Table, TableRow
-from reports.published import other_than, table_of
+from reports.published import other_than, row_notes, source, table_of
 from reports.sentences import conditions
 from reports.sentences import notes as words
 from reports.statistics.learned import never_found
@@ -18,7 +18,6 @@ from reports.statistics.pairs import pairs, score_columns
 from reports.statistics.scores import Scores
 from reports.statistics.shown import UNSTEADY, is_unsteady
 from reports.statistics.stats import LEVEL, Estimate
-from reports.tables.quoted import row_notes, source
 from reports.tables.recipes import recipes
 from reports.wording import joined, listed, seeds
 

@@ -13,8 +13,7 @@ from bench.iou import HEADLINE
 from bench.manifest import Manifest, Row
 from bench.published.tables import PublishedRow, PublishedTable
 from reports.model import Cell, Column, Table, TableRow, Verdict
-from reports.published import other_than, quotes_levels
-from reports.sentences import notes as words
+from reports.published import other_than, quotes_levels, row_notes, source
 from reports.statistics.scores import gain_verdict, score_verdict
 from reports.statistics.stats import Comparison, Estimate
 from reports.wording import header, unit
@@ -157,13 +156,3 @@ def printed_table(paper: PublishedTable) -> Table:
         notes=(source(paper), *row_notes(paper, [row.method for row in paper.rows])),
         number=paper.key,
     )
-
-
-def source(paper: PublishedTable) -> str:
-    """Return where the published numbers stand and what a reader must know about them."""
-    return words.PAPER.format(source=paper.source, note=paper.note).strip()
-
-
-def row_notes(paper: PublishedTable, methods: Sequence[str]) -> list[str]:
-    """Return what a reader must know about the printed rows of these methods."""
-    return list(dict.fromkeys(row.note for row in paper.rows if row.note and row.method in methods))
