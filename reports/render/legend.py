@@ -8,7 +8,7 @@ from reports.model import Table
 from reports.render.text import VERDICTS, mean_and_interval
 from reports.sentences import legend
 from reports.sentences import notes as words
-from reports.wording import PLUS_MINUS
+from reports.wording import DASH, PLUS_MINUS
 
 
 def legend_of(table: Table, of_open: str = words.OPEN_GREY) -> str:
@@ -29,6 +29,8 @@ def _sentences(table: Table, of_open: str) -> Iterator[str]:
     ]
     if any(PLUS_MINUS in mean_and_interval(cell, column)[1] for cell, column in cells):
         yield legend.INTERVAL
+    if any(DASH in mean_and_interval(cell, column)[1] for cell, column in cells):
+        yield legend.RANGE
     if any(column.kind == "gain" for column in table.columns):
         yield legend.GAINS
     if any(cell.apart is False for cell, _ in cells):

@@ -46,6 +46,8 @@ rows = [
 "model.backbone" = "tf_efficientnet_lite0"
 "model.head" = "deeplabv3plus"
 "recipe.steps" = 200
+"data.train_images" = 240
+"data.evaluate_images" = 60
 """
 
 

@@ -258,6 +258,7 @@ CASES: dict[str, tuple[str, str]] = {
     "notes.VERDICTS": ("the paper's experiment", "three seeds"),
     "notes.TERMINAL_BEST": ("three seeds", "tie"),
     "legend.INTERVAL": ("three seeds", "one seed"),
+    "legend.RANGE": ("two seeds", "three seeds"),
     "legend.GAINS": ("three seeds", "one row"),
     "legend.BEST": ("three seeds", "tie"),
     "legend.MISSING": ("nothing", "three seeds"),
