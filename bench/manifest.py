@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from bench.errors import RootError
 from bench.files import Strict, parse, read_json, write_json
+from bench.published.tables import PublishedTable
 from bench.search_space import SearchSpec
 from bench.spec import Scalar, digest
 
@@ -45,12 +48,20 @@ class TableSpec(Strict):
     key: str
     title: str
     paper: str | None = None
-    """Key of the published table that it repeats, in reports/published.toml."""
+    """Key of the published table that it repeats, in reports/published.toml or the study's own."""
+    published: PublishedTable | None = None
+    """That table, if it is the study's own."""
     columns: tuple[str, ...]
     """Settings ("loss.pooling") and metrics ("miou", "infer_ms"), left to right."""
     rows: tuple[Row, ...]
     x: str | None = None
     """The numeric setting on the x axis of the table's curve; None draws none."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``published`` where there is none: an older manifest keeps its digest."""
+        fields = write(self)
+        return {k: v for k, v in fields.items() if k != "published" or v is not None}
 
 
 class JobRecord(Strict):

@@ -1,96 +1,73 @@
-"""The published numbers that reports print beside ours, from reports/published.toml."""
+"""The published numbers that reports print beside ours, and when the two compare."""
 
 from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.files import Strict, parse
-from bench.manifest import OWN
+from bench.files import parse
+from bench.manifest import OWN, TableSpec
+from bench.published.tables import PublishedFile, PublishedTable
 from bench.spec import Scalar
+from reports.sentences import notes as words
 
 FILE = Path(__file__).with_name("published.toml")
 
-RECIPE = {
+RECIPE: Mapping[str, Scalar | None] = {
     "recipe.optimizer": "sgd",
     "recipe.schedule": "poly",
     "recipe.clip_norm": None,
     "recipe.ema_decay": None,
+    "evaluation.scales": "1.0",
+    "evaluation.flip": False,
 }
-"""The recipe of every paper; manifests of older versions lack these settings."""
+"""The recipe of a paper that says nothing else; manifests of older versions lack these settings."""
+WHOLE = ("data.image_size", "data.train_images", "data.evaluate_images")
+"""Settings that take fewer images, or smaller ones, than the data set has."""
+OTHER_DATA = "on other data than the paper's"
+OTHER_SCALE = "at another scale than the paper's"
+OTHER_RECIPE = "with another recipe than the paper's"
 
 
-class PublishedRow(Strict):
-    """One printed row."""
+def other_than(table: PublishedTable, settings: Mapping[str, Scalar | None]) -> str | None:
+    """Return how a study differs from the paper's, in words for a title; None if it does not.
 
-    method: str
-    settings: dict[str, Scalar] | None = None
-    """Settings of a row of ours that repeats it; None where no row of ours can."""
-    values: dict[str, float]
-    """Scores in percent and times in seconds, by name."""
-    iou: tuple[float, ...] = ()
-    """Per-class IoU in percent, in the order of the table's classes."""
-
-    def repeated_by(self, settings: Mapping[str, Scalar]) -> bool:
-        """Return whether a row with these settings repeats this one.
-
-        The CRF must be on in both or off in both.
-        """
-        if self.settings is None or ("crf.steps" in settings) != ("crf.steps" in self.settings):
-            return False
-        return all(settings.get(key) == value for key, value in self.settings.items())
-
-
-class PublishedTable(Strict):
-    """One printed table, or the half of it that uses one model."""
-
-    key: str
-    source: str
-    data: str
-    model: str
-    head: str
-    fixed: dict[str, Scalar]
-    """Fixed settings of a study of ours that is the same experiment."""
-    note: str = ""
-    classes: tuple[str, ...] = ()
-    rows: tuple[PublishedRow, ...]
-
-    def row(self, settings: Mapping[str, Scalar]) -> PublishedRow | None:
-        """Return the printed row that a row with these settings repeats, or None."""
-        return next((row for row in self.rows if row.repeated_by(settings)), None)
-
-    def other_than(self, settings: Mapping[str, Scalar | None]) -> str | None:
-        """Return how a study differs from the paper's, in words for a title; None if it does not.
-
-        A backbone counts as the paper's with any initial weights ("resnet101.a1_in1k").
-        """
-        found = {**settings, "model.backbone": str(settings.get("model.backbone")).split(".")[0]}
-        if found.get("data.name") != self.fixed["data.name"]:
-            return "on other data than the paper's"
-        if any(found.get(key) != value for key, value in self.fixed.items()):
-            return "at another scale than the paper's"
-        own = OWN in found.values()
-        if own or any(found.get(key, value) != value for key, value in RECIPE.items()):
-            return "with another recipe than the paper's"
-        return None
+    A backbone counts as the paper's with any initial weights ("resnet101s.gluon_in1k").
+    """
+    backbone = str(settings.get("model.backbone"))
+    stem = backbone.partition(".")[0]
+    same = table.fixed["model.backbone"] in (backbone, stem)
+    found = {**settings, "model.backbone": table.fixed["model.backbone"] if same else backbone}
+    if found.get("data.name") != table.fixed["data.name"]:
+        return OTHER_DATA
+    recipe = {**RECIPE, **{key: v for key, v in table.fixed.items() if key in RECIPE}}
+    scale = {key: value for key, value in table.fixed.items() if key not in RECIPE}
+    scale = {**dict.fromkeys(WHOLE), **scale}
+    if any(found.get(key) != value for key, value in scale.items()):
+        return OTHER_SCALE
+    if OWN in found.values() or any(found.get(key, v) != v for key, v in recipe.items()):
+        return OTHER_RECIPE
+    return None
 
 
-class Published(Strict):
-    """The whole file."""
+def quotes_levels(table: PublishedTable, settings: Mapping[str, Scalar | None]) -> bool:
+    """Return whether the paper's scores may stand beside a study's, and not its gains alone.
 
-    table: tuple[PublishedTable, ...]
+    A score on other data, or of another network, invites a comparison that means nothing.
+    """
+    return other_than(table, settings) not in (OTHER_DATA, OTHER_SCALE)
 
 
 @functools.cache
 def published_tables() -> tuple[PublishedTable, ...]:
-    """Return every table in the file."""
-    return parse(Published, tomllib.loads(FILE.read_text()), where=FILE.name).table
+    """Return every shipped table."""
+    return parse(PublishedFile, tomllib.loads(FILE.read_text()), where=FILE.name).table
 
 
 def find_published(key: str, head: str) -> PublishedTable | None:
-    """Return the published table called ``key``; None where there is none.
+    """Return the shipped table called ``key``; None where there is none.
 
     Args:
         key: Number of the table, such as "1b". "1" means 1a and 1b.
@@ -100,7 +77,24 @@ def find_published(key: str, head: str) -> PublishedTable | None:
     return next((table for table in tables if table.head == head), next(iter(tables), None))
 
 
+def table_of(spec: TableSpec, head: str) -> PublishedTable | None:
+    """Return the published table that a table repeats: the study's own, else a shipped one."""
+    if spec.published is not None:
+        return spec.published
+    return find_published(spec.paper, head) if spec.paper else None
+
+
 def published_keys() -> list[str]:
     """Return the keys that ``find_published`` knows."""
     keys = [key for t in published_tables() for key in (t.key, t.key.rstrip("ab"))]
     return sorted(set(keys) - {"3"})  # 3a and 3b are different tables
+
+
+def source(paper: PublishedTable) -> str:
+    """Return where the published numbers stand and what a reader must know about them."""
+    return words.PAPER.format(source=paper.source, note=paper.note).strip()
+
+
+def row_notes(paper: PublishedTable, methods: Sequence[str]) -> list[str]:
+    """Return what a reader must know about the printed rows of these methods."""
+    return list(dict.fromkeys(row.note for row in paper.rows if row.note and row.method in methods))

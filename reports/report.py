@@ -35,6 +35,7 @@ from reports.tables.build import build_tables
 from reports.tables.costs import cost_table
 from reports.tables.further import class_tables, effect_table, measure_table
 from reports.tables.lead import lead
+from reports.tables.others import others_table
 from reports.tables.pairs import pair_tables
 from reports.tuning.figures import tuning_figures
 from reports.tuning.sentences import tuning_lead
@@ -163,7 +164,7 @@ def _report(
         tables += class_tables(scores)
         further = (measure_table(scores), effect_table(scores), cost_table(scores))
         tables += filter(None, further)
-        tables += pair_tables(scores)
+        tables += [*pair_tables(scores), *filter(None, [others_table(manifest)])]
         result = lead(scores, rerun)
         figures = [*forest_figures(scores), *study_figures(scores)]
         shown = _gallery(uri, scores)

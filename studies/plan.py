@@ -11,6 +11,7 @@ from bench.errors import SpecError, unknown
 from bench.files import Strict, parse
 from bench.manifest import OWN, Manifest, Row, TableSpec
 from bench.profile import Profile
+from bench.published.reading import choose
 from bench.spec import CRFSpec, LossSpec, Option, RecipeSpec, RunSpec, Scalar
 from studies.jobs import Job, group_jobs
 from studies.schema import SETTINGS, RowDefinition, Study, TableDefinition, Values
@@ -101,6 +102,7 @@ def plan(
             key=key,
             title=table.title,
             paper=table.paper,
+            published=choose(study.published, table.paper or "", profile.model.head),
             columns=_with_own_recipe(table.columns, study.own_recipe),
             rows=tuple(row(cell) for cell in cells[key]),
             x=table.x,

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
@@ -28,6 +29,8 @@ from bench.errors import SpecError, unknown
 from bench.files import Strict, parse
 from bench.iou import HEADLINE, TRIMAP_WIDTHS
 from bench.profile import read_toml, split_name
+from bench.published.reading import read_beside
+from bench.published.tables import PublishedTable
 from bench.search_space import Space
 from bench.spec import OWN_RECIPE, Scalar
 from studies.sums import fault_of, flat
@@ -145,6 +148,8 @@ class Study(Strict):
     methods: Annotated[dict[str, MethodDefinition], Field(min_length=1)]
     tables: Annotated[dict[str, TableDefinition], Field(min_length=1)]
     search: dict[str, SearchDefinition] = {}
+    published: tuple[PublishedTable, ...] = ()
+    """The published tables of the study's own file, which its ``published`` names."""
 
     @property
     def uses_crf(self) -> bool:
@@ -176,6 +181,12 @@ class Study(Strict):
                 raise ValueError(f"methods.{name}.of: {method.of!r} is not a training")
             if method.of and name in self.search and self.search[name].recipe:
                 raise ValueError(f"search.{name}.recipe: search the recipe of {method.of!r}")
+        repeated = {table.paper for table in self.tables.values()}
+        if self.published and repeated.isdisjoint(table.key for table in self.published):
+            keys = ", ".join(dict.fromkeys(repr(table.key) for table in self.published))
+            raise ValueError(
+                f"published: no table of the study repeats one of {keys}; give one paper = KEY"
+            )
         return self
 
 
@@ -201,7 +212,12 @@ def load_study(name: str) -> Study:
     Raises:
         SpecError: there is no such study, or its file is not valid.
     """
-    raw = read_toml(name, files("studies") / "definitions", "study")
+    shipped = files("studies") / "definitions"
+    raw = read_toml(name, shipped, "study")
+    if "published" in raw:
+        folder = Path(name).parent if name.endswith(".toml") else shipped
+        tables = read_beside(folder, raw["published"], where=name)
+        raw["published"] = [table.model_dump(mode="json") for table in tables]
     return parse(Study, _expand_shorthand(raw), where=name)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from reports.figures.gallery import gallery_figure
 from reports.model import Report
 from reports.render import latex
+from reports.render.numbers import macros
 from reports.render.page import page
 from reports.render.pdf import pdf
+from reports.render.summary import summary_markdown
 from reports.render.svg import svg
 from reports.render.text import lead_markdown, markdown_document, rows_csv, tables_json
 
@@ -44,9 +46,10 @@ def _write_tables(out_dir: Path, report: Report) -> list[Path]:
     contents = {
         "tables.md": f"{lead_markdown(report.lead)}\n{markdown_document(tables)}",
         "tables.tex": latex.document(tables),
-        "macros.tex": latex.macros(tables),
+        "macros.tex": macros(tables),
         "tables.csv": rows_csv(tables),
         "tables.json": tables_json(tables),
+        "summary.md": summary_markdown(report),
     }
     return [_write(out_dir / name, content) for name, content in contents.items()]
 
@@ -58,7 +61,7 @@ def _write_paper(out_dir: Path, report: Report) -> list[Path]:
     for figure in figures:
         (out_dir / f"{figure.key}.pdf").write_bytes(pdf(figure.drawing.wide))
     drawn = [(f"{figure.key}.pdf", figure.caption) for figure in figures]
-    paper = _write(out_dir / PAPER, latex.paper(report.manifest.title, drawn))
+    paper = _write(out_dir / PAPER, latex.paper(report, drawn))
     return [paper, *(out_dir / name for name, _ in drawn)]
 
 

@@ -1,23 +1,28 @@
-r"""Tables for a paper: booktabs, one macro per cell, and a document that shows all of them.
+r"""Tables for a paper: booktabs, columns aligned by siunitx, and a document that shows all of them.
 
-A table with a column per class is wide: its headings are turned, and intervals stand under the
-means. Whatever is wider than the line is scaled down to it.
+A table with many columns and few rows is printed the other way round, so that a class is a line. A
+table as wide as one column of a two-column paper is a ``table``, a wider one a ``table*``. Whatever
+is wider or higher than its room is scaled down.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bench.manifest import slug
-from reports.model import Cell, Column, Table, TableRow
+from reports.model import Cell, Column, Report, Table
+from reports.render.legend import legend_of
+from reports.render.numbers import number, table_format
 from reports.render.text import (
     VERDICTS,
-    cell_text,
     dagger,
     mean_and_interval,
     name_of,
     notes_of,
+    one_line,
+    p_value,
 )
 from reports.wording import DAGGER, DASH, MINUS, PLUS_MINUS
 
@@ -28,8 +33,15 @@ PACKAGES = (
     "{array}",
     "{booktabs}",
     "{graphicx}",
+    "{siunitx}",
     "{xcolor}",
 )
+SETUP = (
+    r"\sisetup{separate-uncertainty, retain-explicit-plus, detect-weight, mode=text}"
+    r"\renewcommand{\bfdefault}{b}"
+)
+"""For one table: a sign before each gain, and bold digits as wide as the others, which those of the
+extended bold are not. The options are those of siunitx 2, which version 3 knows too."""
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -46,51 +58,88 @@ SPECIAL = {
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
     "`": r"\textasciigrave{}",
-    "'": r"\textquotesingle{}",
+    "'": "'{}",  # two of them would become a closing quotation mark
     "[": "{[}",  # at the start of a row it would be an option of the previous one
     PLUS_MINUS: r"$\pm$",
     MINUS: "$-$",
     DASH: r"\textendash{}",
     DAGGER: r"$^{\dagger}$",
     VERDICTS["differs"]: r"$\neq$",
+    "\N{NO-BREAK SPACE}": "~",
     "…": r"\ldots{}",
     "×": r"$\times$",
-    "’": "'",
+    "’": "'{}",
 }
-DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 SIZE = r"width=\linewidth,height=0.75\textheight,keepaspectratio"
+ROOM = r"max width=\linewidth,max totalheight=0.8\textheight"
+WORDS = ("setting", "seeds")
+"""Kinds of columns whose numbers are not aligned with those of other kinds."""
 WIDE = 8
-"""Smallest number of columns of a table in the wide form."""
+"""Smallest number of columns of a table that may be printed the other way round."""
 LONG_NAME = 36
 """Number of letters beyond which the first column is broken into lines."""
-MACRO_WORDS = 60
-"""Largest number of letters in each part of a macro's name: a row may have any name."""
+ONE_COLUMN = 58
+"""Most letters in a line of a table that fits one column of a paper, at nine tenths of its size."""
+LONG_WORD = 24
+"""Number of letters beyond which a word may be broken; names of networks and losses are shorter."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column as LaTeX."""
+
+    kind: str
+    marked: bool
+    """Whether a column of marks follows."""
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """What a table prints: its headings, and the cells under each."""
+
+    first: list[str]
+    """The first column."""
+    headers: list[str]
+    columns: list[list[tuple[Cell, Column]]]
+    rule: int | None
+    """The line before which a rule stands: there begin the quoted rows."""
 
 
 def latex(table: Table) -> str:
-    """Return the table with its notes under it; it needs PACKAGES."""
-    wide = len(table.columns) >= WIDE
-    headers = [_header(column, turned=wide) for column in table.columns]
+    """Return the table with the meaning of its marks; it needs PACKAGES alone.
+
+    All its notes follow as comments.
+    """
+    grid = _grid(table)
+    columns = [_column(cells) for cells in grid.columns]
+    heads = [
+        rf"{{{escape(head)}}}" + (" &" if column.marked else "")
+        for head, column in zip(grid.headers, columns, strict=True)
+    ]
+    room = "table" if _letters(grid) <= ONE_COLUMN else "table*"
+    kinds = _first_column(grid) + "".join(column.kind for column in columns)
     lines = [
-        r"\begin{table}[htbp]",
-        r"\centering",
+        rf"\begin{{{room}}}[htbp]",
+        rf"\centering{SETUP}",
         rf"\caption{{{escape(f'{table.title}. {table.scale}')}}}",
-        rf"\label{{tab:{slug(table.key)}}}",
+        rf"\label{{{_label(table)}}}",
         r"\medskip",
-        r"\begin{adjustbox}{max width=\linewidth}",
-        rf"\begin{{tabular}}{{{_first_column(table)}{'r' * len(table.columns)}}}",
+        rf"\begin{{adjustbox}}{{{ROOM}}}",
+        rf"\begin{{tabular}}{{{kinds}}}",
         r"\toprule",
-        " & ".join(["", *headers]) + r" \\",
+        " & ".join(["", *heads]) + r" \\",
         r"\midrule",
     ]
-    for i, row in enumerate(table.rows):
-        if i and row.reference and not table.rows[i - 1].reference:
-            lines.append(r"\midrule")
-        lines += _stacked(table, row) if wide else [_row(table, row)]
+    for i, name in enumerate(grid.first):
+        lines += [r"\midrule"] if i == grid.rule else []
+        lines.append(" & ".join([escape(name), *(column.cells[i] for column in columns)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}", ""]
-    lines += [r"\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright"]
-    lines += [rf"{escape(note)}\par" for note in notes_of(table)]
-    return "\n".join([*lines, r"\end{minipage}", r"\end{table}"]) + "\n"
+    if meaning := legend_of(table):
+        lines += [r"\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright"]
+        lines += [escape(meaning), r"\end{minipage}"]
+    lines += [rf"\end{{{room}}}", *(f"% {one_line(note)}" for note in notes_of(table))]
+    return "\n".join(lines) + "\n"
 
 
 def document(tables: Sequence[Table]) -> str:
@@ -99,49 +148,36 @@ def document(tables: Sequence[Table]) -> str:
     return "\n".join([*head, "", *map(latex, tables)])
 
 
-def macros(tables: Sequence[Table]) -> str:
-    r"""Return a macro for each cell, such as ``\segTableOneRMIMiou``, that prints its text."""
-    used: set[str] = set()
-    lines = ["% One macro per cell: table, row, column. A paper that uses them follows a new run."]
-    for table in tables:
-        for row, column, cell in _cells(table):
-            if not _cell(cell, column):
-                continue
-            name = _unused(macro_name(table.key, row.label, column.key), used)
-            lines.append(rf"\newcommand{{\{name}}}{{{_cell(cell, column)}}}")
-    return "\n".join(lines) + "\n"
-
-
-def macro_name(table: str, row: str, column: str) -> str:
-    """Return a name of letters alone, as TeX needs it: digits become words."""
-    return f"segTable{_words(table)}{_words(row)}{_words(column)}"
-
-
-def paper(title: str, figures: Sequence[tuple[str, str]]) -> str:
-    """Return a document with every table and figure, for pdflatex.
+def paper(report: Report, figures: Sequence[tuple[str, str]]) -> str:
+    """Return a document in two columns for pdflatex: the answer, all notes, tables and figures.
 
     Args:
-        title: Title of the document.
+        report: The report.
         figures: File and caption of each figure.
     """
     lines = [
-        r"\documentclass{article}",
-        r"\usepackage[margin=2.5cm]{geometry}",
+        r"\documentclass[twocolumn]{article}",
+        r"\usepackage[margin=2cm,columnsep=8mm]{geometry}",
         *(rf"\usepackage{package}" for package in PACKAGES),
-        r"\renewcommand{\topfraction}{0.95}\renewcommand{\floatpagefraction}{0.8}",
+        r"\renewcommand{\dbltopfraction}{0.95}\renewcommand{\dblfloatpagefraction}{0.8}",
         r"\input{macros}",
-        rf"\title{{{escape(title)}}}\date{{}}\author{{}}",
+        rf"\title{{{escape(report.manifest.title)}}}\date{{}}\author{{}}",
         r"\begin{document}",
         r"\maketitle",
-        r"\input{tables}",
-        r"\clearpage",
+        r"\raggedright",
+        escape(report.lead.text),
     ]
+    for table in report.tables:
+        notes = " ".join(map(escape, notes_of(table)))
+        lines += [rf"\paragraph{{Table~\ref{{{_label(table)}}}.}} {notes}"] if notes else []
+    lines += [r"\input{tables}", r"\clearpage"]
     for file, caption in figures:
         lines += [
-            r"\begin{figure}[htbp]",
+            r"\begin{figure*}[htbp]",
             rf"\centering\includegraphics[{SIZE}]{{{file}}}",
             rf"\caption{{{escape(caption)}}}",
-            r"\end{figure}",
+            rf"\label{{fig:{file.removesuffix('.pdf')}}}",
+            r"\end{figure*}",
         ]
     return "\n".join([*lines, r"\end{document}"]) + "\n"
 
@@ -149,11 +185,22 @@ def paper(title: str, figures: Sequence[tuple[str, str]]) -> str:
 def escape(value: str) -> str:
     """Return LaTeX that prints the text as it is.
 
-    A character without a glyph in pdflatex is printed as its code point.
+    A character without a glyph in pdflatex is printed as its code point, and a sign before a digit
+    in math, as in all numbers. A word of more than LONG_WORD letters may be broken.
     """
-    words = (re.sub(r"(\S{16})(?=\S)", "\\1\0", word) for word in value.split())
+    words = value.replace("\0", "\N{REPLACEMENT CHARACTER}").split()
+    text = "".join(map(_character, " ".join(map(_breakable, words))))
+    text = re.sub(r"(?<![\w{])\+(?=\.?\d)", "$+$", text)
     # LaTeX would set two hyphens as a dash.
-    return re.sub(r"-(?=-)", "-{}", "".join(map(_character, " ".join(words))))
+    return re.sub(r"-(?=-)", "-{}", text).replace(r" \%", r"~\%")
+
+
+def _breakable(word: str) -> str:
+    r"""Return the word with "\0" where it may be broken: after signs, else at LONG_WORD letters."""
+    if len(word) <= LONG_WORD:
+        return word
+    word = re.sub(r"([/_.:=,])(?=\w)", "\\1\0", word)
+    return re.sub(rf"([^\0]{{{LONG_WORD}}})(?=[^\0])", "\\1\0", word)
 
 
 def _character(character: str) -> str:
@@ -165,67 +212,73 @@ def _character(character: str) -> str:
     return rf"\texttt{{U+{ord(character):04X}}}"
 
 
-def _header(column: Column, *, turned: bool) -> str:
-    text = rf"\textbf{{{escape(column.header)}}}"
-    return rf"\rotatebox{{90}}{{{text}}}" if turned else text
+def _label(table: Table) -> str:
+    return f"tab:{slug(table.key)}"
 
 
-def _first_column(table: Table) -> str:
-    long = any(len(name_of(row)) > LONG_NAME for row in table.rows)
+def _grid(table: Table) -> _Grid:
+    """Return the table as it is printed: the other way round if it is wide and has few rows."""
+    names = [name_of(row) for row in table.rows]
+    headers = [column.header for column in table.columns]
+    rows = [list(zip(row.cells, table.columns, strict=True)) for row in table.rows]
+    if len(headers) >= WIDE and len(headers) > len(names):
+        return _Grid(headers, names, rows, None)
+    quoted = (i for i, row in enumerate(table.rows) if i and row.reference)
+    return _Grid(
+        names, headers, [list(cells) for cells in zip(*rows, strict=True)], next(quoted, None)
+    )
+
+
+def _column(cells: Sequence[tuple[Cell, Column]]) -> _Column:
+    """Return a column as LaTeX: numbers aligned, their marks in a column of their own."""
+    texts = [mean_and_interval(cell, column) for cell, column in cells]
+    words = [column.kind in WORDS for _, column in cells]
+    numbers = [
+        None if word and not all(words) else number(*text)
+        for word, text in zip(words, texts, strict=True)
+    ]
+    others = [escape(" ".join(filter(None, text))) for text in texts]
+    if any(numbers):
+        kind = f"S[table-format={table_format(filter(None, numbers))}]"
+        body = [
+            found or (f"{{{other}}}" if other else "")
+            for found, other in zip(numbers, others, strict=True)
+        ]
+    else:
+        kind, body = "l", others
+    styled = [_styled(text, cell) for text, (cell, _) in zip(body, cells, strict=True)]
+    marks = [_marks(cell) for cell, _ in cells]
+    if not any(marks):
+        return _Column(kind, False, styled)
+    both = [f"{text} & {mark}" for text, mark in zip(styled, marks, strict=True)]
+    return _Column(rf"{kind}@{{\hspace{{2pt}}}}l", True, both)
+
+
+def _marks(cell: Cell) -> str:
+    verdict = VERDICTS[cell.verdict] if cell.verdict else ""
+    return escape(" ".join(filter(None, [dagger(cell) + verdict, p_value(cell)])))
+
+
+def _styled(text: str, cell: Cell) -> str:
+    """Return the best score bold, and a gain in grey where its interval holds zero."""
+    if cell.best:
+        return rf"\bfseries {text}"
+    return rf"\color{{gray}} {text}" if cell.apart is False and text else text
+
+
+def _first_column(grid: _Grid) -> str:
+    long = any(len(name) > LONG_NAME for name in grid.first)
     return r">{\raggedright\arraybackslash}p{4.5cm}" if long else "l"
 
 
-def _row(table: Table, row: TableRow) -> str:
-    cells = [_bold(_cell(cell, column), cell) for _, column, cell in _cells_of(table, row)]
-    return " & ".join([escape(name_of(row)), *cells]) + r" \\"
+def _letters(grid: _Grid) -> int:
+    """Return about how many letters the widest line of the table has."""
+    columns = zip(grid.headers, grid.columns, strict=True)
+    return max(map(len, grid.first)) + sum(
+        2 + max(len(head), *(_length(cell, column) for cell, column in cells))
+        for head, cells in columns
+    )
 
 
-def _stacked(table: Table, row: TableRow) -> Iterator[str]:
-    """Yield the row's means in one line and its intervals in a smaller line below."""
-    texts = [(cell, *mean_and_interval(cell, column)) for _, column, cell in _cells_of(table, row)]
-    means = [_bold(_shaded(escape(mean + dagger(cell)), cell), cell) for cell, mean, _ in texts]
-    spreads = [spread for _, _, spread in texts]
-    has_spreads = any(spreads)
-    yield " & ".join([escape(name_of(row)), *means]) + (r" \\[-3pt]" if has_spreads else r" \\")
-    if has_spreads:
-        below = [rf"\scriptsize {escape(spread)}" if spread else "" for spread in spreads]
-        yield " & ".join(["", *below]) + r" \\[2pt]"
-
-
-def _cell(cell: Cell, column: Column) -> str:
-    return _shaded(escape(cell_text(cell, column)), cell)
-
-
-def _shaded(text: str, cell: Cell) -> str:
-    """Return a gain in grey where its interval holds zero."""
-    return rf"\textcolor{{gray}}{{{text}}}" if cell.apart is False and text else text
-
-
-def _bold(text: str, cell: Cell) -> str:
-    return rf"\textbf{{{text}}}" if cell.best else text
-
-
-def _cells(table: Table) -> Iterator[tuple[TableRow, Column, Cell]]:
-    for row in table.rows:
-        yield from _cells_of(table, row)
-
-
-def _cells_of(table: Table, row: TableRow) -> Iterator[tuple[TableRow, Column, Cell]]:
-    for cell, column in zip(row.cells, table.columns, strict=True):
-        yield row, column, cell
-
-
-def _words(text: str) -> str:
-    text = re.sub(r"\d", lambda digit: f" {DIGITS[int(digit[0])]} ", text)
-    words = re.findall(r"[A-Za-z]+", text)
-    return "".join(word[0].upper() + word[1:] for word in words)[:MACRO_WORDS]
-
-
-def _unused(name: str, used: set[str]) -> str:
-    """Return the name, with a suffix if it is used: rows may differ in symbols alone."""
-    found, count = name, 0
-    while found in used:
-        count += 1
-        found = f"{name}Again{_words(str(count))}"
-    used.add(found)
-    return found
+def _length(cell: Cell, column: Column) -> int:
+    return len(" ".join(filter(None, [*mean_and_interval(cell, column), p_value(cell)])))

@@ -15,19 +15,22 @@ from typing import Any
 from reports.model import Cell, Column, Lead, Table, TableRow
 from reports.sentences import notes as words
 from reports.statistics.stats import LEVEL, Estimate
-from reports.wording import DAGGER, DASH, mean_and_spread
+from reports.wording import DAGGER, DASH, PLUS_MINUS, mean_and_spread
 
 VERDICTS = {"agrees": "=", "differs": "\N{NOT EQUAL TO}", "cannot tell": ""}
 """Mark of each verdict on the published number; the commonest has none."""
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 BEST = "*"
 """Mark of a best cell in a terminal; other formats print it in bold."""
 SCHEMA = 2
 """Version of the JSON: raised when a field changes its meaning or is removed."""
 FIELDS = (
     *("table", "row", "column", "source", "text", "mean", "low", "high", "n", "best", "verdict"),
-    *("gain", "gain_low", "gain_high", "p", "p_adjusted", "same_conditions", "missing", "runs"),
+    *("p", "p_adjusted", "same_conditions", "missing", "runs"),
 )
+DIGITS = 4
+"""Digits after the point in the CSV: a hundred times what any interval resolves."""
 
 
 def mean_and_interval(cell: Cell, column: Column) -> tuple[str, str]:
@@ -39,7 +42,12 @@ def mean_and_interval(cell: Cell, column: Column) -> tuple[str, str]:
     if column.kind in ("score", "class") and cell.value.n and cell.value.mean == 0:
         return "0", ""
     decimals = cost_decimals(cell.value.mean) if column.kind == "cost" else None
-    return mean_and_spread(cell.value, decimals=decimals, signed=column.kind == "gain")
+    return mean_and_spread(cell.value, decimals=decimals, signed=is_gain(column))
+
+
+def is_gain(column: Column) -> bool:
+    """Return whether a column shows gains, ours or a paper's."""
+    return column.kind == "gain" or column.key.startswith("gain:")
 
 
 def cost_decimals(value: float) -> int:
@@ -85,8 +93,9 @@ def notes_of(table: Table, of_open: str = words.OPEN_GREY) -> list[str]:
         of_open: What marks a gain whose interval holds zero.
     """
     cells = [cell for row in table.rows for cell in row.cells]
+    judged = any(VERDICTS[cell.verdict] for cell in cells if cell.verdict)
     found = [of_open] if any(cell.apart is False for cell in cells) else []
-    return [*found, *table.notes, *([words.VERDICTS] if any(c.verdict for c in cells) else [])]
+    return [*found, *table.notes, *([words.VERDICTS] if judged else [])]
 
 
 def name_of(row: TableRow) -> str:
@@ -135,6 +144,14 @@ def lead_markdown(found: Lead) -> str:
 
 def markdown(table: Table) -> str:
     """Return the table with its best cells bold and its notes as a list."""
+    said = notes_of(table, words.OPEN_PARENTHESES)
+    notes = [f"- {escape_markdown(note)}" for note in said]
+    head = f"**{escape_markdown(table.title)}.** {escape_markdown(table.scale)}"
+    return "\n".join([head, "", markdown_rows(table), "", *notes]) + "\n"
+
+
+def markdown_rows(table: Table) -> str:
+    """Return the rows of the table; no line breaks at a plus-minus sign."""
     lines = [
         _pipes(["", *(escape_markdown(column.header) for column in table.columns)]),
         _pipes([":--", *("--:" for _ in table.columns)]),
@@ -145,11 +162,9 @@ def markdown(table: Table) -> str:
             for cell, column in zip(row.cells, table.columns, strict=True)
             for escaped in [escape_markdown(plain_text(cell, column))]
         ]
-        lines.append(_pipes([escape_markdown(name_of(row)), *cells]))
-    said = notes_of(table, words.OPEN_PARENTHESES)
-    notes = [f"- {escape_markdown(note)}" for note in said]
-    head = f"**{escape_markdown(table.title)}.** {escape_markdown(table.scale)}"
-    return "\n".join([head, "", *lines, "", *notes]) + "\n"
+        line = _pipes([escape_markdown(name_of(row)), *cells])
+        lines.append(line.replace(f" {PLUS_MINUS} ", f"{NO_BREAK}{PLUS_MINUS}{NO_BREAK}"))
+    return "\n".join(lines)
 
 
 def markdown_document(tables: Sequence[Table]) -> str:
@@ -160,7 +175,8 @@ def markdown_document(tables: Sequence[Table]) -> str:
 def escape_markdown(value: str) -> str:
     """Return Markdown that prints the text as it is: no markup, no HTML, no new cell."""
     value = " ".join(value.split())
-    value = value.replace("&", "&amp;").replace("<", "&lt;")
+    # Markdown takes an ampersand as it is, unless an entity begins there.
+    value = re.sub(r"&(?=#?\w+;)", "&amp;", value).replace("<", "&lt;")
     value = re.sub(r"([\\`*\[\]|~$>])", r"\\\1", value)
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", value)
 
@@ -170,7 +186,7 @@ def _pipes(fields: Sequence[str]) -> str:
 
 
 def rows_csv(tables: Sequence[Table]) -> str:
-    """Return all cells of all tables as CSV, one line each, with unrounded numbers."""
+    """Return all cells of all tables as CSV, one line each; the JSON has unrounded numbers."""
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n", restval="")
     writer.writeheader()
@@ -190,29 +206,36 @@ def _csv_lines(table: Table) -> Iterator[dict[str, Any]]:
         for cell, column in zip(row.cells, table.columns, strict=True):
             if cell.value is None and not cell.text and not cell.missing:
                 continue
-            found = _cell_json(cell)
-            value, comparison = found["value"] or {}, found["comparison"] or {}
-            gain = comparison.get("gain") or {}
+            source = _source(row, column)
+            measured = source == "ours" and cell.value is not None
             line = {
                 "table": table.key,
                 "row": row.label,
                 "column": column.key,
-                "source": _source(row, column),
+                "source": source,
                 "text": cell.text,
-                **{key: value.get(key) for key in ("mean", "low", "high")},
-                "n": value.get("n") or None,  # a quoted number has none
-                "best": cell.best,
+                **_rounded(cell.value),
+                "best": cell.best if measured and column.kind == "score" else None,
                 "verdict": cell.verdict,
-                "gain": gain.get("mean"),
-                "gain_low": gain.get("low"),
-                "gain_high": gain.get("high"),
-                "p": comparison.get("p"),
-                "p_adjusted": comparison.get("p_adjusted"),
-                "same_conditions": not cell.doubtful,
+                "p": _significant(cell.comparison and cell.comparison.p),
+                "p_adjusted": _significant(cell.comparison and cell.comparison.p_adjusted),
+                "same_conditions": not cell.doubtful if measured and cell.links else None,
                 "missing": (cell.reason or "no run") if cell.missing else None,
                 "runs": " ".join(cell.links),
             }
             yield {key: "" if field is None else field for key, field in line.items()}
+
+
+def _rounded(value: Estimate | None) -> dict[str, float | None]:
+    if value is None:
+        return {}
+    ends = {"mean": value.mean, "low": value.low, "high": value.high}
+    found = {k: None if v is None else round(v, DIGITS) + 0.0 for k, v in ends.items()}
+    return {**found, "n": value.n or None}  # a quoted number has none
+
+
+def _significant(p: float | None) -> float | None:
+    return None if p is None else float(f"{p:.{DIGITS}g}")
 
 
 def _table_json(table: Table) -> dict[str, Any]:

@@ -9,24 +9,20 @@ from typing import Any
 
 from bench.iou import HEADLINE
 from bench.manifest import ABSENT, Manifest, Row, TableSpec, base_row
+from bench.published.tables import PublishedTable
 from reports.checks import Check
-from reports.model import Cell, Column, Table, TableRow, Verdict
-from reports.published import PublishedRow, PublishedTable, find_published
+from reports.model import Cell, Column, Table, TableRow
+from reports.published import table_of
 from reports.runs import class_names
 from reports.statistics.pairs import marked
 from reports.statistics.scores import (
     Scores,
-    gain_verdict,
-    score_verdict,
     with_holm,
 )
 from reports.statistics.shown import cost_estimate, score_estimate
-from reports.statistics.stats import Estimate
-from reports.tables.notes import Subject, notes, paper_source, titled
-from reports.wording import UNITS, header, seeds, unit
-
-# Names under which the paper prints a column of ours.
-PRINTED = {HEADLINE: ("miou", "miou_12"), "infer_ms": ("infer_s",)}
+from reports.tables.notes import Subject, notes, titled
+from reports.tables.quoted import Quoted, printed_table
+from reports.wording import UNITS, header, seeds
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,11 @@ class Draft:
     scores: Scores
     spec: TableSpec
     paper: PublishedTable | None
+
+    @cached_property
+    def quoted(self) -> Quoted | None:
+        """The paper's numbers beside this table's."""
+        return self.paper and Quoted(self.paper, self.manifest, self.base)
 
     @property
     def manifest(self) -> Manifest:
@@ -53,16 +54,6 @@ class Draft:
         labels = {row.label for row in self.spec.rows}
         found = self.scores.odd_checks
         return tuple(c for c in found if any(label in labels for label, _ in c.odd))
-
-    def printed_name(self, key: str) -> str | None:
-        """Return the name of the paper's value for column ``key``; None where it prints none."""
-        rows = self.paper.rows if self.paper else ()
-        names = PRINTED.get(key, (key,))
-        return next((name for name in names if any(name in row.values for row in rows)), None)
-
-    def printed_row(self, row: Row) -> PublishedRow | None:
-        """Return the paper's row that a row of ours repeats; None where it prints none."""
-        return self.paper.row(row.settings) if self.paper else None
 
 
 def columns_of(draft: Draft) -> list[Column]:
@@ -90,7 +81,8 @@ def _columns(draft: Draft, key: str) -> list[Column]:
     is_cost = f"cost/{key}" in frame or key.rpartition("_")[2] in UNITS
     metric = draft.scores.metric(key)
     column = Column(key, header(metric), "cost" if is_cost else "score")
-    return [column, *_gain(draft, key), *_printed(draft, key, metric)]
+    quoted = draft.quoted.columns(key, metric) if draft.quoted else []
+    return [column, *_gain(draft, key), *quoted]
 
 
 def _gain(draft: Draft, key: str) -> list[Column]:
@@ -103,16 +95,6 @@ def _gain(draft: Draft, key: str) -> list[Column]:
     return [Column(f"gain:{key}", f"gain over {base}", "gain")]
 
 
-def _printed(draft: Draft, key: str, metric: str) -> list[Column]:
-    printed = draft.printed_name(key)
-    if printed is None:
-        return []
-    # The paper's mean over 12 classes must not be taken for our mean over 11 beside it.
-    if printed in ("infer_s", "miou", metric):
-        return [Column(printed, f"paper{unit(printed)}", "paper")]
-    return [Column(printed, f"paper, {header(printed)}", "paper")]
-
-
 def build_tables(scores: Scores) -> list[Table]:
     """Return the study's tables in its order; a quoted per-class table follows its own."""
     return [table for spec in scores.manifest.tables for table in tables_of(scores, spec)]
@@ -120,24 +102,24 @@ def build_tables(scores: Scores) -> list[Table]:
 
 def tables_of(scores: Scores, spec: TableSpec) -> list[Table]:
     """Return one table as built, then the paper's own where it is by class."""
-    head = str(scores.manifest.settings.get("model.head"))
-    paper = find_published(spec.paper, head) if spec.paper else None
+    paper = table_of(spec, str(scores.manifest.settings.get("model.head")))
     table = _table(Draft(scores, spec, paper))
     by_class = any(column.kind == "class" for column in table.columns)
-    return [table, _quoted_table(paper)] if paper and paper.classes and by_class else [table]
+    return [table, printed_table(paper)] if paper and paper.classes and by_class else [table]
 
 
 def _table(draft: Draft) -> Table:
     manifest, columns = draft.manifest, columns_of(draft)
+    title, repeats = draft.spec.title, draft.paper and draft.spec in manifest.tables
     rows = [_row(draft, row, columns) for row in draft.spec.rows]
     if not manifest.search:  # a tuning is answered by its curve, not by its best trial
         rows = with_holm(marked(draft.scores, rows, columns))
     table = Table(
         key=draft.spec.key,
-        title=titled(draft.spec.title, manifest) if draft.paper else draft.spec.title.rstrip("."),
+        title=titled(title, manifest) if repeats else title.rstrip("."),
         scale=f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}.",
         columns=tuple(columns),
-        rows=(*rows, *_quoted_rows(draft, columns)),
+        rows=(*rows, *(draft.quoted.rows(draft.spec.rows, columns) if draft.quoted else ())),
         seeds=len(manifest.seeds),
         complete=_complete(draft),
         number=draft.paper.key if draft.paper else "",
@@ -201,13 +183,17 @@ def _cell(draft: Draft, row: Row, column: Column, finished: int) -> Cell:
             wanted = len(draft.manifest.seeds)
             return Cell(text=f"{finished}" if finished == wanted else f"{finished} of {wanted}")
         case "paper":
-            return _quoted_cell(draft.printed_row(row), column.key)
+            assert draft.quoted is not None
+            return draft.quoted.cell(row, column.key)
         case "gain":
             return _gain_cell(draft, row, column.key.removeprefix("gain:"))
         case _:
             shown = cost_estimate if column.kind == "cost" else score_estimate
             value = shown(draft.scores.of(row.label, column.key).values())
-            verdict = _verdict(draft, row, column, value)
+            verdict = None
+            if draft.quoted and column.kind == "score":
+                metric = draft.scores.metric(column.key)
+                verdict = draft.quoted.score_verdict(row, column.key, metric, value)
             return Cell(value=value, missing=value is None, verdict=verdict)
 
 
@@ -217,87 +203,5 @@ def _gain_cell(draft: Draft, row: Row, key: str) -> Cell:
     found = draft.scores.compare(row.label, draft.base.label, key)
     if found is None:
         return Cell(missing=True)
-    verdict = gain_verdict(found, _printed_gain(draft, row, key))
+    verdict = draft.quoted.gain_verdict(row, key, found) if draft.quoted else None
     return Cell.of_gain(found.gain, found, verdict=verdict)
-
-
-def _printed_gain(draft: Draft, row: Row, key: str) -> float | None:
-    """Return the gain of a row over the base row in the paper; None where it prints none."""
-    name = draft.printed_name(key)
-    ours, base = draft.printed_row(row), draft.printed_row(draft.base)
-    if name is None or ours is None or base is None:
-        return None
-    if name not in ours.values or name not in base.values:
-        return None
-    return ours.values[name] - base.values[name]
-
-
-def _verdict(draft: Draft, row: Row, column: Column, value: Estimate | None) -> Verdict | None:
-    """Return how a score relates to the printed one; None where the paper prints none."""
-    printed, name = draft.printed_row(row), draft.printed_name(column.key)
-    if column.kind != "score" or value is None or printed is None or name not in printed.values:
-        return None
-    assert draft.paper is not None
-    other = draft.paper.other_than(draft.manifest.settings)
-    same = other is None and draft.scores.metric(column.key) == name
-    return score_verdict(value, printed.values[name], same_experiment=same)
-
-
-def _quoted_rows(draft: Draft, columns: Sequence[Column]) -> list[TableRow]:
-    """Return the paper's rows that no row of ours repeats, with the paper's values alone."""
-    if draft.paper is None or not any(column.kind == "paper" for column in columns):
-        return []
-    settings = [row.settings for row in draft.spec.rows]
-    rows = [row for row in draft.paper.rows if not any(map(row.repeated_by, settings))]
-    return [
-        TableRow(
-            label=f"{row.method} (paper)",
-            name=row.method,
-            cells=tuple(
-                _quoted_cell(row, c.key) if c.kind == "paper" else _quoted_setting(row, c)
-                for c in columns
-            ),
-            reference=True,
-        )
-        for row in rows
-    ]
-
-
-def _quoted_cell(row: PublishedRow | None, name: str) -> Cell:
-    if row is None or name not in row.values:
-        return Cell(text="")
-    return Cell(value=Estimate(row.values[name], None, None, 0))
-
-
-def _quoted_setting(row: PublishedRow, column: Column) -> Cell:
-    value = (row.settings or {}).get(column.key)
-    return Cell(text="" if value is None else str(value))
-
-
-def _quoted_table(paper: PublishedTable) -> Table:
-    """Return a published per-class table as printed."""
-    names = sorted({name for row in paper.rows for name in row.values})
-    columns = [Column(f"iou/{name}", name, "class") for name in paper.classes]
-    columns += [Column(name, header(name), "paper") for name in names]
-    rows = tuple(
-        TableRow(
-            label=row.method,
-            name=row.method,
-            cells=tuple(
-                Cell(value=Estimate(value, None, None, 0))
-                for value in (*row.iou, *(row.values[name] for name in names))
-            ),
-            reference=True,
-        )
-        for row in paper.rows
-    )
-    return Table(
-        key=f"{paper.key}-printed",
-        title="As the paper prints it",
-        scale=f"{paper.model} on {paper.data}.",
-        columns=tuple(columns),
-        rows=rows,
-        seeds=0,
-        notes=(paper_source(paper),),
-        number=paper.key,
-    )

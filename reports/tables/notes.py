@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from bench.iou import BORDER_METRICS
 from bench.manifest import Manifest
+from bench.published.tables import PublishedTable
 from reports.checks import Check
 from reports.model import Table, TableRow
-from reports.published import PublishedTable, find_published
+from reports.published import other_than, row_notes, source, table_of
 from reports.sentences import conditions
 from reports.sentences import notes as words
 from reports.statistics.learned import never_found
@@ -185,11 +186,13 @@ def _paper(subject: Subject) -> list[str]:
     paper, manifest = subject.paper, subject.scores.manifest
     if paper is None:
         return []
-    if paper.other_than(manifest.settings) is None:
-        return [paper_source(paper)]
+    quoted = [row.name for row in subject.table.rows if row.reference]
+    found = [source(paper), *row_notes(paper, quoted)]
+    if other_than(paper, manifest.settings) is None:
+        return found
     ours = manifest.scale.rstrip(".")
     scales = words.OTHER_EXPERIMENT.format(ours=ours, model=paper.model, data=paper.data)
-    return [scales, paper_source(paper)]
+    return [scales, *found]
 
 
 NOTES: tuple[Callable[[Subject], Sequence[str]], ...] = (
@@ -213,14 +216,9 @@ NOTES: tuple[Callable[[Subject], Sequence[str]], ...] = (
 def titled(title: str, manifest: Manifest) -> str:
     """Return the title with the way in which the study differs from the paper that it repeats."""
     head = str(manifest.settings.get("model.head"))
-    papers = [find_published(table.paper, head) for table in manifest.tables if table.paper]
-    found = (paper.other_than(manifest.settings) for paper in papers if paper)
+    papers = (table_of(table, head) for table in manifest.tables)
+    found = (other_than(paper, manifest.settings) for paper in papers if paper)
     return ", ".join(filter(None, [title.rstrip("."), next(found, None)]))
-
-
-def paper_source(paper: PublishedTable) -> str:
-    """Return where the published numbers stand and what a reader must know about them."""
-    return words.PAPER.format(source=paper.source, note=paper.note).strip()
 
 
 def exact_test(table: Table) -> list[str]:

@@ -5,11 +5,11 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
 from datetime import datetime
 from html.parser import HTMLParser
 
 import pytest
+from typeset import typeset
 
 from bench.cli.report import Builder
 from bench.files import write_json
@@ -137,10 +137,12 @@ def test_conditions_are_stated_and_the_foreign_run_named(page):
 
 
 def test_paper_is_quoted_and_kept_apart(page, files):
-    assert "77.21" in page.text
+    """CamVid is not the paper's data here, so its gain stands for its score."""
+    assert "77.21" not in page.text
+    assert "CE* (paper)" in page.text
     assert "compare directions, not values" in page.text
     whole = files.named("tables.csv").read_text()
-    assert re.search(r"^1,CE\* \(paper\),miou,paper,,77.21,,,", whole, re.M)
+    assert re.search(r"^1,CE\* \(paper\),gain:miou_21,paper,,0.07,,,", whole, re.M)
 
 
 def test_predictions_show_image_truth_and_each_finished_method_with_its_difference(page, store):
@@ -269,22 +271,31 @@ def test_a_store_with_every_fault_gives_a_report_that_names_them(store, fresh, t
     _typeset(files.index.parent)
 
 
+def test_summary_has_verdict_first_table_scale_and_command(files):
+    said = files.named("summary.md").read_text()
+    whole = files.named("tables.md").read_text()
+    lead, first = whole.partition("\n\n")[0], whole[whole.index("|  |") :].partition("\n\n")[0]
+    assert said.startswith(lead)
+    assert said.count("| :-- |") == 1
+    assert first in said
+    assert len(said) < len(lead) + len(first) + 800
+    assert files.record.manifest.scale.rstrip(".") in said
+    assert said.endswith("Run it again: `segloss run losses --profile tiny --seeds 3`\n")
+    assert "--root" not in said
+
+
 def test_latex_becomes_a_pdf(files):
     _typeset(files.index.parent)
 
 
 def _typeset(folder):
-    if shutil.which("pdflatex") is None:
-        pytest.skip("no pdflatex on this machine")
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper"],
-        cwd=folder,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:]
+    """Make paper.tex a PDF in two columns, in which nothing is wider or higher than its room."""
+    code, log = typeset(folder, "paper")
+    assert code == 0, log[-2000:]
+    assert "twocolumn" in (folder / "paper.tex").read_text()
     assert (folder / "paper.pdf").stat().st_size > 10_000
+    wrong = [line for line in log.splitlines() if re.match("Overfull|.*Float too large", line)]
+    assert wrong == []
 
 
 def test_report_of_an_unknown_study_is_refused(tmp_path):

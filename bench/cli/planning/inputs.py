@@ -42,8 +42,8 @@ def check_papers(studies: Mapping[str, Study]) -> None:
     from bench.errors import SpecError, unknown
     from reports.published import published_keys
 
-    known = published_keys()
     for name, study in studies.items():
+        known = [*(table.key for table in study.published), *published_keys()]
         for key, table in study.tables.items():
             if table.paper is not None and table.paper not in known:
                 message = unknown("published table", table.paper, known)

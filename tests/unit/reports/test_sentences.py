@@ -25,6 +25,7 @@ from said import (
 import reports.sentences
 from reports.figures.forest import forest_figures
 from reports.figures.progress import sentence
+from reports.published import find_published
 from reports.report import _unprobed
 
 SEVEN = {"CE": range(40, 47), "RMI": range(50, 57)}
@@ -158,11 +159,9 @@ SCENES: dict[str, Callable[[], str]] = {
     "the paper's experiment": lambda: said(
         study(
             paper="1a",
-            settings={
-                "data.name": "voc",
-                "model.backbone": "resnet101",
-                "recipe.steps": 30_000,
-            },
+            metric="miou_21",
+            runs={"final/miou_21": 0.77},
+            settings=find_published("1a", "deeplabv3").fixed,
         )
     ),
     "odd digest": lambda: said(
@@ -276,6 +275,21 @@ CASES: dict[str, tuple[str, str]] = {
     "notes.PAPER": ("the paper's experiment", "three seeds"),
     "notes.VERDICTS": ("the paper's experiment", "three seeds"),
     "notes.TERMINAL_BEST": ("three seeds", "tie"),
+    "legend.INTERVAL": ("three seeds", "one seed"),
+    "legend.RANGE": ("two seeds", "three seeds"),
+    "legend.GAINS": ("three seeds", "one row"),
+    "legend.BEST": ("three seeds", "tie"),
+    "legend.MISSING": ("nothing", "three seeds"),
+    "legend.DOUBTFUL": ("odd digest", "three seeds"),
+    "legend.VERDICTS": ("the paper's experiment", "three seeds"),
+    "legend.QUOTED": ("paper", "three seeds"),
+    "legend.RUN_AGAIN": ("three seeds", "imported"),
+    "legend.BUILT_BY": ("imported", "three seeds"),
+    **{
+        f"others.{name}": ("the paper's experiment", "three seeds")
+        for name in ("TITLE", "SCALE", "SIGNS", "INTERVALS")
+    },
+    "others.SOURCE": ("the paper's experiment", "one row"),
     "conditions.TRUST": ("imported", "three seeds"),
     "conditions.OTHER_CONDITIONS": ("odd digest", "three seeds"),
     "conditions.OTHER_BEHAVIOUR": ("odd behaviour", "odd digest"),

@@ -5,10 +5,11 @@ import math
 import pandas as pd
 import pytest
 
-from bench.manifest import Manifest, Row, TableSpec
+from bench.manifest import OWN, Manifest, Row, TableSpec
 from bench.search_space import SearchSpec, Space
 from reports.checks import checks
 from reports.figures.study import curve_data, gain_data
+from reports.published import find_published
 from reports.statistics.scores import Scores
 from reports.tables.build import build_tables
 from reports.tables.further import class_tables
@@ -130,15 +131,17 @@ def test_gains_have_their_exact_p_by_holm_and_its_floor_is_said():
 def test_a_score_is_judged_by_its_interval_and_only_in_the_same_experiment(
     settings, title, verdicts
 ):
-    held = {"data.name": "voc", "model.backbone": "resnet101.a1_in1k", "recipe.steps": 30_000}
+    paper = find_published("1a", "deeplabv3")
+    assert paper is not None
+    held = {**paper.fixed, "model.backbone": "resnet101s.gluon_in1k"}
     study = manifest(paper="1a")
     study = study.model_copy(
-        update={"settings": {**study.settings, **held, **settings}, "metric": "miou"}
+        update={"settings": {**study.settings, **held, **settings}, "metric": "miou_21"}
     )
     bce = study.tables[0].rows[1].model_copy(update={"settings": {"loss.name": "bce"}})
     table = study.tables[0].model_copy(update={"rows": (study.tables[0].rows[0], bce)})
     runs = frame(**{f"RMI df=2/{seed}": {} for seed in SEEDS})
-    runs["final/miou"] = [0.4, 0.42, 0.44, 0.77, 0.78, 0.76, 0, 0, 0]
+    runs["final/miou_21"] = [0.4, 0.42, 0.44, 0.77, 0.78, 0.76, 0, 0, 0]
     (built,) = build_tables(Scores(study.model_copy(update={"tables": (table,)}), runs))
     assert built.title == title
     (by_class,) = class_tables(Scores(study, runs))[:1]
@@ -149,7 +152,10 @@ def test_a_score_is_judged_by_its_interval_and_only_in_the_same_experiment(
 
 
 def test_the_mean_over_twelve_classes_is_not_taken_for_that_over_eleven():
-    table, _ = build_tables(Scores(manifest(paper="4", columns=("miou", "class_iou")), frame()))
+    study = manifest(paper="4", columns=("miou", "class_iou"))
+    paper = find_published("4", "deeplabv3")
+    assert paper is not None
+    table, _ = build_tables(Scores(study.model_copy(update={"settings": paper.fixed}), frame()))
     assert [c.header for c in table.columns if c.kind == "paper"] == ["paper, mIoU_12 (%)"]
     assert cell(table, "CE", "miou").verdict == "cannot tell"
 
@@ -206,8 +212,12 @@ def test_a_loss_from_elsewhere_stands_beside_ours_unmarked_if_its_runs_agree():
 
 
 def test_paper_stands_beside_and_quoted_rows_have_no_number_of_ours():
-    (table,) = build_tables(Scores(manifest(paper="1a"), frame()))
-    assert [column.header for column in table.columns if column.kind == "paper"] == ["paper (%)"]
+    paper = find_published("1a", "deeplabv3")
+    assert paper is not None
+    study = manifest(paper="1a").model_copy(update={"settings": {**paper.fixed, "recipe.lr": OWN}})
+    (table,) = build_tables(Scores(study, frame()))
+    printed = [column.header for column in table.columns if column.kind == "paper"]
+    assert printed == ["paper, mIoU_21 (%)"]
     quoted = {row.name: row for row in table.rows if row.reference}
     assert "CE*" in quoted
     values = [c.value.mean for c in quoted["CE*"].cells if c.value]

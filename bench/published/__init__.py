@@ -1,0 +1,1 @@
+"""Published numbers as records: tables of a paper, row by row."""
