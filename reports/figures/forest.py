@@ -126,8 +126,8 @@ def axis_ends(data: pd.DataFrame) -> tuple[float, float]:
     first, last = min(shown), max(shown)
     span = max(last - first, 1e-3)
     room = (WIDEST - 1) / 2 * span
-    low = min(first, max(data["low"].min(), first - room))
-    high = max(last, min(data["high"].max(), last + room))
+    low = min(first, max(min(data["low"]), first - room))
+    high = max(last, min(max(data["high"]), last + room))
     margin = 0.04 * (high - low)
     return low - margin, high + margin
 
