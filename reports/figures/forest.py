@@ -48,10 +48,10 @@ def _caption(ranking: Ranking, data: pd.DataFrame) -> Iterator[str]:
     fields = {"base": ranking.base, "score": ranking.score}
     known = data.loc[data["n"] > 1, :]
     yield (words.FOREST_ONE_SEED if known.empty else words.FOREST).format(**fields)
-    if not known["apart"].all():
+    if not all(known["apart"]):
         yield words.FOREST_GREY
     low, high = axis_ends(data)
-    if data["low"].min() < low or data["high"].max() > high:
+    if min(data["low"]) < low or max(data["high"]) > high:
         yield words.FOREST_ARROW
     if (count := len(ranking.order) - 1) > len(data):
         yield words.FOREST_TOP.format(count=len(data), rows=count)
