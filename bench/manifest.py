@@ -177,6 +177,11 @@ def base_row(rows: Sequence[Row]) -> Row:
     return next(plain, rows[0])
 
 
+def distinct_rows(table: TableSpec) -> list[Row]:
+    """Return a table's rows without repetitions: the paper's Table 3a prints one row twice."""
+    return list({row.label: row for row in table.rows}.values())
+
+
 def method_colours(manifest: Manifest) -> dict[str, str]:
     """Return a hex colour of each method: ink for the base row's, then ``COLOURS``, then again."""
     base = base_row(manifest.tables[0].rows).method

@@ -12,13 +12,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from bench.manifest import INK
-
 Place = tuple[float, float]
 Form = Literal["circle", "square", "diamond", "up", "down", "plus", "cross"]
 Anchor = Literal["start", "middle", "end"]
 Pixels = UInt8[np.ndarray, "h w 3"]
 
+INK = "#000000"
+"""Colour of lines and letters, and of the base row's method in bench.manifest; a page that may be
+dark prints it in the colour of its text."""
 SIZE = 12.0
 """Height of letters in pixels; the page prints its tables in about this size."""
 

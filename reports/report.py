@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.iou import HEADLINE
-from bench.manifest import base_row
+from bench.manifest import base_row, distinct_rows
 from bench.runs.source_code import project_digest
 from bench.store.pages import LOCAL_PAGES, pages_at
 from bench.store.reading import StudyRecord
@@ -23,7 +23,7 @@ from reports.news import news
 from reports.render.files import write_report
 from reports.render.text import lead_markdown, lead_text, markdown_document, one_line, text
 from reports.sentences import conditions
-from reports.statistics.scores import Scores, distinct_rows
+from reports.statistics.scores import Scores
 from reports.stored import (
     class_colours,
     read_environments,

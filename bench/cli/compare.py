@@ -66,7 +66,7 @@ def report_profiles(
     profiles: list[str],
     root: Path,
     store: str | None,
-    out: Path | None,
+    out: Path | None = None,
     *,
     with_pdf: bool = False,
 ) -> None:

@@ -87,7 +87,9 @@ class Panel:
         for value, label in (ticks or labels(self.x.ticks())).items():
             x = self.x(value)
             shapes.append(Line(((x, bottom), (x, bottom + 4)), width=0.8))
-            shapes.append(Words((x, bottom + 16), label, "middle"))
+            # A long label at the right end would touch the next panel's first one.
+            most = self.x.end + GAP / 2 - words_width(label) / 2
+            shapes.append(Words((min(x, most), bottom + 16), label, "middle"))
         middle = (self.x.start + self.x.end) / 2
         return [*shapes, Words((middle, bottom + 34), name, "middle")] if name else shapes
 

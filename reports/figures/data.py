@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.iou import HEADLINE
-from bench.manifest import TableSpec, base_row, varying
+from bench.manifest import TableSpec, base_row, distinct_rows, varying
 from reports.runs import class_names
-from reports.statistics.scores import Scores, distinct_rows
+from reports.statistics.scores import Scores
 from reports.statistics.stats import Estimate, difference, estimate
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def _caption(ranking: Ranking, data: pd.DataFrame) -> Iterator[str]:
     if not all(known["apart"]):
         yield words.FOREST_GREY
     low, high = axis_ends(data)
-    if min(map(float, data["low"])) < low or max(map(float, data["high"])) > high:
+    if min(data["low"]) < low or max(data["high"]) > high:
         yield words.FOREST_ARROW
     if (count := len(ranking.order) - 1) > len(data):
         yield words.FOREST_TOP.format(count=len(data), rows=count)
@@ -126,8 +126,8 @@ def axis_ends(data: pd.DataFrame) -> tuple[float, float]:
     first, last = min(shown), max(shown)
     span = max(last - first, 1e-3)
     room = (WIDEST - 1) / 2 * span
-    low = min(first, max(min(map(float, data["low"])), first - room))
-    high = max(last, min(max(map(float, data["high"])), last + room))
+    low = min(first, max(min(data["low"]), first - room))
+    high = max(last, min(max(data["high"]), last + room))
     margin = 0.04 * (high - low) or 1.0  # where every gain is zero
     return low - margin, high + margin
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.manifest import COLOURS, INK, Manifest, TableSpec, base_row, method_colours
+from bench.manifest import (
+    COLOURS,
+    INK,
+    Manifest,
+    TableSpec,
+    base_row,
+    distinct_rows,
+    method_colours,
+)
 from reports.picture import Form
-from reports.statistics.scores import distinct_rows
 
 FORMS: tuple[Form, ...] = ("circle", "square", "diamond", "up", "down", "plus", "cross")
 DASHES: tuple[tuple[float, ...], ...] = (

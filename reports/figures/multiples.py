@@ -121,7 +121,7 @@ def draw_training(
     for label, column, left, top in grid:
         several = [base, label] if base in lines and base != label else [label]
         ends = data if base is not None else data.loc[data["label"] == label, :]
-        across = Scale(0, max(data["step"].max(), 1), left, left + grid.panel)
+        across = Scale(0, max(*data["step"], 1), left, left + grid.panel)
         panel = Panel(across, Scale(*span([*ends["low"], *ends["high"]]), top + HEIGHT, top))
         shapes += panel_title(looks[label], label, (left, top - 12), grid.panel)
         shapes += panel.x_axis("", _sparse(across))
@@ -177,7 +177,7 @@ class _Grid:
 
 def _within(data: pd.DataFrame) -> tuple[float, float]:
     """Return the ends of an axis that holds all means, and intervals up to ``FAR`` times them."""
-    largest = float(data["mean"].abs().max())
+    largest = max(map(abs, data["mean"]))
     most = FAR * largest if largest else float("inf")
     ends = [min(max(value, -most), most) for value in (*data["low"], *data["high"])]
     return span([*ends, *data["mean"]], zero=True)

@@ -62,11 +62,11 @@ def training_figures(
     base, score = base_row(table.rows).label, "mIoU (%)"
     found = []
     reached = in_percent(training_data(frame, table, SCORE, histories))
-    if reached["step"].nunique() > 1:
+    if len(set(reached["step"])) > 1:
         said = [captions.TRAINING.format(score=score), *of_training(reached, base)]
         found.append(training_figure("training", "Training", reached, shown, score, said, base))
     losses = training_data(frame, table, LOSS, histories)
-    if losses["step"].nunique() > 1:
+    if len(set(losses["step"])) > 1:
         said = [captions.TRAINING_LOSS, *of_training(losses, None)]
         found.append(
             training_figure("training-loss", "Training loss", losses, shown, "loss", said, None)
@@ -85,8 +85,8 @@ def training_figure(
 ) -> Figure:
     """Return a figure of a metric over steps, its words the first and last value of each row."""
     ends = [
-        f"{label}: {rows['mean'].iloc[0]:.3g} at step {rows['step'].iloc[0]}, "
-        f"{rows['mean'].iloc[-1]:.3g} at step {rows['step'].iloc[-1]}"
+        f"{label}: {rows['mean'].iloc[0]:#.4g} at step {rows['step'].iloc[0]}, "
+        f"{rows['mean'].iloc[-1]:#.4g} at step {rows['step'].iloc[-1]}"
         for label, rows in data.groupby("label", sort=False)
     ]
     drawing = drawn(lambda width: draw_training(data, looks, width, name, base))
@@ -96,9 +96,10 @@ def training_figure(
 def of_training(data: pd.DataFrame, base: str | None) -> list[str]:
     """Return what a caption says of the lines of ``training_data``."""
     found = []
-    if base is not None and data["label"].nunique() > 1 and base in set(data["label"]):
+    labels = set(data["label"])
+    if base in labels and len(labels) > 1:
         found.append(captions.AGAINST.format(base=base))
-    return [*found, captions.RANGE] if (data["n"] > 1).any() else found
+    return [*found, captions.RANGE] if max(data["n"]) > 1 else found
 
 
 def in_percent(data: pd.DataFrame) -> pd.DataFrame:
@@ -147,8 +148,9 @@ def _gains(scores: Scores, table: TableSpec) -> Iterator[Figure]:
     gains = gain_data(scores, table)
     if gains.empty:
         return
-    classes = gains.groupby("class", sort=False)["mean"].mean().sort_values(ascending=False)
-    kept = list(classes.index)
+    means = {str(name): rows["mean"].mean() for name, rows in gains.groupby("class", sort=False)}
+    classes = sorted(means, key=lambda name: -means[name])
+    kept = classes
     if len(kept) > MOST_CLASSES:
         kept = kept[: MOST_CLASSES // 2] + kept[-MOST_CLASSES // 2 :]
     order = {name: i for i, name in enumerate(kept)}
@@ -165,7 +167,7 @@ def _gains(scores: Scores, table: TableSpec) -> Iterator[Figure]:
 
 def gain_marks(data: pd.DataFrame) -> list[str]:
     """Return what a caption says of the marks of ``draw_gains``."""
-    if (data["low"] == data["high"]).all():
+    if data["low"].equals(data["high"]):
         return [captions.NO_INTERVAL]
     ends = data[["low", "high"]].abs().to_numpy().max()
     return [captions.FILLED, *([captions.CUT] if ends > FAR * data["mean"].abs().max() else [])]
@@ -177,7 +179,7 @@ def _boundary(scores: Scores, table: TableSpec) -> Iterator[Figure]:
         return
     rows = row_looks(scores.manifest, table)
     said = [captions.BOUNDARY.format(base=base_row(table.rows).label)]
-    said += [captions.BAND] if (gains["n"] > 1).any() else [captions.NO_INTERVAL]
+    said += [captions.BAND] if max(gains["n"]) > 1 else [captions.NO_INTERVAL]
     x, y = "pixels on either side of a boundary", "gain in mIoU, points"
     drawing = drawn(lambda width: draw_boundary(gains, rows, width, x, y))
     said += many_rows(rows)
@@ -186,7 +188,7 @@ def _boundary(scores: Scores, table: TableSpec) -> Iterator[Figure]:
 
 def _seeds(scores: Scores, table: TableSpec) -> Iterator[Figure]:
     runs = seed_data(scores, table)
-    if runs["seed"].nunique() < 2:
+    if len(set(runs["seed"])) < 2:
         return
     spans = [
         f"{label}: {rows['score'].min():.2f} to {rows['score'].max():.2f}"
@@ -199,7 +201,8 @@ def _seeds(scores: Scores, table: TableSpec) -> Iterator[Figure]:
 
 
 def _lines(points: pd.DataFrame) -> list[str]:
-    return [captions.INTERVALS if (points["low"] < points["high"]).any() else captions.NO_INTERVAL]
+    single = points["low"].equals(points["high"])
+    return [captions.NO_INTERVAL if single else captions.INTERVALS]
 
 
 def _score(scores: Scores) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reports.picture import Area, Group, Line, Mark, Picture, Raster, Shape, Words
 from reports.render.svg import corners
@@ -16,7 +16,7 @@ POINTS = 0.6876
 LETTERS = 0.95
 """DejaVu Sans, which matplotlib brings, is wider than the fonts of a page."""
 ALIGNED = {"start": "left", "middle": "center", "end": "right"}
-FONTS = {
+FONTS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "pdf.fonttype": 42,  # TrueType: some publishers refuse Type 3
     "text.parse_math": False,  # names come from outside and may contain dollar signs

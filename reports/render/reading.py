@@ -10,14 +10,13 @@ from reports.model import Table
 from reports.render.text import notes_of
 from reports.sentences import notes
 
-KEY = (notes.INTERVAL, notes.RANGE, notes.GAIN, notes.GAIN_OF_SEEDS)
+KEY = (notes.INTERVAL, notes.RANGE, notes.OPEN_GREY, notes.GAIN, notes.GAIN_OF_SEEDS)
 """Explanations that a reader needs with the first number: they stand under the first table."""
 EXPLAINING = (
-    *KEY,
-    *(notes.BEST, notes.TIMES, notes.BORDERS, notes.MEASURES, notes.BORDER_MEASURES),
-    *(notes.IMAGE_MEASURE, notes.EFFECTS, notes.EXACT, notes.EXACT_HOLM, notes.EXACT_HOLM_TOO_FEW),
-    *(notes.EXACT_TOO_FEW, notes.SHARED_RATE, notes.VERDICTS),
-    *(notes.CUT, notes.OPEN_GREY, notes.COSTS, notes.PARTS),
+    *(notes.BEST, notes.CUT, notes.TIMES, notes.COSTS, notes.BORDERS, notes.MEASURES),
+    *(notes.BORDER_MEASURES, notes.IMAGE_MEASURE, notes.EFFECTS, notes.PAIRS, notes.PARTS),
+    *(notes.EXACT, notes.EXACT_HOLM, notes.EXACT_HOLM_TOO_FEW, notes.EXACT_TOO_FEW),
+    *(notes.SHARED_RATE, notes.VERDICTS),
 )
 """Sentences that say what a number is; all others say what is special about these numbers."""
 
@@ -32,12 +31,12 @@ def notes_under(table: Table, *, first: bool) -> list[str]:
     return [
         note
         for note in notes_of(table)
-        if not _is_of(EXPLAINING, note) or first * _is_of(KEY, note)
+        if not _is_of(EXPLAINING, note) and (first or not _is_of(KEY, note))
     ]
 
 
 def reading(tables: Sequence[Table]) -> list[str]:
-    """Return the notes that explain the numbers of all tables, each once."""
+    """Return the other notes that explain the numbers of all tables, each once."""
     found = (note for table in tables for note in notes_of(table) if _is_of(EXPLAINING, note))
     return list(dict.fromkeys(found))
 

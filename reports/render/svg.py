@@ -6,8 +6,7 @@ import base64
 import io
 from html import escape
 
-from bench.manifest import INK
-from reports.picture import Area, Form, Group, Line, Mark, Picture, Place, Raster, Shape, Words
+from reports.picture import INK, Area, Form, Group, Line, Mark, Picture, Place, Raster, Shape, Words
 
 FONT = "var(--sans, Helvetica, Arial, 'Liberation Sans', sans-serif)"
 CORNERS: dict[Form, tuple[Place, ...]] = {

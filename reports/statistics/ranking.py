@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.iou import HEADLINE
-from bench.manifest import base_row
+from bench.manifest import base_row, distinct_rows
 from reports.statistics.pairs import Pairs, pairs
-from reports.statistics.scores import Scores, distinct_rows
+from reports.statistics.scores import Scores
 from reports.wording import metric_name
 
 

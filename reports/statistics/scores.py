@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.iou import HEADLINE
-from bench.manifest import IMPORTED, Manifest, Row, TableSpec
+from bench.manifest import IMPORTED, Manifest
 from reports.checks import Check, checks
 from reports.model import TableRow, Verdict
 from reports.runs import ImageCounts, StudyCounts, compare_images, values
@@ -145,11 +145,6 @@ class Scores:
 
 StudyRow = tuple[Scores, str]
 """A study's scores, and the label of one of its rows."""
-
-
-def distinct_rows(table: TableSpec) -> list[Row]:
-    """Return a table's rows without repetitions: the paper's Table 3a prints one row twice."""
-    return list({row.label: row for row in table.rows}.values())
 
 
 def compare_rows(ours: StudyRow, theirs: StudyRow, key: str) -> Comparison | None:

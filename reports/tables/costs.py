@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 
-from bench.manifest import Row, base_row
+from bench.manifest import Row, base_row, distinct_rows
 from reports.model import Cell, Column, Table, TableRow
 from reports.sentences import captions
 from reports.sentences.notes import TIMES
-from reports.statistics.scores import Scores, distinct_rows
+from reports.statistics.scores import Scores
 from reports.statistics.stats import Estimate
 from reports.wording import UNITS, seeds
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.iou import BORDER_METRICS, HEADLINE
-from bench.manifest import Manifest, Row, base_row, varying
+from bench.manifest import Manifest, Row, base_row, distinct_rows, varying
 from bench.spec import Scalar
 from reports.model import Cell, Column, Table, TableRow
 from reports.runs import class_names
@@ -16,7 +16,6 @@ from reports.sentences import notes as words
 from reports.statistics.scores import (
     BY_IMAGE,
     Scores,
-    distinct_rows,
     mean_comparison,
     with_holm,
 )

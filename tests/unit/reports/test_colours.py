@@ -7,6 +7,7 @@ import pytest
 from colour_vision import SIGHT, contrast, distance, lab
 
 from bench.manifest import COLOURS, INK, Manifest, Row, TableSpec, method_colours, row_colour
+from reports import picture
 from reports.figures.gallery import BOTH, GAINED, LOST
 from reports.figures.looks import looks, row_looks
 
@@ -72,6 +73,10 @@ def test_the_base_row_is_ink_wherever_it_stands():
     assert method_colours(manifest) == {"CE": INK, "RMI": COLOURS[0], "Dice": COLOURS[1]}
     found = row_looks(manifest, manifest.tables[0])
     assert {label: look.colour for label, look in found.items()} == method_colours(manifest)
+
+
+def test_the_base_row_has_the_colour_of_letters():
+    assert INK == picture.INK
 
 
 def test_forty_methods_look_different():

@@ -48,6 +48,16 @@ def test_sign_flip_is_the_count_over_every_flip(n):
     assert floor == 2 / 2**n
 
 
+@pytest.mark.parametrize("n", [2, 4, 7, 13])
+def test_sign_flip_is_scipys_also_where_sums_tie(n):
+    """Rounded values tie; a sum of the same numbers in another order may differ in its last bit."""
+    values = RANDOM.integers(-3, 5, n) / 10 + 0.1
+    wanted = scipy_stats.permutation_test(
+        (values,), np.mean, permutation_type="samples", vectorized=True, n_resamples=2**n
+    )
+    assert sign_flip(list(values))[0] == pytest.approx(min(1.0, wanted.pvalue), abs=1e-12)
+
+
 def test_three_seeds_cannot_reach_the_level_and_six_can():
     assert sign_flip([5.0, 5.1, 4.9])[0] == 0.25
     p, floor = sign_flip([5.0, 5.1, 4.9, 5.2, 4.8, 5.05])
