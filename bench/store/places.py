@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,21 +34,27 @@ def is_root(folder: Path) -> bool:
 
 
 def placed(file: Path, address: str) -> str:
-    """Return the address at which files are now.
+    """Return the address at which files are now, see ``placing``."""
+    return placing(file)(address)
 
-    Args:
-        file: the database.
-        address: what it says, such as "file:///old/artifacts/losses-camvid/1f0c…/artifacts".
 
-    Returns:
-        The same place below the database's folder if that is a root, or if the files lie there.
-        Otherwise ``address``; in a root "" for an address outside it.
+def placing(file: Path) -> Callable[[str], str]:
+    """Return a function from an address in the database ``file`` to where the files are now.
+
+    It takes an address such as "file:///old/artifacts/losses-camvid/1f0c…/artifacts" and returns
+    the same place below the database's folder if that is a root, or if the files lie there.
+    Otherwise it returns the address; in a root "" for an address outside it.
     """
     folder = file.absolute().parent
-    rest = _below_root(address)
-    if rest and (is_root(folder) or (folder / rest).exists()):
-        return (folder / rest).as_uri()
-    return "" if rest is None and is_root(folder) and _local(address) else address
+    base, own = folder.as_uri(), is_root(folder)
+
+    def now(address: str) -> str:
+        rest = _below_root(address)
+        if rest and (own or (folder / unquote(rest)).exists()):
+            return f"{base}/{rest}"
+        return "" if own and not rest and _local(address) else address
+
+    return now
 
 
 def local_folder(uri: str, address: str) -> Path | None:
@@ -109,20 +115,23 @@ def settle(file: Path, root: Path | None = None) -> None:
     own = root / file.name if root else file
     if not is_root(own.parent):
         return
+    now = placing(own)
     with closing(sqlite3.connect(file, timeout=20)) as connection, connection:
         for table, key, column in ADDRESSES:
             stored = connection.execute(f"SELECT {key}, {column} FROM {table}").fetchall()
-            found = [(placed(own, old or "") or old, name, old) for name, old in stored]
+            found = [(now(old or "") or old, name, old) for name, old in stored]
             moved = [(new, name) for new, name, old in found if new != old]
             connection.executemany(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", moved)
 
 
-def _below_root(address: str) -> Path | None:
+def _below_root(address: str) -> str | None:
+    """Return the part of an address that begins at the root; None where it may lead elsewhere."""
     found = BELOW_ROOT.fullmatch(address)
-    rest = Path(unquote(found[1])) if found else Path()
+    if found is None:
+        return None
     # Decoded, a name may hold further slashes or lead upwards.
-    steps = found[1].count("/") + 1 if found else 0
-    return rest if found and len(rest.parts) == steps and ".." not in rest.parts else None
+    names = [unquote(name) for name in found[1].split("/")]
+    return None if any("/" in name or name in (".", "..") for name in names) else found[1]
 
 
 def _local(address: str) -> Path | None:

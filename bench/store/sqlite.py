@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote, unquote, urlparse
 
 from bench.store.client import StoreError, create_tables, database, failures
-from bench.store.places import placed, settle
+from bench.store.places import placed, placing, settle
 
 WAY_OUT = "the runs are safe: delete the file, then segloss sync"
 LEFT_OUT = ("segloss.setting.", "mlflow.")
@@ -87,8 +87,8 @@ def run_rows(file: Path, experiment: str, role: str | None = None) -> list[RunRo
     with _opened(file) as connection:
         chosen = f"run_uuid IN ({runs})"
         places = f"SELECT run_uuid, artifact_uri FROM runs WHERE {chosen}"
-        rows = connection.execute(places, values)
-        found = {run: RunRow(run, placed(file, uri or "")) for run, uri in rows}
+        rows, now = connection.execute(places, values), placing(file)
+        found = {run: RunRow(run, now(uri or "")) for run, uri in rows}
         unseen = " AND ".join(f"key NOT LIKE '{prefix}%'" for prefix in LEFT_OUT)
         columns = "SELECT run_uuid, key, value FROM"
         params = f"{columns} params WHERE {chosen} AND key IN {NAMING}"

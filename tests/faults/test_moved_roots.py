@@ -36,8 +36,8 @@ CALLS = {
     "compare": ("tiny-study@tiny", "tiny-study@tiny"),
     "sync": ("--rebuild",),
     "ui": ("--port", "5917", "--no-browser"),
-    "export voc-test": ("CE", "--out", "out/ce.tgz"),
-    "publish": ("tiny-study", "--profile", "tiny", "--out", "out/bundle"),
+    "export voc-test": ("CE", "--out", "ce.tgz"),
+    "publish": (*STUDY, "--out", "out/bundle"),
     "import": ("runs.csv", "--study", "mine"),
 }
 """What may be written outside the root lies in out/."""
