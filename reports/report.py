@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.iou import HEADLINE
 from bench.manifest import base_row, distinct_rows
 from bench.runs.source_code import project_digest
 from bench.store.pages import LOCAL_PAGES, pages_at
@@ -18,7 +17,8 @@ from reports.environment import environments, work
 from reports.figures.forest import forest_figures
 from reports.figures.gallery import gallery
 from reports.figures.study import TRAINING, study_figures, training_figures
-from reports.model import DigestLine, Figure, Gallery, Lead, News, Origin, Report, RunLine, Table
+from reports.lines import digest_lines, run_lines
+from reports.model import Figure, Gallery, Lead, News, Origin, Report, Table
 from reports.news import news
 from reports.render.files import write_report
 from reports.render.text import lead_markdown, lead_text, markdown_document, one_line, text
@@ -223,42 +223,6 @@ def _gallery(uri: str, scores: Scores) -> Gallery | None:
         if kept := read_predictions(uri, scores.frame, rows, seed):
             return gallery(scores, kept, seed, class_colours(uri, scores.frame))
     return None
-
-
-def digest_lines(scores: Scores) -> tuple[DigestLine, ...]:
-    """Return a line for each digest: its values, and the runs that differ."""
-    lines = []
-    for name in dict.fromkeys(check.name for check in scores.checks):
-        mine = [check for check in scores.checks if check.name == name]
-        odd = tuple(f"{label}, seed {seed}" for check in mine for label, seed in check.odd)
-        values = dict.fromkeys(check.value for check in mine if check.value)
-        lines.append(DigestLine(name, tuple(values), odd, scores.imported))
-    return tuple(lines)
-
-
-def run_lines(scores: Scores) -> tuple[RunLine, ...]:
-    """Return a line for each run of a study, whatever its status."""
-    found = {label: scores.of(label, HEADLINE) for label in scores.manifest.rows}
-    base = found[base_row(scores.manifest.tables[0].rows).label]
-    compared = {} if scores.manifest.search else base
-    runs = scores.frame.to_dict("records")
-    return tuple(_run_line(run, found[run["label"]], compared) for run in runs)
-
-
-def _run_line(
-    run: Mapping[Hashable, Any], scores: Mapping[int, float], base: Mapping[int, float]
-) -> RunLine:
-    seed, score = run["seed"], scores.get(run["seed"])
-    return RunLine(
-        label=run["label"],
-        seed=seed,
-        status=run["status"],
-        reason=run["reason"] if isinstance(run["reason"], str) else "",
-        run_id=run["run_id"],
-        mlflow_run_id=run["mlflow_run_id"] if isinstance(run["mlflow_run_id"], str) else None,
-        score=score,
-        gain=score - base[seed] if score is not None and seed in base else None,
-    )
 
 
 def _terminal_text(result: Lead, table: Table, fresh: News | None) -> str:

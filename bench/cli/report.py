@@ -263,7 +263,7 @@ class Builder:
 
     def publish(self, files: ReportFiles) -> None:
         """Keep the report with the study in the store; print its summary and address."""
-        from bench.store.run_files import keep_report
+        from bench.store.report_files import keep_report
 
         if self.out is None:
             keep_report(self.uri, files.record, files.all, files.note)

@@ -18,6 +18,8 @@ LOCAL_PAGES = "http://127.0.0.1:5000"
 # Without it MLflow opens its pages for language models, which would be empty.
 MODE = "workflowType=machine_learning"
 VIEW_KEY = "segloss"
+EXAMPLES = 4
+"""Predictions in MLflow's image grid; each needs a PNG and a WebP there."""
 COSTS = ("_s", "_ms", "_mb")
 """Endings of the columns that are costs: their units."""
 UNSTORED = ("miou_image", "class_iou")

@@ -1,4 +1,4 @@
-"""Keep files in the store: those of a run, and a report with its study.
+"""Keep the files of a run in the store.
 
 In a database store they are copied into the run's folder. MLflow's client would follow the address
 in the database, which may name a root's former place.
@@ -7,21 +7,15 @@ in the database, which may name a root's former place.
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import uuid
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bench.runs.rundir import RunDir
-from bench.store.client import connect, database, failures
-from bench.store.pages import image_key
+from bench.store.pages import EXAMPLES, image_key
 from bench.store.places import local_folder
-from bench.store.reading import StudyRecord, run_folder
-from bench.store.sqlite import NOTE, set_note
-from bench.store.views.charts import EXAMPLES
 
 if TYPE_CHECKING:
     from bench.store.client import MlflowClient, Run
@@ -38,8 +32,6 @@ KEPT = (
 )
 THUMBNAIL = (256, 256)
 """Size of the compressed copy that MLflow's own log_image stores."""
-RUN_NOTE, EXPERIMENT_NOTE = 8_000, 20_000
-"""MLflow's limits for a tag of a run and of an experiment, in characters."""
 
 
 def keep_run(client: MlflowClient, uri: str, run: Run, directory: RunDir) -> None:
@@ -102,38 +94,3 @@ def copy_files(files: Iterable[Path], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         shutil.copyfile(file, folder / file.name)
-
-
-def keep_report(uri: str, record: StudyRecord, files: Sequence[Path], note: str) -> None:
-    """Keep a report with its study; in a database store without MLflow, whose import takes seconds.
-
-    Args:
-        uri: the store.
-        record: the study in it.
-        files: kept as report/<name>.
-        note: Markdown that MLflow shows on the pages of the study and of its experiment.
-
-    Raises:
-        StoreError: the store cannot be written.
-    """
-    run, notes = record.mlflow_run_id, (_cut(note, RUN_NOTE), _cut(note, EXPERIMENT_NOTE))
-    file, folder = database(uri), run_folder(uri, record.mlflow_run_id)
-    with failures(uri):
-        if file is not None and folder is not None:
-            copy_files(files, folder / "report")
-            with suppress(sqlite3.OperationalError):  # MLflow either writes or reports the cause
-                set_note(file, run, record.experiment_id, notes)
-                return
-    with connect(uri) as client:
-        for path in files if folder is None else ():
-            client.log_artifact(run, str(path), "report")
-        client.set_tag(run, NOTE, notes[0])
-        client.set_experiment_tag(record.experiment_id, NOTE, notes[1])
-
-
-def _cut(text: str, limit: int) -> str:
-    """Return at most ``limit`` characters of ``text``, in whole lines."""
-    if len(text) <= limit:
-        return text
-    more = "\n\nThe rest is in report/index.html."
-    return text[: text.rfind("\n", 0, limit - len(more))] + more

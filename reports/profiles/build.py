@@ -10,6 +10,7 @@ from bench.errors import SpecError
 from bench.manifest import IMPORTED, Manifest, slug
 from bench.spec import Scalar, digest
 from bench.store.pages import pages_at
+from reports.lines import digest_lines, run_lines
 from reports.model import DigestLine, Origin, Report, RunLine
 from reports.profiles.answer import Answer, Side
 from reports.profiles.figures import figures
@@ -17,7 +18,6 @@ from reports.profiles.sentences import profiles_lead
 from reports.profiles.tables import all_tables
 from reports.render.files import write_report
 from reports.render.text import lead_text, text
-from reports.report import digest_lines, run_lines
 from reports.stored import read_scores
 
 

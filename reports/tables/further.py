@@ -19,10 +19,11 @@ from reports.statistics.scores import (
     mean_comparison,
     with_holm,
 )
+from reports.tables.bare import bare_table
 from reports.tables.build import tables_of
 from reports.tables.notes import exact_test
 from reports.tables.recipes import recipes
-from reports.wording import header, seeds
+from reports.wording import header
 
 MEASURES = (HEADLINE, BY_IMAGE, *BORDER_METRICS, "thin_miou")
 # The paper's table of IoU by class on each data set.
@@ -77,7 +78,7 @@ def effect_table(scores: Scores) -> Table | None:
     lines = [_effect_row(scores, effect) for effect in effects(list(scores.manifest.rows.values()))]
     if not lines:
         return None
-    table = further_table(scores, "effects", "Effect of each setting", columns, with_holm(lines))
+    table = bare_table(scores, "effects", "Effect of each setting", columns, with_holm(lines))
     meaning = words.EFFECTS.format(population=scores.population)
     notes = (
         meaning,
@@ -147,7 +148,7 @@ def measure_table(scores: Scores) -> Table | None:
         cells = tuple(_gain(scores, row.label, base.label, key) for key in known)
         lines.append(TableRow(row.label, row.label, cells, len(scores.runs(row.label))))
     title = f"Gain over {base.label} by measure"
-    table = further_table(scores, "measures", title, columns, with_holm(lines))
+    table = bare_table(scores, "measures", title, columns, with_holm(lines))
     trained = recipes(scores.manifest, [row.label for row in rows])
     notes = (
         *_measure_notes(scores, known),
@@ -181,22 +182,3 @@ def _gain(scores: Scores, label: str, base: str, key: str) -> Cell:
         return Cell(missing=True, reason=f"no seed has {key} of both rows")
     links = (*scores.links(label), *scores.links(base))
     return Cell.of_gain(found.gain, found, links=links)
-
-
-def further_table(
-    scores: Scores,
-    key: str,
-    title: str,
-    columns: tuple[Column, ...],
-    rows: Sequence[TableRow],
-) -> Table:
-    """Return a table of a study that no study file asks for, without notes."""
-    manifest = scores.manifest
-    return Table(
-        key=key,
-        title=title,
-        scale=f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}.",
-        columns=columns,
-        rows=tuple(rows),
-        seeds=len(manifest.seeds),
-    )

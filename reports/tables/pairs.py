@@ -9,7 +9,7 @@ from reports.sentences import notes as words
 from reports.statistics.ranking import Ranking, ranking_of
 from reports.statistics.scores import Scores
 from reports.statistics.stats import Estimate, Paired
-from reports.tables.further import further_table
+from reports.tables.bare import bare_table
 
 MOST = 12
 """Largest number of rows of the matrix; with more it cannot be read."""
@@ -39,7 +39,7 @@ def _matrix(ranking: Ranking) -> Table | None:
     notes = [words.PAIRS.format(population=ranking.scores.population)]
     if len(labels) < len(ranking.pairs.means):
         notes.append(words.PAIRS_TOP.format(count=MOST, rows=len(ranking.pairs.means)))
-    table = further_table(ranking.scores, "pairs", title, columns, rows)
+    table = bare_table(ranking.scores, "pairs", title, columns, rows)
     return replace(table, notes=tuple(notes), folded=True)
 
 
@@ -76,7 +76,7 @@ def _parts(ranking: Ranking) -> Table | None:
         cells = tuple(Cell.of_gain(value) for value in (paired.gain, *alone))
         rows.append(TableRow(label, label, cells, paired.gain.n))
     title = f"What the intervals over {ranking.base} are made of"
-    table = further_table(ranking.scores, "parts", title, columns, rows)
+    table = bare_table(ranking.scores, "parts", title, columns, rows)
     return replace(table, notes=(words.PARTS,), folded=True)
 
 

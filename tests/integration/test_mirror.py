@@ -11,7 +11,7 @@ from bench.files import write_json
 from bench.store.client import StoreError, connect
 from bench.store.pages import VIEW_KEY, view_url
 from bench.store.reading import RunRecord, fetch_artifact, read_histories, read_runs, read_study
-from bench.store.run_files import keep_report
+from bench.store.report_files import keep_report
 from bench.store.views.saved import decode_view, view_tag
 from reports.report import build_report
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.store.pages import image_key
+from bench.store.pages import EXAMPLES, image_key
 
-EXAMPLES = 4
-"""Predictions in MLflow's image grid; each needs a PNG and a WebP there."""
 PLAIN = {"step": 0, "showRunParams": False}
 
 

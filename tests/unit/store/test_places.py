@@ -14,7 +14,7 @@ from bench.store.client import StoreError, default_uri
 from bench.store.mirror import Mirror
 from bench.store.places import local_folder, placed, settle, store_for_pages
 from bench.store.reading import fetch_artifact, read_runs, read_study, study_stamp
-from bench.store.run_files import keep_report
+from bench.store.report_files import keep_report
 from bench.store.sqlite import run_rows
 from reports.stored import read_frame
 

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from bench.manifest import Manifest, Row, TableSpec
-from bench.store.pages import VIEW_KEY
-from bench.store.views.charts import EXAMPLES
+from bench.store.pages import EXAMPLES, VIEW_KEY
 from bench.store.views.saved import (
     CREATED,
     DURATION,
