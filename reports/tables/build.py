@@ -110,13 +110,12 @@ def tables_of(scores: Scores, spec: TableSpec) -> list[Table]:
 
 def _table(draft: Draft) -> Table:
     manifest, columns = draft.manifest, columns_of(draft)
-    title, repeats = draft.spec.title, draft.paper and draft.spec in manifest.tables
     rows = [_row(draft, row, columns) for row in draft.spec.rows]
     if not manifest.search:  # a tuning is answered by its curve, not by its best trial
         rows = with_holm(marked(draft.scores, rows, columns))
     table = Table(
         key=draft.spec.key,
-        title=titled(title, manifest) if repeats else title.rstrip("."),
+        title=titled(draft.spec.title, manifest) if draft.paper else draft.spec.title.rstrip("."),
         scale=f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}.",
         columns=tuple(columns),
         rows=(*rows, *(draft.quoted.rows(draft.spec.rows, columns) if draft.quoted else ())),

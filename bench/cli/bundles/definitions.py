@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from bench.errors import SpecError
@@ -22,7 +24,7 @@ DEFAULT = math.nan
 
 
 def definitions(study: str, profile: str, manifest: Manifest) -> dict[str, str]:
-    """Return the texts of a study's own file and of its profile's, by their names in a bundle.
+    """Return the texts of a study's own files and of its profile's, by their names in a bundle.
 
     Args:
         study: Name or path of the study.
@@ -38,8 +40,15 @@ def definitions(study: str, profile: str, manifest: Manifest) -> dict[str, str]:
     whole = toml_of(_record(load_profile(base)))
     return {
         f"study/{study_name(study)}.toml": text,
+        **_published(study, text),
         f"profile/{study_name(base)}.toml": whole,
     }
+
+
+def _published(study: str, text: str) -> dict[str, str]:
+    """Return the text of the study's own file of published tables, which lies beside it."""
+    name = tomllib.loads(text).get("published")
+    return {} if name is None else {f"study/{name}": Path(study).with_name(name).read_text("utf-8")}
 
 
 def check(study: Study, profile: Profile, manifest: Manifest, *names: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.cli.bundles.definitions import definitions
 from bench.cli.planning.inputs import check_papers
 from bench.errors import SpecError
 from bench.manifest import Manifest
@@ -104,6 +105,12 @@ def test_their_gain_stands_alone_at_another_scale(study):
     assert paper.header == "paper's gain"
     at = table.columns.index(paper)
     assert [cell_text(row.cells[at], paper) for row in table.rows] == ["", "+2.00", "+10.00"]
+
+
+def test_a_bundle_has_the_file_beside_the_study(study):
+    found = definitions(str(study), "scenes-demo", manifest_of(study))
+    assert found["study/theirs.toml"] == THEIRS
+    assert list(found) == ["study/mine.toml", "study/theirs.toml", "profile/scenes-demo.toml"]
 
 
 def test_a_manifest_without_one_is_written_as_before(study):
