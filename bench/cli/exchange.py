@@ -135,13 +135,13 @@ def sync(
     root = root.resolve()
     mirror = Mirror(store or default_uri(root), root / "artifacts")
     with ExitStack() as stack:
-        if other is None:
+        source = stack.enter_context(as_root(other.resolve())) if other else None
+        if source is None:
             manifests(root)  # raises before the lock creates a folder
         else:
-            source = stack.enter_context(as_root(other.resolve()))
             check_other(root, source)
         stack.enter_context(lock_root(root))
-        if other is not None:
+        if other and source:
             _print_merged(merge(root, source), source, other.resolve())
         for manifest in manifests(root):
             if rebuild:

@@ -81,7 +81,7 @@ def run(
     from studies.ledger import lock_root
 
     root = options.root.resolve()
-    resources = resources_of(options, inputs[1])
+    resources, code = resources_of(options, inputs[1]), 0
     with lock_root(root):  # first, so that `segloss status --watch` finds the session at once
         plans = make_plans(*inputs, options, without_crf=without_crf)
         if detach:
