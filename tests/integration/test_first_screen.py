@@ -39,6 +39,6 @@ def test_the_first_screen_has_the_verdict_and_a_desktop_its_picture(
         assert browser.evaluate(f"{box}.height") > 0
         assert browser.evaluate(f"{box}.bottom") <= height, part
         assert browser.evaluate(f"{box}.right") <= width, part
-    text = browser.evaluate("document.querySelector('.lead').innerText")
+    text = browser.evaluate("document.querySelector('.lead').innerText").replace("\xa0", " ")
     assert "Settled" in text.splitlines()[0]
     assert "the 95 % interval runs from +" in text
