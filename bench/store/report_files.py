@@ -32,7 +32,7 @@ def keep_report(uri: str, record: StudyRecord, files: Sequence[Path], note: str)
     file, folder = database(uri), run_folder(uri, record.mlflow_run_id)
     with failures(uri):
         if file is not None and folder is not None:
-            copy_files(files, folder / "report")
+            _replace_files(files, folder / "report")
             with suppress(sqlite3.OperationalError):  # MLflow either writes or reports the cause
                 set_note(file, run, record.experiment_id, notes)
                 return
@@ -41,6 +41,15 @@ def keep_report(uri: str, record: StudyRecord, files: Sequence[Path], note: str)
             client.log_artifact(run, str(path), "report")
         client.set_tag(run, NOTE, notes[0])
         client.set_experiment_tag(record.experiment_id, NOTE, notes[1])
+
+
+def _replace_files(files: Sequence[Path], folder: Path) -> None:
+    """Copy files into a folder, and remove those of an earlier report that this one lacks."""
+    copy_files(files, folder)
+    names = {file.name for file in files}
+    for old in folder.iterdir():
+        if old.name not in names:
+            old.unlink()
 
 
 def _cut(text: str, limit: int) -> str:

@@ -93,6 +93,9 @@ def test_a_copy_is_read_and_written_alone(store, copied, tmp_path):
     kept = fetch_artifact(uri, record.mlflow_run_id, "report/index.html")
     assert kept is not None
     assert kept.read_text() == "of the copy"
+    (kept.parent / "gains.pdf").write_text("of an earlier report")
+    keep_report(uri, record, [page], "A sentence.")
+    assert [file.name for file in kept.parent.iterdir()] == ["index.html"]
     mirror = Mirror(uri, copied / "artifacts")
     assert mirror.forget(manifest)
     assert mirror.sync(copied, manifest)
