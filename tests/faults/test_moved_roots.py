@@ -62,9 +62,9 @@ class Placed(NamedTuple):
         return {name: value for name, value in every.items() if not name.startswith(below)}
 
 
-def verbs(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[str]:
+def verbs(group: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield every verb of the command line that has --root."""
-    for name, verb in (group or get_command(app)).commands.items():
+    for name, verb in group.commands.items():
         if hasattr(verb, "commands"):
             yield from verbs(verb, (*path, name))
         elif any(parameter.name == "root" for parameter in verb.params):
@@ -72,7 +72,7 @@ def verbs(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def test_every_verb_with_a_root_is_called():
-    assert sorted(verbs()) == sorted(CALLS)
+    assert sorted(verbs(get_command(app))) == sorted(CALLS)
 
 
 @pytest.fixture(scope="module")
