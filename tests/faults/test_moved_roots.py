@@ -20,8 +20,6 @@ from typer.main import get_command
 from bench.cli.app import app
 from bench.runs.rundir import all_run_dirs
 
-pytestmark = pytest.mark.long
-
 STUDY = ("tiny-study.toml", "--profile", "tiny.toml")
 CALLS = {
     "validate": STUDY,
@@ -134,6 +132,7 @@ def _stop() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", CALLS)
 def test_a_verb_works_on_the_root_that_it_is_given(placed, verb):
     """And changes nothing else."""
@@ -153,6 +152,7 @@ def test_a_verb_works_on_the_root_that_it_is_given(placed, verb):
     assert placed.outside() == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", [*CALLS, "report --out"])
 def test_a_verb_on_a_root_that_cannot_be_written(made, tmp_path, verb):
     """One that reads works; one that writes says in one line that it cannot."""
