@@ -20,8 +20,6 @@ from typer.main import get_command
 from bench.cli.app import app
 from bench.runs.rundir import all_run_dirs
 
-pytestmark = pytest.mark.long
-
 STUDY = ("tiny-study.toml", "--profile", "tiny.toml")
 CALLS = {
     "validate": STUDY,
@@ -62,9 +60,9 @@ class Placed(NamedTuple):
         return {name: value for name, value in every.items() if not name.startswith(below)}
 
 
-def verbs(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[str]:
+def verbs(group: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield every verb of the command line that has --root."""
-    for name, verb in (group or get_command(app)).commands.items():
+    for name, verb in group.commands.items():
         if hasattr(verb, "commands"):
             yield from verbs(verb, (*path, name))
         elif any(parameter.name == "root" for parameter in verb.params):
@@ -72,7 +70,7 @@ def verbs(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def test_every_verb_with_a_root_is_called():
-    assert sorted(verbs()) == sorted(CALLS)
+    assert sorted(verbs(get_command(app))) == sorted(CALLS)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +132,7 @@ def _stop() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", CALLS)
 def test_a_verb_works_on_the_root_that_it_is_given(placed, verb):
     """And changes nothing else."""
@@ -153,6 +152,7 @@ def test_a_verb_works_on_the_root_that_it_is_given(placed, verb):
     assert placed.outside() == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", [*CALLS, "report --out"])
 def test_a_verb_on_a_root_that_cannot_be_written(made, tmp_path, verb):
     """One that reads works; one that writes says in one line that it cannot."""

@@ -131,12 +131,10 @@ def report_in_a_fresh_interpreter(root: Path) -> tuple[str, set[str]]:
 def test_an_unchanged_report_is_not_drawn_and_loads_nothing_heavy(root):
     _, folder = kept(root)
     printed, loaded = report_in_a_fresh_interpreter(root)
-    assert printed.splitlines() == [
-        "RMI is better.",
-        f"report: {folder}/index.html",
-        f"runs in MLflow: segloss ui --root {root}",
-        "The report is unchanged: its runs, the code and the options are the same.",
-    ]
+    first, *between, last = printed.splitlines()
+    assert first == "RMI is better."
+    assert f"{folder}/index.html" in " ".join(between)
+    assert last == "The report is unchanged: its runs, the code and the options are the same."
     assert loaded == set()
     assert (folder / "index.html").read_text() == "drawn"
 
@@ -145,7 +143,7 @@ def test_an_unchanged_report_is_not_drawn_and_loads_nothing_heavy(root):
 def test_a_report_is_drawn_and_kept_without_mlflow(root):
     """And the second call says the same."""
     first, loaded = report_in_a_fresh_interpreter(root)
-    assert "RMI has the highest" in first
+    assert "RMI is 3.36 points of mIoU_11 above CE" in first
     assert not loaded & {"mlflow", "torch", "optuna"}
     again, _ = report_in_a_fresh_interpreter(root)
     assert again.startswith(first)
