@@ -71,13 +71,3 @@ def _part(text: Text, numbers: Callable[[], Numbers]) -> Part:
             return {"text": text, "numbers": numbers()}
         except Exception as error:  # a plug-in loss or a library may raise anything
             return {"text": text, "fault": format_error(error)}
-
-
-def _part(text: Text, numbers: Callable[[], Numbers]) -> Part:
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.manual_seed(0)
-        try:
-            return {"text": text, "numbers": numbers()}
-        except Exception as error:  # a plug-in loss or a library may raise anything
-            return {"text": text, "fault": format_error(error)}
