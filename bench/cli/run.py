@@ -74,6 +74,7 @@ def run(
     inputs = read_inputs(studies, options)
     if not without_crf:
         require_crf(inputs[0])
+    from bench.cli.detach import check_start, start_detached
     from bench.cli.planning.plans import make_plans
     from bench.cli.report import report_all
     from bench.cli.session import Session, admit_plans, resources_of
@@ -84,16 +85,10 @@ def run(
     resources, code = resources_of(options, inputs[1]), 0
     with lock_root(root):  # first, so that `segloss status --watch` finds the session at once
         plans = make_plans(*inputs, options, without_crf=without_crf)
-        if detach:
-            from bench.cli.detach import check_start
-
-            check_start(root, plans, options, resources)
-        else:
+        if not detach:
             behaviour = admit_plans(root, plans, options, resources.data_root)
             code = Session(root, resources, resolve_loss).run(plans)
             report_all(root, options.store, [plan.manifest for plan in plans], behaviour)
-    if detach:
-        from bench.cli.detach import start_detached
-
-        code = start_detached(root, sys.argv[1:])
-    sys.exit(code)
+            sys.exit(code)
+        check_start(root, plans, options, resources)
+    sys.exit(start_detached(root, sys.argv[1:]))

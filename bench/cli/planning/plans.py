@@ -66,11 +66,11 @@ def _print_changes(root: Path, manifest: Manifest) -> None:
     before = recall(root, manifest.study, manifest.profile)
     if before is None:
         return
-    old, new = before.settings, manifest.settings
+    # A setting that only one of them has came or went with a version, at its default.
     changed = [
-        f"{key} was {old.get(key)}, is {new.get(key)}"
-        for key in dict.fromkeys((*new, *old))
-        if old.get(key) != new.get(key)
+        f"{key} was {before.settings[key]}, is {value}"
+        for key, value in manifest.settings.items()
+        if before.settings.get(key, value) != value
     ]
     if changed:
         more = f" and {len(changed) - CHANGES} more" if len(changed) > CHANGES else ""

@@ -64,7 +64,8 @@ def test_a_study_runs_on_the_shipped_profiles():
 def test_a_profile_runs_the_shipped_studies():
     path = "some/where/wheat.toml"
     segloss("new", "profile", path)
-    assert "rows. For 3 seeds: " in segloss("plan", "losses", "--profile", path)
+    out = segloss("plan", "losses", "--profile", path)
+    assert "For 2 seeds: 8 trainings and 6 evaluations" in out
     assert load_profile(path).for_tuning().data.evaluate == "val"
     uncommented(path)
     profile = load_profile(path)

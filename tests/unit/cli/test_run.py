@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from bench.cli.planning import inputs
-from bench.cli.planning.plans import leave_out_crf
+from bench.cli.planning.plans import _print_changes, leave_out_crf
 from bench.data import registry
 from bench.errors import InstallError, SpecError
+from bench.manifest import remember
 from bench.preflight import resolve_loss
 from bench.profile import load_profile
 from postproc import dense_crf
@@ -67,3 +68,23 @@ def test_a_column_is_known_or_a_metric_of_the_data_set(tiny_study, edit, monkeyp
     own = SimpleNamespace(metric_names=("cover", "infer_mz"), class_names=(), num_objects=0)
     monkeypatch.setattr(registry, "open_dataset", lambda spec, root: own)
     inputs.check_columns({"mine": study}, profile)
+
+
+def test_a_changed_profile_is_named_with_what_has_changed(tmp_path, capsys):
+    """A setting that an older version did not have is no change."""
+    names = ("lambda", "scenes-demo")
+    profile = load_profile("scenes-demo")
+    manifest = plan(
+        load_study("lambda"), profile, names=names, seeds=1, resolve=resolve_loss
+    ).manifest
+    _print_changes(tmp_path, manifest)
+    remember(tmp_path, manifest)
+    _print_changes(tmp_path, manifest)
+    assert capsys.readouterr().out == ""
+    older = {key: v for key, v in manifest.settings.items() if key != "recipe.schedule"}
+    remember(tmp_path, manifest.model_copy(update={"settings": older | {"recipe.lr": 0.7}}))
+    _print_changes(tmp_path, manifest)
+    assert capsys.readouterr().out == (
+        "scenes-demo has changed since lambda ran here: recipe.lr was 0.7, is 0.1. Earlier runs "
+        "stay in runs/; this study no longer shows them\n"
+    )
