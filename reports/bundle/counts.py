@@ -203,7 +203,7 @@ def _array(value: Any, where: str) -> np.ndarray:
 
 def leave_counts(counts: Counts, directory: RunDir) -> None:
     """Write the counts into a run directory, where reports read them."""
-    named = {"ids": np.array(counts.ids)}
+    named: dict[str, Any] = {"ids": np.array(counts.ids)}
     if counts.groups is not None:
         named["groups"] = np.array(counts.groups)
     if counts.matrices is None:
