@@ -12,7 +12,7 @@ from bench.store.client import StoreError, database
 from bench.store.mirror import SOURCE
 from bench.store.places import local_folder
 from bench.store.sqlite import RunRow, experiment_id, experiment_tags, run_rows, tagged_runs
-from bench.store.views import decode_view, saved_views, view_tag
+from bench.store.views.saved import decode_view, saved_views, view_tag
 
 
 def is_current(uri: str, root: Path, manifest: Manifest) -> bool:
