@@ -15,6 +15,7 @@ from bench.manifest import recall
 from bench.profile import load_profile
 from bench.runs.rundir import run_dir
 from bench.store.mirror import Mirror
+from reports.bundle import write
 from reports.bundle.files import BundleError
 from reports.bundle.read import open_bundle
 from reports.bundle.verify import verify
@@ -72,8 +73,9 @@ def test_a_bundle_holds_no_secret_of_the_machine(published):
 
 def test_an_unfinished_study_grows_in_the_same_folder(tmp_path):
     """The files of its first runs stay; a run that a root lacks is never dropped."""
-    make_study(tmp_path, without=("RMI",))
-    publish_study(tmp_path, tmp_path / "bundle")
+    manifest = make_study(tmp_path, without=("RMI",))
+    place = (tmp_path / "out", manifest, tmp_path / "bundle", {})
+    assert write.publish(*place) == write.Published(6, 8)
     bundle = open_bundle(tmp_path / "bundle")
     rmi = bundle.manifest.rows["RMI"].run_ids
     assert [bundle.record(run_id) for run_id in rmi] == [None, None]
@@ -83,13 +85,13 @@ def test_an_unfinished_study_grows_in_the_same_folder(tmp_path):
     for run_id in rmi:
         source = tmp_path / "more/out/runs" / run_id
         shutil.copytree(source, tmp_path / "out/runs" / run_id)
-    publish_study(tmp_path, tmp_path / "bundle")
+    assert write.publish(*place) == write.Published(8, 8)
     now = {p: p.stat().st_mtime_ns for p in files(tmp_path / "bundle/runs")}
     assert len(now) == len(first) + 2
     assert first.items() <= now.items()
     shutil.rmtree(tmp_path / "out/runs" / rmi[0])
     with pytest.raises(BundleError, match=r"has 1 runs that .*sync --from"):
-        publish_study(tmp_path, tmp_path / "bundle")
+        write.publish(*place)
 
 
 def test_authors_stay_and_reach_the_citation(published, tmp_path):
