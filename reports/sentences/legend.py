@@ -5,7 +5,7 @@ RANGE = "(a–b): range of the seeds, or a 95 % interval that ends at 0 or 100."
 GAINS = "Gains: percentage points, paired by seed."
 BEST = "Bold: above every other row by its paired interval."
 MISSING = "–: no run."
-DOUBTFUL = "†: run under conditions that differ from its neighbours'."
+DOUBTFUL = "†: run under different conditions than its neighbours."
 VERDICTS = "= agrees with the paper, ≠ differs from it."
 QUOTED = "(paper): quoted, without runs of ours."
 
