@@ -79,7 +79,7 @@ def test_without_a_crf_its_rows_are_empty_and_named(session, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "tiny-study: rows left empty for lack of a CRF: CE & CRF-1, CE & CRF-5" in done.stdout
     assert "tiny-study on tiny: 2 finished\n" in done.stdout
-    assert re.search(r"^CE & CRF-1 .*–.* 0 of 1$", done.stdout, re.MULTILINE)
+    assert re.search(r"^CE & CRF-1 .*–.* 0 of 1\b", done.stdout, re.MULTILINE)
     assert "Missing runs (–): queued: CE & CRF-1 (seed 0), CE & CRF-5 (seed 0)." in done.stdout
 
 
