@@ -41,6 +41,13 @@ class Bundle:
     index: dict[str, Any]
     """The content of bundle.json."""
 
+    @property
+    def rerun(self) -> str:
+        """Return the command that runs the study, from inside the bundle."""
+        study = f"study/{self.manifest.study}.toml"
+        name, at, steps = self.manifest.profile.partition("@")
+        return f"segloss run {study} --profile profile/{name}.toml{at}{steps}"
+
     def unchecked(self, run_id: str) -> dict[str, Any] | None:
         """Return what the file of a run holds; None if the bundle has none."""
         name = run_file(run_id)
