@@ -24,7 +24,7 @@ MOST = 12
 WIDEST = 3.0
 """Longest axis, in spans of what the seeds show; an interval that is longer is cut."""
 GREY = 0.45
-"""Opacity of a gain whose interval holds zero."""
+"""Opacity of a gain whose interval includes zero."""
 ROW, BELOW = 20.0, 40.0
 """Height of a row, and of the axis below the rows, in pixels."""
 
