@@ -60,7 +60,7 @@ def _caption(ranking: Ranking, data: pd.DataFrame) -> Iterator[str]:
 def forest_data(ranking: Ranking) -> pd.DataFrame:
     """Return a line per gain, highest first: label, mean, low, high, n, seeds, apart.
 
-    ``seeds`` holds the difference at each seed; ``apart`` says whether the interval leaves out
+    ``seeds`` holds the difference at each seed; ``apart`` says whether the interval excludes
     zero. Without an interval low and high equal the mean.
     """
     lines = []

@@ -56,7 +56,7 @@ def cost_decimals(value: float) -> int:
 
 
 def plain_text(cell: Cell, column: Column) -> str:
-    """Return a cell for formats without grey: gains in parentheses if their interval includes zero."""
+    """Return a cell for formats without grey: gains whose interval includes zero in parentheses."""
     found = cell_text(cell, column)
     return f"({found})" if cell.apart is False and not cell.missing else found
 

@@ -101,7 +101,7 @@ def _changed(name: str, what: str) -> SpecError:
 
 
 def _with_defaults(manifest: Manifest) -> ResolveLoss:
-    """Return what resolves a loss without its class: with DEFAULT for what a file leaves out."""
+    """Return a resolver of losses without their classes; options that a file omits are DEFAULT."""
     options: dict[str, set[str]] = {}
     for row in manifest.rows.values():
         for key in row.settings:
