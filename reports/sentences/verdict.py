@@ -41,14 +41,14 @@ CLASSES_EVEN = "Of {gain} points, no class gives more than {most} ({name})."
 
 # What would settle it.
 FORECAST = (
-    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}, and a true "
-    "difference of {effect} points from {other} then shows in four of five studies (between {low} "
-    "and {high} seeds, because {seen} seeds give only a rough idea of the spread)."
+    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}: a true "
+    "difference of {effect} points from {other} then shows in four of five studies. It may take "
+    "from {low} to {high} seeds, because {seen} seeds give only a rough idea of the spread."
 )
 FORECAST_OPEN = (
-    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}, and a true "
-    "difference of {effect} points from {other} then shows in four of five studies ({low} seeds or "
-    "many more, because {seen} seeds give only a rough idea of the spread)."
+    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}: a true "
+    "difference of {effect} points from {other} then shows in four of five studies. It may take "
+    "{low} seeds or many more, because {seen} seeds give only a rough idea of the spread."
 )
 TOO_MANY = (
     "If seeds go on varying as they do, a true difference of {effect} points from {other} "
@@ -62,11 +62,11 @@ THREE_SEEDS = "Three seeds give a first interval."
 # What is wrong with the runs.
 RUN_MISSING = "1 run is missing."
 RUNS_MISSING = "{count} runs are missing."
-LEARNED_NOTHING = "{runs} learned nothing: one class has all pixels that are right."
+LEARNED_NOTHING = "{runs} learned nothing: only one class has correct pixels."
 
 # The figure under the answer.
 FOREST = "Gain over {base} in {score}: mean, 95 % interval, and a tick for each seed."
-FOREST_GREY = "Hollow and grey: the interval holds zero."
-FOREST_ARROW = "An arrow: the interval goes on."
+FOREST_GREY = "Hollow and grey: the interval includes zero."
+FOREST_ARROW = "An arrow: the interval is longer than the axis."
 FOREST_ONE_SEED = "Gain over {base} in {score} with one seed, which has no interval."
 FOREST_TOP = "The {count} highest of {rows} rows."

@@ -36,7 +36,7 @@ class Ranking:
 
     @cached_property
     def order(self) -> list[str]:
-        """The rows by their gain over the base row, highest first, which is nil for itself.
+        """The rows by their gain over the base row, highest first; its own gain is 0.
 
         Rows without a seed in common with it are left out. If it has no run, means decide, and
         rows without a seed in common with the highest are left out.
