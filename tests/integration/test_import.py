@@ -120,4 +120,4 @@ def test_the_command_prints_one_line_for_a_fault_and_a_report_for_a_file(segloss
     first, second, *_ = done.stdout.splitlines()
     assert first == "runs.csv: 11 runs imported; scores are read as percent"
     assert second.startswith("runs.csv, line 5: CE + Dice has no run of seed 0;")
-    assert (tmp_path / "out/reports/by-command-imported/paper.tex").exists()
+    assert (tmp_path / "out/reports/by-command-imported/index.html").exists()

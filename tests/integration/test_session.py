@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import optuna
+import psutil
 import pytest
 import torch
 from command import segloss_in
@@ -230,7 +231,9 @@ def test_tuning_finds_its_trials_again(session, tmp_path, segloss):
     second = segloss(*arguments, *options, "--rebuild")
     assert second.returncode == 0, second.stderr
     assert len(all_run_dirs(tmp_path / "out")) == 6
-    assert answer == second.stdout[second.stdout.index("RMI: the curve through 6 trials") :]
+    again = second.stdout[second.stdout.index("RMI: the curve through 6 trials") :]
+    unchanged = "The report is unchanged: its runs, the code and the options are the same.\n"
+    assert again.replace(unchanged, "") == answer
     stored = optuna.load_study(
         study_name="tiny-study-tune/tiny/RMI",
         storage=open_storage(f"sqlite:///{tmp_path}/out/optuna.db"),
@@ -281,8 +284,13 @@ def test_two_workers_never_work_on_one_run(session, tmp_path, worker):
     run = next(d for d in all_run_dirs(folder / "out") if d.spec().crf is None)
     directory = run_dir(tmp_path, run.run_id)
     directory.create(run.spec())
-    held = directory.write_state(status="running", lease=own_lease())
-    assert worker(directory.path).returncode == 75
+    with subprocess.Popen(["sleep", "600"]) as first:
+        started = psutil.Process(first.pid).create_time()
+        lease = own_lease().model_copy(update={"pid": first.pid, "started": started})
+        held = directory.write_state(status="running", lease=lease)
+        second = worker(directory.path)
+        first.kill()
+    assert second.returncode == 75
     assert directory.state() == held
 
 
