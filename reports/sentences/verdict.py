@@ -29,9 +29,10 @@ IN_ALL = "in all {n} seeds ({gains})"
 IN_SOME = "in {count} of {n} seeds ({gains})"
 
 # The other rows.
-NONE_ABOVE = "No row has a higher mean than {base}."
+NONE_ABOVE = "No gain over {base} is above zero."
 ABOVE_ALL = "{row} lies above every other row."
 ABOVE = "{row} also lies above {rows}."
+BELOW = "On the seeds that both have, {row} lies below {rows}."
 OPEN = "The data do not separate {row} from {rows}."
 BASE_MISSING = "{base}, the row that gains are measured against, has no finished run."
 

@@ -60,18 +60,18 @@ def lead(scores: Scores, command: str) -> Lead:
 def _decisive(ranking: Ranking) -> tuple[str, str]:
     """Return the leading row and the row that its lead is measured over."""
     first, second = ranking.order[:2]
-    over_base = ranking.base in ranking.order and ranking.base != first
-    return first, ranking.base if over_base else second
+    return first, second if ranking.reference == first else ranking.reference
 
 
 def _headline(ranking: Ranking, first: str) -> str:
-    rows = ranking.pairs.open(first)
+    below = ranking.pairs.below(first)
+    rows = [row for row in ranking.pairs.others(first) if row not in below]
     if ranking.base not in ranking.pairs.means:
         return words.NOT_SETTLED
-    if not rows and len(ranking.pairs.below(first)) == len(ranking.pairs.others(first)):
+    if not rows:
         waiting = len(ranking.pairs.means) < len(ranking.labels)
         return words.SETTLED_SO_FAR if waiting else words.SETTLED
-    if ranking.base not in ranking.pairs.below(first):
+    if ranking.base not in below:
         return words.NOT_SETTLED
     named = joined(rows) if len(rows) <= FEW else f"{len(rows)} other rows"
     return words.SETTLED_AGAINST_BASE.format(base=ranking.base, rows=named)
@@ -124,13 +124,15 @@ def _others(ranking: Ranking, first: str, other: str) -> list[str]:
     """Return how the leading row relates to the rows that its lead is not measured over."""
     below, open_rows = ranking.pairs.below(first), ranking.pairs.open(first)
     found = [words.NONE_ABOVE.format(base=first)] if first == ranking.base else []
-    if ranking.base not in ranking.order:
+    if ranking.base != ranking.reference:
         found.append(words.BASE_MISSING.format(base=ranking.base))
     rest = [row for row in below if row != other]
     if rest and len(below) == len(ranking.labels) - 1:
         found.append(words.ABOVE_ALL.format(row=first))
     elif rest:
         found.append(words.ABOVE.format(row=first, rows=_rows(rest, "and")))
+    if over := ranking.pairs.over(first):
+        found.append(words.BELOW.format(row=first, rows=_rows(over, "and")))
     if unsettled := [row for row in open_rows if row != other and ranking.pairs.told]:
         found.append(words.OPEN.format(row=first, rows=_rows(unsettled, "or")))
     return found

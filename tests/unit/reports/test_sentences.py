@@ -100,6 +100,9 @@ SCENES: dict[str, Callable[[], str]] = {
             }
         )
     ),
+    "the leader outdone": lambda: said(
+        study({"CE": (50.0, 50.0, 50.0), "RMI": (55.0, 55.0, None), "Dice": (55.5, 55.5, 52.0)})
+    ),
     "CE ahead": lambda: said(study({"CE": (50.0, 51.0, 52.0), "RMI": (49.0, 50.5, 51.0)})),
     "disjoint seeds": lambda: said(study({"CE": (40, None), "RMI": (None, 50)})),
     "CE waits": lambda: said(study({"CE": (None, None), "RMI": (50.0, 51.0), "Dice": (1.0, 2.0)})),
@@ -318,6 +321,7 @@ CASES: dict[str, tuple[str, str]] = {
     "verdict.NONE_ABOVE": ("CE ahead", "three seeds"),
     "verdict.ABOVE_ALL": ("three seeds", "ahead of CE alone"),
     "verdict.ABOVE": ("ahead of CE alone", "three seeds"),
+    "verdict.BELOW": ("the leader outdone", "ahead of CE alone"),
     "verdict.OPEN": ("ahead of CE alone", "three seeds"),
     "verdict.BASE_MISSING": ("CE waits", "one missing"),
     "verdict.CLASSES": ("by class", "three seeds"),
