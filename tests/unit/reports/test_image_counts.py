@@ -302,6 +302,18 @@ def counts_of(groups: tuple[str, ...] | None, seed: int, better: int = 0) -> Ima
     return image_counts(ids, counts_matrices(seed, better), "miou", groups)
 
 
+def test_images_without_a_class_neither_move_the_mean_nor_narrow_its_interval():
+    random = np.random.default_rng(0)
+    matrices = random.integers(1, 9, (6, 2, 2))
+    few = image_counts(tuple("abcdef"), matrices, "miou")
+    void = np.zeros((6, 2, 2), dtype=int)
+    many = image_counts(tuple("abcdefghijkl"), np.concatenate([matrices, void]), "miou")
+    assert many.image_score == few.image_score
+    moved = few.image_influence / 6
+    assert many.image_influence[:6] / 12 == pytest.approx(moved)
+    assert not many.image_influence[6:].any()
+
+
 def test_images_of_one_group_count_as_one():
     """Groups of one image change nothing; a group moves the score by what its images move it."""
     alone, single = counts_of(None, 0), counts_of(tuple("abcdefghijkl"), 0)

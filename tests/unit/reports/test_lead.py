@@ -8,7 +8,7 @@ from said import LEVELS, said, study, with_images
 
 from bench.manifest import Manifest
 from reports.statistics.pairs import pairs
-from reports.statistics.scores import Scores
+from reports.statistics.scores import BY_IMAGE, Scores
 from reports.tables.build import build_tables
 from reports.tables.lead import class_parts, lead
 from reports.tables.pairs import pair_tables
@@ -145,6 +145,16 @@ def test_a_base_row_with_a_lower_mean_may_still_have_no_row_above_it():
     """B's mean is above that of CE, at a seed that CE lacks."""
     answer = lead(study({"CE": (50.0, 40.0, None), "B": (49.0, 39.5, 60.0)}), "segloss run s")
     assert "No gain over CE is above zero." in answer.sentences
+
+
+@pytest.mark.parametrize("groups", [tuple("aaaaaabbbbbb"), tuple("aabbccddeeff"), None])
+def test_every_measure_from_matrices_covers_images_where_the_note_says_so(groups):
+    """Two films are too few to stand for others, for the mean of the images' own mIoU too."""
+    scores = with_images(study(), groups)
+    for key in ("miou", BY_IMAGE):
+        found = scores.paired("RMI", "CE", key)
+        assert found is not None
+        assert (found.of_images is not None) == scores.covers_images
 
 
 def test_classes_add_up_to_the_gain_or_are_not_named():
