@@ -11,7 +11,7 @@ NOT_SETTLED = "Not settled."
 # The difference that decides, and its certainty.
 ONE_ROW = "{row} has {score} {value} (n = {n}); no other row has a finished run."
 NO_SHARED_SEED = "No other row has finished a seed that {row} has."
-SAME = "{row} and {other} have the same {score}, {value}."
+SAME = "{row} and {other} have the same mean {score}, {value}."
 AHEAD_OF_ONE_SEED = (
     "{row} is {gain} points of {score} above {other} ({ours} against {theirs} %), but one seed "
     "cannot tell a difference from chance."
@@ -43,27 +43,37 @@ CLASSES_EVEN = "Of {gain} points, no class gives more than {most} ({name})."
 # What would settle it.
 FORECAST = (
     "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}, and a true "
-    "difference of {effect} points from {other} then shows in four of five studies (between {low} "
-    "and {high} seeds, because {seen} seeds give only a rough idea of the spread)."
+    "difference of {effect} points from {other} then shows in at least four of five studies (this "
+    "probably takes between {low} and {high} seeds: {seen} seeds give only a rough idea of the "
+    "spread)."
 )
 FORECAST_OPEN = (
     "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}, and a true "
-    "difference of {effect} points from {other} then shows in four of five studies ({low} seeds or "
-    "many more, because {seen} seeds give only a rough idea of the spread)."
+    "difference of {effect} points from {other} then shows in at least four of five studies (this "
+    "takes {low} seeds or many more: {seen} seeds give only a rough idea of the spread)."
 )
 TOO_MANY = (
     "If seeds go on varying as they do, a true difference of {effect} points from {other} "
     "takes more than {most} seeds to show."
 )
+TOO_MANY_LIKELY = (
+    "If seeds go on varying as they do, a true difference of {effect} points from {other} takes "
+    "{low} seeds or many more to show, and more likely than not over {most}."
+)
 IMAGES_ALONE = (
-    "More seeds cannot settle this: new images alone leave ± {images} points; more test images can."
+    "More seeds cannot show a difference of {effect} points from {other}: new images alone leave "
+    "± {images} points; more test images can."
+)
+GROUPS_ALONE = (
+    "More seeds cannot show a difference of {effect} points from {other}: new groups of images "
+    "alone leave ± {images} points; more groups can."
 )
 THREE_SEEDS = "Three seeds give a first interval."
 
 # What is wrong with the runs.
 RUN_MISSING = "1 run is missing."
 RUNS_MISSING = "{count} runs are missing."
-LEARNED_NOTHING = "{runs} learned nothing: one class has all pixels that are right."
+LEARNED_NOTHING = "{runs} learned nothing: at most one class has any pixel right."
 
 # The figure under the answer.
 FOREST = "Gain over {base} in {score}: mean, 95 % interval, and a tick for each seed."

@@ -15,6 +15,7 @@ from reports.statistics.scores import Scores
 from reports.statistics.stats import Paired, estimate
 from reports.wording import (
     estimate_text,
+    interval_ends,
     joined,
     listed,
     points,
@@ -25,6 +26,8 @@ MANY = 6
 """Largest number of rows or seeds that are listed one by one."""
 ROUNDED = 0.01
 """Tolerance in points between a gain and its classes: runs are stored with five digits."""
+SAME = 1e-9
+"""Points between two means below which they are equal: sums of floats differ in their last digits."""
 HALF = 0.5
 """Share of a gain that the classes named must give."""
 FEW = 3
@@ -94,7 +97,7 @@ def _ahead(ranking: Ranking, first: str, other: str, found: Paired) -> str:
         for label in (first, other)
     )
     fields = {"row": first, "other": other, "score": ranking.score}
-    if not any(found.by_seed.values()):
+    if abs(gain.mean) < SAME:
         return words.SAME.format(value=f"{points(ours, spread)} %", **fields)
     fields |= {
         "gain": points(gain.mean, spread),
@@ -103,9 +106,9 @@ def _ahead(ranking: Ranking, first: str, other: str, found: Paired) -> str:
     }
     if gain.low is None or gain.high is None:
         return words.AHEAD_OF_ONE_SEED.format(**fields)
-    ends = {"low": signed_points(gain.low, spread), "high": signed_points(gain.high, spread)}
+    low, high = interval_ends(gain.low, gain.high)
     text = words.AHEAD if gain.above_zero else words.AHEAD_OPEN
-    return text.format(agreement=_agreement(found), n=gain.n, **fields, **ends)
+    return text.format(agreement=_agreement(found), n=gain.n, **fields, low=low, high=high)
 
 
 def _agreement(found: Paired) -> str:
@@ -205,7 +208,7 @@ def _to_settle(ranking: Ranking, first: str, other: str) -> tuple[str, Paired]:
 def _settling(ranking: Ranking, other: str, found: Paired) -> tuple[list[str], int | None]:
     """Return what would settle an open lead, and the number of seeds that may; or nothing."""
     gain, planned = found.gain, len(ranking.scores.manifest.seeds)
-    if gain.above_zero is not None or (gain.n > 1 and gain.mean == 0):
+    if gain.above_zero is not None or (gain.n > 1 and abs(gain.mean) < SAME):
         return [], None
     if gain.n < 2:
         return [words.THREE_SEEDS], max(3, planned)
@@ -215,9 +218,11 @@ def _settling(ranking: Ranking, other: str, found: Paired) -> tuple[list[str], i
     fields = {"effect": effect, "other": other}
     if (found.of_images or 0.0) >= abs(gain.mean):
         images = points(found.of_images or 0.0, found.of_images)
-        return [words.IMAGES_ALONE.format(images=images)], None
-    if expected.seeds is None or expected.low is None:
-        return [words.TOO_MANY.format(most=MOST, **fields)], None
+        alone = words.GROUPS_ALONE if ranking.scores.images.groups else words.IMAGES_ALONE
+        return [alone.format(images=images, **fields)], None
+    if expected.seeds is None:
+        text = words.TOO_MANY_LIKELY if expected.low else words.TOO_MANY
+        return [text.format(most=MOST, low=expected.low, **fields)], None
     seeds = max(expected.seeds, gain.n + 1, planned)
     then = expected.at(seeds)
     text = words.FORECAST if expected.high else words.FORECAST_OPEN

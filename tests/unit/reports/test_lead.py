@@ -157,6 +157,23 @@ def test_every_measure_from_matrices_covers_images_where_the_note_says_so(groups
         assert (found.of_images is not None) == scores.covers_images
 
 
+@pytest.mark.parametrize(
+    ("rmi", "headline", "low"),
+    [((52.0, 52.8, 51.22), "Settled.", "+0.04"), ((52.0, 52.81, 51.18), "Not settled.", "−0.03")],
+)
+def test_the_reader_sees_on_which_side_of_zero_an_interval_ends(rmi, headline, low):
+    """With one digit both intervals would run from +0.0 to +4.0."""
+    answer = lead(study({"CE": (50.0,) * 3, "RMI": rmi}), "segloss run s")
+    assert answer.headline == headline
+    assert f"runs from {low} to " in answer.sentences[0]
+
+
+def test_equal_means_are_no_lead_of_nothing():
+    answer = lead(study({"CE": (50.0, 51.0), "RMI": (51.0, 50.0)}), "segloss run s")
+    assert answer.headline == "Not settled."
+    assert answer.sentences[0] == "RMI and CE have the same mean mIoU, 50.5 %."
+
+
 def test_classes_add_up_to_the_gain_or_are_not_named():
     runs = {
         (label, seed): {"iou/a": score / 100, "iou/b": score / 100}
