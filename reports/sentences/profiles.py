@@ -46,5 +46,5 @@ HIGHEST = (
 )
 SHOWN = "whose 95 % interval leaves out zero"
 NOT_SHOWN = "whose 95 % interval holds zero"
-BELOW = "so no row beats it"
+BELOW = "whose 95 % interval lies below zero"
 BEST_RANK = "{row} has the best mean rank, {rank} of {rows} rows."

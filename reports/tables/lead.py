@@ -76,8 +76,12 @@ def _headline(ranking: Ranking, first: str) -> str:
         return words.SETTLED_SO_FAR if waiting else words.SETTLED
     if ranking.base not in below:
         return words.NOT_SETTLED
-    named = joined(rows) if len(rows) <= FEW else f"{len(rows)} other rows"
-    return words.SETTLED_AGAINST_BASE.format(base=ranking.base, rows=named)
+    return words.SETTLED_AGAINST_BASE.format(base=ranking.base, rows=open_rows(rows))
+
+
+def open_rows(labels: Sequence[str]) -> str:
+    """Return the rows from which a leader is open, as a headline names them."""
+    return joined(labels) if len(labels) <= FEW else f"{len(labels)} other rows"
 
 
 def _one_row(ranking: Ranking) -> str:
