@@ -46,6 +46,7 @@ EFFECTS = (
 
 PAIRS = "Each cell: its row minus its column, percentage points, paired by seed. {population}"
 PAIRS_TOP = "The {count} highest of {rows} rows."
+PAIRS_ALONE = "Each interval is at 95 % by itself: of 20 pairs that tie, one leaves out zero by chance."
 PARTS = (
     "The interval of a gain adds the parts in quadrature: new seeds on the same images, and new "
     "images at the same seeds."

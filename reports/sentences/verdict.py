@@ -34,6 +34,11 @@ ABOVE_ALL = "{row} lies above every other row."
 ABOVE = "{row} also lies above {rows}."
 BELOW = "On the seeds that both have, {row} lies below {rows}."
 OPEN = "The data do not separate {row} from {rows}."
+CHOSEN = (
+    "{row} is the highest of {count} gains, and the interval does not allow for that choice: if all "
+    "rows tie, the interval of the highest lies above zero in up to about {share} of 100 studies, "
+    "that of a single gain in 2.5."
+)
 BASE_MISSING = "{base}, the row that gains are measured against, has no finished run."
 
 # What makes the gain.

@@ -79,6 +79,7 @@ def unprobed(count: int) -> str:
 SCENES: dict[str, Callable[[], str]] = {
     "three seeds": lambda: said(study()),
     "one seed": lambda: said(study({"CE": [40.0], "RMI": [50.0]})),
+    "one seed, three rows": lambda: said(study({"CE": [40.0], "RMI": [50.0], "Dice": [45.0]})),
     "one row": lambda: said(study({"RMI": [50.0, 51.0]})),
     "two seeds": lambda: said(study(TWO)),
     "seven seeds": lambda: said(study(SEVEN)),
@@ -249,6 +250,7 @@ CASES: dict[str, tuple[str, str]] = {
     "notes.TIMES": ("costs", "three seeds"),
     "notes.BORDERS": ("borders", "three seeds"),
     "notes.PAIRS": ("three seeds", "two seeds"),
+    "notes.PAIRS_ALONE": ("three seeds", "one seed, three rows"),
     "notes.PAIRS_TOP": ("fourteen rows", "three seeds"),
     "notes.PARTS": ("images", "three seeds"),
     "notes.MEASURES": ("images", "three seeds"),
@@ -323,6 +325,7 @@ CASES: dict[str, tuple[str, str]] = {
     "verdict.ABOVE_ALL": ("three seeds", "ahead of CE alone"),
     "verdict.ABOVE": ("ahead of CE alone", "three seeds"),
     "verdict.BELOW": ("the leader outdone", "ahead of CE alone"),
+    "verdict.CHOSEN": ("ahead of CE alone", "three seeds"),
     "verdict.OPEN": ("ahead of CE alone", "three seeds"),
     "verdict.BASE_MISSING": ("CE waits", "one missing"),
     "verdict.CLASSES": ("by class", "three seeds"),
