@@ -82,7 +82,7 @@ LEARNED_NOTHING = "{runs} learned nothing: at most one class has any pixel right
 
 # The figure under the answer.
 FOREST = "Gain over {base} in {score}: mean, 95 % interval, and a tick for each seed."
-FOREST_GREY = "Hollow and grey: the interval holds zero."
+FOREST_GREY = "Hollow and grey: the interval includes zero, or one seed gives none."
 FOREST_ARROW = "An arrow: the interval goes on."
 FOREST_ONE_SEED = "Gain over {base} in {score} with one seed, which has no interval."
 FOREST_TOP = "The {count} highest of {rows} rows."
