@@ -39,7 +39,7 @@ class Cell:
     doubtful: bool = False
     """Whether a run behind the number was made under different conditions than its neighbours."""
     apart: bool | None = None
-    """For a gain: whether its interval leaves out zero."""
+    """For a gain: whether its interval excludes zero."""
     comparison: Comparison | None = None
     """For a gain: its interval and its p value."""
     verdict: Verdict | None = None

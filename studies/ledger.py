@@ -176,7 +176,7 @@ def set_aside(root: Path, run_ids: Iterable[str]) -> Path:
 
 
 def check_weights(root: Path, sources: Mapping[str, str], labels: Mapping[str, str]) -> None:
-    """Raise RootError if an unfinished evaluation needs weights that came with no bundle.
+    """Raise RootError if an unfinished evaluation needs weights that a bundle left out.
 
     Args:
         root: the output folder.

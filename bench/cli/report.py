@@ -60,7 +60,7 @@ def report(
     ] = None,
     bundle: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FOLDER", help="A published study instead of a root's."),
+        typer.Option("--from", metavar="FOLDER", help="Report a bundle, not a study of the root."),
     ] = None,
     out: Annotated[
         Path | None,

@@ -15,7 +15,7 @@ from bench.files import Scalar, Strict
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 NEEDED = ("data.name", "model.backbone", "model.head", "recipe.steps")
-"""Settings without which no study can be told to be the published experiment."""
+"""Settings that `fixed` must have, to recognise a study as the same experiment."""
 
 SETTINGS = ("loss.", "crf.", "recipe.")
 """Beginnings of the settings that a row of ours has."""

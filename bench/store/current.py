@@ -66,7 +66,7 @@ def _has_runs(uri: str, root: Path, manifest: Manifest, stored: list[RunRow]) ->
 
 
 def _holds(uri: str, run: RunRow | None, state: State) -> bool:
-    """Return whether a run was synced in this state and has its files; None never started."""
+    """Return whether a run was synced in this state with its files, or never started (None)."""
     if run is None:
         return state.status == "queued"
     updated = run.tags.get("segloss.updated") == repr(state.updated)

@@ -23,7 +23,7 @@ EXAMPLES = 4
 COSTS = ("_s", "_ms", "_mb")
 """Endings of the columns that are costs: their units."""
 UNSTORED = ("miou_image", "class_iou")
-"""Columns that no metric of a run has by their name: one from the matrices, one of every class."""
+"""Columns without a metric of their name: one is computed from matrices, one stands for classes."""
 LONGEST_PARAM = 6000
 """MLflow's limit of a param's value, in characters."""
 

@@ -45,7 +45,7 @@ def _kept(bundle: Bundle) -> dict[str, Any]:
 def _citation(metadata: dict[str, Any]) -> str:
     creators = metadata["creators"]
     if not isinstance(creators, list) or not all(isinstance(c, dict) for c in creators):
-        raise BundleError(f"{ZENODO}: creators is no list of objects with a name")
+        raise BundleError(f"{ZENODO}: creators is not a list of objects with a name")
     lines = [
         f"# Written by segloss publish; the authors are those of {ZENODO}.",
         "cff-version: 1.2.0",

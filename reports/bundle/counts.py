@@ -160,13 +160,13 @@ def _line(text: str, where: str) -> Line:
 
 def _name(value: Any, where: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 1000:
-        raise BundleError(f"{where}: {str(value)[:80]!r} is no name of an image or a group")
+        raise BundleError(f"{where}: {str(value)[:80]!r} is not the name of an image or a group")
     return value
 
 
 def _width(value: Any, where: str) -> int:
     if type(value) is not int or not 0 < value < 10_000:
-        raise BundleError(f"{where}: {str(value)[:80]!r} is no width of a trimap")
+        raise BundleError(f"{where}: {str(value)[:80]!r} is not the width of a trimap")
     return value
 
 
@@ -176,7 +176,7 @@ def _fill(matrix: Int64[np.ndarray, "k k"], rows: Any, where: str) -> None:
     for truth, row in rows.items():
         known = truth.isascii() and truth.isdecimal() and len(truth) <= 3
         if not known or int(truth) >= len(matrix):
-            raise BundleError(f"{where}: {truth[:40]!r} is no class, 0..{len(matrix) - 1}")
+            raise BundleError(f"{where}: {truth[:40]!r} is not a class, 0..{len(matrix) - 1}")
         counts = _array(row, where)
         if counts.dtype.kind != "i" or counts.shape != (len(matrix),):
             raise BundleError(f"{where}: class {truth} has not {len(matrix)} counts")

@@ -98,7 +98,7 @@ def read_bytes(folder: Path, name: str) -> bytes | None:
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise BundleError(f"{path} is no regular file; a bundle holds regular files only")
+            raise BundleError(f"{path} is not a regular file; a bundle holds regular files only")
         if found.st_size > TEXT_BYTES:
             raise BundleError(
                 f"{path} has {found.st_size:,} bytes; at most {TEXT_BYTES:,} are read"

@@ -41,6 +41,13 @@ class Bundle:
     index: dict[str, Any]
     """The content of bundle.json."""
 
+    @property
+    def rerun(self) -> str:
+        """Return the command that runs the study, from inside the bundle."""
+        study = f"study/{self.manifest.study}.toml"
+        name, at, steps = self.manifest.profile.partition("@")
+        return f"segloss run {study} --profile profile/{name}.toml{at}{steps}"
+
     def unchecked(self, run_id: str) -> dict[str, Any] | None:
         """Return what the file of a run holds; None if the bundle has none."""
         name = run_file(run_id)
@@ -88,15 +95,15 @@ def check_manifest(manifest: Manifest) -> None:
     for name in (manifest.study, base):
         plain = all(part.isalnum() or part in "-_" for part in name)
         if not plain or not 0 < len(name) <= LONGEST_NAME:
-            raise BundleError(f"manifest: {name[:80]!r} is no name of a study or a profile")
+            raise BundleError(f"manifest: {name[:80]!r} is not the name of a study or a profile")
     if "@" in manifest.profile and not (steps.isascii() and steps.isdecimal() and len(steps) < 10):
-        raise BundleError(f"manifest.profile: {manifest.profile[:80]!r} is no name of a profile")
+        raise BundleError(f"manifest.profile: {manifest.profile[:80]!r} is not a profile's name")
     ids = run_ids(manifest)
     if len(ids) > MOST_RUNS:
         raise BundleError(f"manifest: {len(ids):,} runs; at most {MOST_RUNS:,} are read")
     for run_id in ids:
         if not RUN_ID.fullmatch(run_id):
-            raise BundleError(f"manifest: {run_id[:80]!r} is no id of a run")
+            raise BundleError(f"manifest: {run_id[:80]!r} is not the id of a run")
     for row in manifest.rows.values():
         if len(row.run_ids) != len(manifest.seeds):
             raise BundleError(f"manifest: row {row.label[:80]!r} has not one run for each seed")

@@ -129,7 +129,7 @@ def check_record(record: dict[str, Any], run_id: str, where: str) -> None:
         if record.get("environment") is not None:
             _check_facts(record["environment"])
         if not isinstance(record.get("probes"), dict | None):
-            raise BundleError("probes is no JSON object")
+            raise BundleError("probes is not a JSON object")
         _check_curves(record.get("curves"))
     except SeglossError as error:
         raise BundleError(f"{where}: {error}") from None
@@ -143,18 +143,18 @@ def _check_state(state: Any, *, with_result: bool) -> None:
         raise BundleError(f"state.status is {found.status!r}, which contradicts its result")
     for name, time in (("updated", found.updated), ("started", found.started or 0.0)):
         if not 0 <= time <= LAST_TIME:
-            raise BundleError(f"state.{name} is {time}, which is no time")
+            raise BundleError(f"state.{name} is {time}, which is not a time")
 
 
 def _check_facts(facts: Any, name: str = "environment") -> None:
     """Raise BundleError unless the facts of a run are scalars, or records of scalars."""
     if not isinstance(facts, dict):
-        raise BundleError(f"{name} is no JSON object")
+        raise BundleError(f"{name} is not a JSON object")
     for key, value in facts.items():
         if isinstance(value, dict) and name == "environment":
             _check_facts(value, f"{name}.{key}")
         elif not isinstance(value, Scalar | None) or len(str(value)) > LONGEST_FACT:
-            raise BundleError(f"{name}.{key} is no short text, number or null")
+            raise BundleError(f"{name}.{key} is not a short text, number or null")
 
 
 def _check_result(result: Any, run_id: str) -> None:
@@ -175,7 +175,7 @@ def _check_result(result: Any, run_id: str) -> None:
 
 def _check_curves(curves: Any) -> None:
     if not isinstance(curves, dict) or not all(isinstance(c, list) for c in curves.values()):
-        raise BundleError("curves is no object of lists")
+        raise BundleError("curves is not an object of lists")
     if curves and not {"step", "time"} <= curves.keys():
         raise BundleError("curves has no step or no time")
     if len({len(column) for column in curves.values()}) > 1:
@@ -183,11 +183,11 @@ def _check_curves(curves: Any) -> None:
     for key, column in curves.items():
         for value in column:
             if not (_is_number(value) or (value is None and key not in ("step", "time"))):
-                raise BundleError(f"curves.{key} holds {str(value)[:40]!r}, which is no number")
+                raise BundleError(f"curves.{key} holds {str(value)[:40]!r}, which is not a number")
     if not all(type(step) is int and 0 <= step <= MOST_STEPS for step in curves.get("step", ())):
-        raise BundleError(f"curves.step holds a number that is no step, 0..{MOST_STEPS:,}")
+        raise BundleError(f"curves.step holds a number that is not a step, 0..{MOST_STEPS:,}")
     if not all(0 <= time <= LAST_TIME for time in curves.get("time", ())):
-        raise BundleError("curves.time holds a number that is no time")
+        raise BundleError("curves.time holds a number that is not a time")
 
 
 def _is_number(value: Any) -> bool:

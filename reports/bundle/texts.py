@@ -41,6 +41,7 @@ def texts_of(folder: Path) -> dict[str, str]:
             manifest.profile,
             Path(place) / "report",
             command="segloss report --from .",
+            rerun=bundle.rerun,
         )
         texts = {f"report/{name}": files.named(name).read_text("utf-8") for name in KEPT}
         return {

@@ -63,7 +63,7 @@ def verify(folder: Path) -> str:
     held = sum(read_text(folder, run_file(run_id)) is not None for run_id in ids)
     words = f"{folder}: {held} of {len(ids)} runs verified"
     if uncounted:
-        words += f"; {len(uncounted)} without counts, whose scores have seals only: {uncounted[0]}"
+        words += f"; {len(uncounted)} checked by digest alone, for lack of counts: {uncounted[0]}"
     if other:
         words += f"\nthis version of segloss writes other texts: {', '.join(other)}"
     return words

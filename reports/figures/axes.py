@@ -124,7 +124,7 @@ def labels(ticks: Sequence[float]) -> dict[float, str]:
 
 
 def interval(panel: Panel, low: float, high: float, at: float, colour: str) -> list[Line]:
-    """Return an interval across the panel at height ``at``, with an arrow where it goes on."""
+    """Return an interval across the panel at height ``at``, with an arrow at a cut end."""
     shapes = [Line(panel.line((low, high), (at, at)), colour, 1.3, opacity=0.75)]
     for end, cut, inwards in (
         (panel.x.low, low < panel.x.low, 4),

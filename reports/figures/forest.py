@@ -24,7 +24,7 @@ MOST = 12
 WIDEST = 3.0
 """Longest axis, in spans of what the seeds show; an interval that is longer is cut."""
 GREY = 0.45
-"""Opacity of a gain whose interval holds zero."""
+"""Opacity of a gain whose interval includes zero."""
 ROW, BELOW = 20.0, 40.0
 """Height of a row, and of the axis below the rows, in pixels."""
 
@@ -60,7 +60,7 @@ def _caption(ranking: Ranking, data: pd.DataFrame) -> Iterator[str]:
 def forest_data(ranking: Ranking) -> pd.DataFrame:
     """Return a line per gain, highest first: label, mean, low, high, n, seeds, apart.
 
-    ``seeds`` holds the difference at each seed; ``apart`` says whether the interval leaves out
+    ``seeds`` holds the difference at each seed; ``apart`` says whether the interval excludes
     zero. Without an interval low and high equal the mean.
     """
     lines = []

@@ -45,7 +45,7 @@ Looks = dict[str, Look]
 def looks(names: Iterable[str], base: str | None = None) -> Looks:
     """Return a look for each name: ink for ``base``, the others by their order.
 
-    After six others the colours come again, with other marks and dashes.
+    After six others the colours repeat, with other marks and dashes.
     """
     others = [name for name in dict.fromkeys(names) if name != base]
     found = {base: Look(INK, FORMS[0], DASHES[0])} if base is not None else {}

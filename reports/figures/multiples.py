@@ -194,7 +194,7 @@ def _sparse(scale: Scale) -> dict[float, str]:
 
 
 def _gain(panel: Panel, look: Look, row: dict, at: float) -> Group:
-    """Return one gain: its interval with an arrow where it goes on, and its mark."""
+    """Return one gain: its interval with an arrow at a cut end, and its mark."""
     mean, low, high = row["mean"], row["low"], row["high"]
     certain = low > 0 or high < 0
     shapes = interval(panel, low, high, at, look.colour)

@@ -1,4 +1,4 @@
-"""Scores on the way: their figure, and whether the ranking at the end was there before."""
+"""Scores on the way: their figure, and whether the ranking was the same before the end."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ At = dict[str, Point]
 
 
 def sentence(data: pd.DataFrame) -> str:
-    """Return whether the ranking at the end was there before, and whether the lines have settled.
+    """Return whether the ranking was the same before the end, and whether the lines have settled.
 
     Args:
         data: As ``progress_data`` returns it. Only rows whose seeds all reached the end count.

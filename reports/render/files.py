@@ -22,7 +22,8 @@ def write_report(
 ) -> tuple[Path, tuple[Path, ...]]:
     """Write a report into ``out_dir``; return its page, and its tables and figures.
 
-    What is not written again is removed, so that no old figure lies beside new numbers.
+    Files of an earlier report that are not written again are removed, so that no old figure stays
+    beside new numbers.
 
     Args:
         out_dir: Folder for the files; made if it does not exist.

@@ -260,7 +260,7 @@ def _marks(cell: Cell) -> str:
 
 
 def _styled(text: str, cell: Cell) -> str:
-    """Return the best score bold, and a gain in grey where its interval holds zero."""
+    """Return the best score bold, and a gain in grey where its interval includes zero."""
     if cell.best:
         return rf"\bfseries {text}"
     return rf"\color{{gray}} {text}" if cell.apart is False and text else text

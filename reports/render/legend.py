@@ -16,7 +16,7 @@ def legend_of(table: Table, of_open: str = words.OPEN_GREY) -> str:
 
     Args:
         table: The table.
-        of_open: What marks a gain whose interval holds zero.
+        of_open: What marks a gain whose interval includes zero.
     """
     return " ".join(_sentences(table, of_open))
 

@@ -56,7 +56,7 @@ def cost_decimals(value: float) -> int:
 
 
 def plain_text(cell: Cell, column: Column) -> str:
-    """Return a cell for formats without grey: a gain whose interval holds zero in parentheses."""
+    """Return a cell for formats without grey: gains whose interval includes zero in parentheses."""
     found = cell_text(cell, column)
     return f"({found})" if cell.apart is False and not cell.missing else found
 
@@ -90,7 +90,7 @@ def notes_of(table: Table, of_open: str = words.OPEN_GREY) -> list[str]:
 
     Args:
         table: The table.
-        of_open: What marks a gain whose interval holds zero.
+        of_open: What marks a gain whose interval includes zero.
     """
     cells = [cell for row in table.rows for cell in row.cells]
     judged = any(VERDICTS[cell.verdict] for cell in cells if cell.verdict)

@@ -19,7 +19,7 @@ TRAINING_LOSS = (
 PROGRESS = (
     "{score} on {split} during training: mean over seeds. Nothing was chosen by these scores."
 )
-COLOURS_AGAIN = "From the eighth row on, colours come again with other marks and dashes."
+COLOURS_AGAIN = "From the eighth row on, colours repeat with other marks and dashes."
 
 TUNING = "{score} of {method} over {setting}: the curve through all trials with its 95 % band."
 TUNING_MARKS = (
@@ -47,7 +47,7 @@ SOME_KEPT = (
     "{shown} of the {kept} images that every run keeps, at even quantiles of the gain of {leader} "
     "over {base} (per-image mIoU, seed {seed})."
 )
-HEADINGS = "A heading gives the gain and its rank among all {images} images, 1 the lowest."
+HEADINGS = "A heading gives the gain and its rank among all {images} images; 1 is the lowest."
 FIRST_KEPT = "The first {shown} of the {kept} images that every run keeps, at seed {seed}."
 NOT_SHOWN = "{image} is not shown: {why}."
 UNDER_EACH = "Under each prediction: {colours}."

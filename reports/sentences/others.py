@@ -3,11 +3,11 @@
 TITLE = "What others found for RMI"
 SCALE = "Numbers as their sources print them, none of ours; in brackets Welch's 95 % interval."
 SIGNS = (
-    "RMI is above its baseline in {ahead} of {compared} comparisons; the interval leaves out zero "
+    "RMI is above its baseline in {ahead} of {compared} comparisons; the interval excludes zero "
     "in {clear} of the {known} that have one."
 )
 INTERVALS = (
-    "The interval is of the runs, where a source prints each. The other gains have none, and with "
-    "one run each could be chance."
+    "A gain has an interval where its source prints the score of each run. A gain without one, of "
+    "a single run above all, may be chance."
 )
 SOURCE = "{name}: {where}. {note}"

@@ -25,7 +25,7 @@ FRIEDMAN_DIFFER = (
 )
 FRIEDMAN_OPEN = (
     "Friedman's test over {profiles} profiles and {rows} rows: chi-squared {statistic}, p {p} "
-    "(no row differs for certain)."
+    "(no difference between rows is shown)."
 )
 CRITICAL = "Nemenyi's critical difference (5 %): {critical} ranks."
 CRITICAL_TOO_WIDE = (
@@ -44,7 +44,7 @@ NO_GAIN = "No row has a gain over {base} on every profile."
 HIGHEST = (
     "On {profiles} profiles {row} has the highest mean gain over {base}: {gain} points, {verdict}."
 )
-SHOWN = "whose 95 % interval leaves out zero"
-NOT_SHOWN = "whose 95 % interval holds zero"
+SHOWN = "whose 95 % interval excludes zero"
+NOT_SHOWN = "whose 95 % interval includes zero"
 BELOW = "whose 95 % interval lies below zero"
 BEST_RANK = "{row} has the best mean rank, {rank} of {rows} rows."

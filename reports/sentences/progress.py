@@ -1,6 +1,6 @@
 """Sentences about scores on the way to the end of a training."""
 
-STEADY = "The ranking at the end was there before, and every line has settled."
+STEADY = "The ranking was the same before the end, and every line has settled."
 RANKING = "The ranking changes: {before}; at the end {last}."
 RANKING_WITHIN = "The ranking changes, within the bands of the seeds: {before}; at the end {last}."
 BEFORE = "at {share} of the training (step {step}) {order}"

@@ -35,9 +35,9 @@ ABOVE = "{row} also lies above {rows}."
 BELOW = "On the seeds that both have, {row} lies below {rows}."
 OPEN = "The data do not separate {row} from {rows}."
 CHOSEN = (
-    "{row} is the highest of {count} gains, and the interval does not allow for that choice: if all "
-    "rows tie, the interval of the highest lies above zero in up to about {share} of 100 studies, "
-    "that of a single gain in 2.5."
+    "{row} is the highest of {count} gains, and the interval does not allow for that choice: if "
+    "all rows tie, the interval of the highest lies above zero in up to about {share} of 100 "
+    "studies, that of a single gain in 2.5."
 )
 BASE_MISSING = "{base}, the row that gains are measured against, has no finished run."
 
@@ -47,15 +47,15 @@ CLASSES_EVEN = "Of {gain} points, no class gives more than {most} ({name})."
 
 # What would settle it.
 FORECAST = (
-    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}, and a true "
-    "difference of {effect} points from {other} then shows in at least four of five studies (this "
-    "probably takes between {low} and {high} seeds: {seen} seeds give only a rough idea of the "
-    "spread)."
+    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}: a true "
+    "difference of {effect} points from {other} then shows in at least four of five studies. That "
+    "probably takes {low} to {high} seeds, because {seen} seeds give only a rough idea of the "
+    "spread."
 )
 FORECAST_OPEN = (
-    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}, and a true "
-    "difference of {effect} points from {other} then shows in at least four of five studies (this "
-    "takes {low} seeds or many more: {seen} seeds give only a rough idea of the spread)."
+    "If seeds go on varying as they do, {seeds} seeds narrow ± {now} to about ± {then}: a true "
+    "difference of {effect} points from {other} then shows in at least four of five studies. That "
+    "may take {low} seeds or many more, because {seen} seeds give only a rough idea of the spread."
 )
 TOO_MANY = (
     "If seeds go on varying as they do, a true difference of {effect} points from {other} "
@@ -78,11 +78,11 @@ THREE_SEEDS = "Three seeds give a first interval."
 # What is wrong with the runs.
 RUN_MISSING = "1 run is missing."
 RUNS_MISSING = "{count} runs are missing."
-LEARNED_NOTHING = "{runs} learned nothing: at most one class has any pixel right."
+LEARNED_NOTHING = "{runs} learned nothing: at most one class has correct pixels."
 
 # The figure under the answer.
 FOREST = "Gain over {base} in {score}: mean, 95 % interval, and a tick for each seed."
 FOREST_GREY = "Hollow and grey: the interval includes zero, or one seed gives none."
-FOREST_ARROW = "An arrow: the interval goes on."
+FOREST_ARROW = "An arrow: the interval is longer than the axis."
 FOREST_ONE_SEED = "Gain over {base} in {score} with one seed, which has no interval."
 FOREST_TOP = "The {count} highest of {rows} rows."

@@ -22,7 +22,7 @@ def learned_nothing(scores: Scores, labels: list[str]) -> list[str]:
 
 
 def never_found(scores: Scores, label: str) -> list[str]:
-    """Return the classes of which no seed of a row has a pixel right."""
+    """Return the classes of which no seed of a row has a correct pixel."""
     found = class_ious(scores, label).items()
     return [name for name, ious in found if ious and not any(ious.values())]
 

@@ -42,7 +42,7 @@ class Ranking:
 
     @cached_property
     def order(self) -> list[str]:
-        """The rows by their gain over ``reference``, highest first, which is nil for itself.
+        """The rows by their gain over ``reference``, highest first; its own gain is 0.
 
         Rows without a seed in common with it are left out.
         """

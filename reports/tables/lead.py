@@ -27,7 +27,7 @@ MANY = 6
 ROUNDED = 0.01
 """Tolerance in points between a gain and its classes: runs are stored with five digits."""
 SAME = 1e-9
-"""Points between two means below which they are equal: sums of floats differ in their last digits."""
+"""Points between equal means: sums of floats differ in their last digits."""
 HALF = 0.5
 """Share of a gain that the classes named must give."""
 FEW = 3

@@ -82,7 +82,7 @@ def check(study: Study, profile: Profile, manifest: Manifest, *names: str) -> No
     for key, table in ours.items():
         other = theirs[key]
         if (table.title, table.columns, table.x) != (other.title, other.columns, other.x):
-            raise _changed(names[0], f"title, columns or x of tables.{key} are not those of then")
+            raise _changed(names[0], f"title, columns or x of tables.{key} differ from the runs'")
         if len(table.rows) != len(other.rows) or not all(map(_same, table.rows, other.rows)):
             raise _changed(names[0], f"rows of tables.{key} are not those of the runs")
 
@@ -101,7 +101,7 @@ def _changed(name: str, what: str) -> SpecError:
 
 
 def _with_defaults(manifest: Manifest) -> ResolveLoss:
-    """Return what resolves a loss without its class: with DEFAULT for what a file leaves out."""
+    """Return a resolver of losses without their classes; options that a file omits are DEFAULT."""
     options: dict[str, set[str]] = {}
     for row in manifest.rows.values():
         for key in row.settings:

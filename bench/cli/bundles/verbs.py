@@ -90,6 +90,7 @@ def report_from(
             bundle.manifest.profile,
             place,
             command=f"segloss report --from {folder}",
+            rerun=bundle.rerun,
             with_pdf=with_pdf,
         )
     typer.echo(files.summary)

@@ -172,7 +172,7 @@ def _running(overview: Overview) -> Table:
 
 
 def _progress(state: State) -> str:
-    """Return the steps of a running run, and what it does when it does no step."""
+    """Return the steps of a running run, or its activity between steps."""
     steps = f"{state.step}/{state.steps} ({state.step / state.steps:.0%})" if state.steps else "–"
     if state.activity is None:
         return steps

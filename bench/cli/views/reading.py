@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def reading_bar() -> Iterator[Callable[[int, int], None]]:
-    """Yield what takes the number of images read so far, and of all; in a pipe it shows nothing."""
+    """Yield a function of the numbers of images read and of all; it shows a bar on a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("reading images"),

@@ -13,7 +13,7 @@ from studies.behaviour import edited_lines
 from studies.ledger import DONE, current_state, summary, unfinished
 
 MARKDOWN = re.compile(r"\*\*|`|\\(?=[^\w\s])")
-"""Marks of Markdown, and the backslashes before letters that are none."""
+"""Marks of Markdown, and the backslashes that escape other signs."""
 
 
 def print_status(

@@ -24,7 +24,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def say_on_terminal(text: str) -> None:
-    """Print a sign of life to the standard error output; in a pipe nothing."""
+    """Print a line to standard error on a terminal; print nothing in a pipe."""
     if sys.stderr.isatty():
         say(text, err=True)
 

@@ -47,7 +47,7 @@ def ui(
         for record in filter(None, records)
     }
     check_port(port)
-    typer.echo("MLflow starts; this takes some seconds.")
+    typer.echo("Starting MLflow; this takes a few seconds.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         suppress(KeyboardInterrupt),

@@ -64,7 +64,7 @@ def test_a_browser_opens_the_runs_of_the_study_that_ran_last(
     assert page.startswith("http://127.0.0.1:5000/#/experiments/")
     assert page.endswith("viewStateShareKey=segloss")
     assert capsys.readouterr().out.splitlines() == [
-        "MLflow starts; this takes some seconds.",
+        "Starting MLflow; this takes a few seconds.",
         "MLflow: http://127.0.0.1:5000 (Ctrl-C stops it)",
         f"losses on tiny: {page}",
         'If another page opens, choose "Model training" at the top left, then the study, then '

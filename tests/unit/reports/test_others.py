@@ -67,8 +67,8 @@ def test_the_count_of_signs_is_that_of_the_pairs():
     ahead = sum(min(map(Decimal, rmi.split(","))) > Decimal(base) for base, rmi in pairs)
     clear = sum(stats.ttest_ind(b, a, equal_var=False).pvalue < 0.05 for a, b in RUNS)
     assert found_by_others().notes[0] == (
-        f"RMI is above its baseline in {ahead} of {len(pairs)} comparisons; the interval leaves "
-        f"out zero in {clear} of the {len(RUNS)} that have one."
+        f"RMI is above its baseline in {ahead} of {len(pairs)} comparisons; the interval excludes "
+        f"zero in {clear} of the {len(RUNS)} that have one."
     )
 
 

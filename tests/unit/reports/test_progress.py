@@ -26,7 +26,7 @@ def curves(**means):
     [
         (
             {"CE": (10, 30, 39.5, 40), "Dice": (5, 25, 34.5, 35)},
-            "The ranking at the end was there before, and every line has settled.",
+            "The ranking was the same before the end, and every line has settled.",
         ),
         (
             {"CE": (10, 30, 34.5, 35), "Dice": (5, 31, 39.5, 40)},
@@ -72,7 +72,7 @@ def test_a_row_with_another_number_of_seeds_on_the_way_is_left_out():
     """Else its mean would change with the seeds, not with the training."""
     data = curves(CE=(10, 30, 34.5, 35), Dice=(5, 25, 39.5, 40), RMI=(1, 2, 2.5, 3))
     data.loc[(data["label"] == "Dice") & (data["step"] == 100), "n"] = 1
-    assert sentence(data) == "The ranking at the end was there before, and every line has settled."
+    assert sentence(data) == "The ranking was the same before the end, and every line has settled."
 
 
 def test_the_figure_shows_percent_and_says_the_split():

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 
 import pytest
@@ -35,7 +36,8 @@ def test_the_bundle_gives_the_tables_of_the_root_to_the_last_digit(
     """Also in an empty folder, with nothing but the bundle at hand."""
     manifest = recall(published / "out", "tiny-study", "tiny")
     Mirror(store.uri, tmp_path / "artifacts").sync(published / "out", manifest)
-    ours = build_report(store.uri, "tiny-study", "tiny", tmp_path / "ours")
+    rerun = "segloss run study/tiny-study.toml --profile profile/tiny.toml"
+    ours = build_report(store.uri, "tiny-study", "tiny", tmp_path / "ours", rerun=rerun)
     shutil.copytree(published / "bundle", tmp_path / "empty" / "theirs")
     monkeypatch.chdir(tmp_path / "empty")
     report_from(tmp_path / "empty/theirs", tmp_path / "empty/segloss-out")
@@ -48,6 +50,14 @@ def test_the_bundle_gives_the_tables_of_the_root_to_the_last_digit(
         assert (theirs / name).read_text() == ours.named(name).read_text()
     assert {"index.html", "seeds.svg"} <= {path.name for path in theirs.iterdir()}
     assert "MLflow" not in (theirs / "index.html").read_text().partition("Built by")[2]
+
+
+def test_the_command_for_more_seeds_names_files_of_the_bundle(published):
+    """It can be pasted inside the bundle: no shipped study or profile has these names."""
+    (command,) = re.findall("segloss run .*", (published / "bundle/README.md").read_text())
+    _, _, study, _, profile, *_ = command.split()
+    assert (published / "bundle" / study).exists()
+    assert (published / "bundle" / profile).exists()
 
 
 def test_publishing_again_changes_no_file(published, tmp_path):

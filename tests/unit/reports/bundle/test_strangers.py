@@ -42,7 +42,7 @@ def test_links_and_pipes_are_not_followed(bundle, tmp_path):
         reads(bundle)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(BundleError, match="no regular file"):
+    with pytest.raises(BundleError, match="not a regular file"):
         reads(bundle)
     path.unlink()
     shutil.move(secret, path)
@@ -71,12 +71,12 @@ def test_a_bomb_is_not_unpacked(bundle):
 @pytest.mark.parametrize(
     ("names", "value", "message"),
     [
-        (["study"], "../../outside", "no name of a study"),
-        (["study"], "", "no name of a study"),
-        (["profile"], "tiny@../x", "no name of a profile"),
-        (["tables", 0, "rows", 0, "run_ids"], ["../../../x", "b"], "no id of a run"),
+        (["study"], "../../outside", "not the name of a study"),
+        (["study"], "", "not the name of a study"),
+        (["profile"], "tiny@../x", "not a profile's name"),
+        (["tables", 0, "rows", 0, "run_ids"], ["../../../x", "b"], "not the id of a run"),
         (["tables", 0, "rows", 0, "run_ids"], ["0123456789ab"], "not one run for each seed"),
-        (["jobs", 0, "source"], "/etc/passwd", "no id of a run"),
+        (["jobs", 0, "source"], "/etc/passwd", "not the id of a run"),
         (["seeds"], [0, "x"], "seeds"),
         (["title"], "a\x1b[2Jb", "control character"),
         (["title"], "\u202egnp.exe", "control character"),
