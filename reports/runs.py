@@ -104,8 +104,9 @@ class ImageCounts:
 
     @cached_property
     def image_influence(self) -> Float64[np.ndarray, " images"]:
-        """The same as ``influence`` for ``image_score``."""
-        return percent(np.nan_to_num(self.of_images - mean_known(self.of_images)))
+        """The same as ``influence`` for ``image_score``; images without a class have none."""
+        pull = np.nan_to_num(self.of_images - mean_known(self.of_images))
+        return percent(pull * len(self.ids) / max(1, np.isfinite(self.of_images).sum()))
 
     @cached_property
     def of_images(self) -> Float64[np.ndarray, " images"]:

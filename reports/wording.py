@@ -73,6 +73,18 @@ def signed_points(value: float, spread: float | None) -> str:
     return _number(value, digits(spread))
 
 
+def interval_ends(low: float, high: float) -> tuple[str, str]:
+    """Return the ends of an interval with their signs: ("−3.6", "+21.8").
+
+    They have the digits that their half-width allows, and more where an end would round to zero:
+    the reader has to see on which side of zero it lies.
+    """
+    places = digits((high - low) / 2)
+    while places < 5 and any(end and round(end, places) == 0 for end in (low, high)):
+        places += 1
+    return _number(low, places), _number(high, places)
+
+
 def _number(value: float, places: int) -> str:
     # Adding zero turns a rounded -0.0 into 0.0.
     return f"{round(value, places) + 0.0:+.{places}f}".replace("-", MINUS)

@@ -48,7 +48,7 @@ def _caption(ranking: Ranking, data: pd.DataFrame) -> Iterator[str]:
     fields = {"base": ranking.base, "score": ranking.score}
     known = data.loc[data["n"] > 1, :]
     yield (words.FOREST_ONE_SEED if known.empty else words.FOREST).format(**fields)
-    if not all(known["apart"]):
+    if not known.empty and not all(data["apart"]):
         yield words.FOREST_GREY
     low, high = axis_ends(data)
     if min(data["low"]) < low or max(data["high"]) > high:

@@ -197,6 +197,20 @@ class Answer:
         """How well each profile tells the common rows apart."""
         return [separation(side, self.common) for side in self.sides]
 
+    def open(self, label: str) -> list[str]:
+        """Return the rows that a row's mean over all profiles does not lie above.
+
+        Args:
+            label: A row that has finished on every profile.
+        """
+        found = []
+        for other in self.common:
+            gains = [gain(side, label, other) for side in self.sides]
+            mean = mean_gain([each for each in gains if each])
+            if other != label and not (mean and mean.n == len(self.sides) and mean.above_zero):
+                found.append(other)
+        return found
+
     @property
     def scale(self) -> str:
         """The profiles, for titles."""

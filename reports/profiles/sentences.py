@@ -11,6 +11,7 @@ from reports.sentences import verdict
 from reports.sentences.conditions import TRUST
 from reports.sentences.notes import BEST
 from reports.statistics.stats import LEVEL
+from reports.tables.lead import open_rows
 from reports.tables.notes import exact_test, shown_intervals
 from reports.wording import estimate_text, joined, seeds
 
@@ -124,10 +125,10 @@ def profiles_lead(answer: Answer, gains: Table) -> Lead:
     if not known:
         return Lead(verdict.NOT_SETTLED, (words.NO_GAIN.format(base=answer.base),))
     row, value = max(known, key=lambda pair: pair[1].mean)
+    leader = row.label if value.mean > 0 else answer.base
     shown = words.SHOWN if value.above_zero else words.NOT_SHOWN
     if value.above_zero is False:
         shown = words.BELOW
-    headline = verdict.SETTLED if value.above_zero is not None else verdict.NOT_SETTLED
     text = words.HIGHEST.format(
         row=row.label,
         base=answer.base,
@@ -140,4 +141,15 @@ def profiles_lead(answer: Answer, gains: Table) -> Lead:
         first, rank = next(iter(answer.ranks.mean.items()))
         rows = len(answer.ranks.mean)
         sentences.append(words.BEST_RANK.format(row=first, rank=f"{rank:.2f}", rows=rows))
-    return Lead(headline, tuple(sentences))
+    return Lead(_headline(answer, leader), tuple(sentences))
+
+
+def _headline(answer: Answer, leader: str) -> str:
+    """Return whether the leader's mean over profiles lies above that of every other row."""
+    rows = answer.open(leader)
+    if not rows:
+        waiting = len(answer.common) < len(answer.labels)
+        return verdict.SETTLED_SO_FAR if waiting else verdict.SETTLED
+    if answer.base in (leader, *rows):
+        return verdict.NOT_SETTLED
+    return verdict.SETTLED_AGAINST_BASE.format(base=answer.base, rows=open_rows(rows))

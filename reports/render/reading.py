@@ -16,7 +16,7 @@ EXPLAINING = (
     *(notes.BEST, notes.CUT, notes.TIMES, notes.COSTS, notes.BORDERS, notes.MEASURES),
     *(notes.BORDER_MEASURES, notes.IMAGE_MEASURE, notes.EFFECTS, notes.PAIRS, notes.PARTS),
     *(notes.EXACT, notes.EXACT_HOLM, notes.EXACT_HOLM_TOO_FEW, notes.EXACT_TOO_FEW),
-    *(notes.SHARED_RATE, notes.VERDICTS),
+    *(notes.EXACT_TOO_FEW_HOLM, notes.PAIRS_ALONE, notes.SHARED_RATE, notes.VERDICTS),
 )
 """Sentences that say what a number is; all others say what is special about these numbers."""
 

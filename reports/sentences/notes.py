@@ -5,8 +5,8 @@ ONE_SEED = "n = 1, so there is no interval: one seed cannot show a difference."
 INTERVAL = "Mean over n seeds ± half-width of the 95 % t interval (new seeds, same images)."
 RANGE = "Scores of two seeds: mean and range; two seeds give no useful interval."
 CUT = "An interval that would leave 0 to 100 % is cut there and stands in parentheses."
-OPEN_GREY = "Gains in grey: the interval includes zero."
-OPEN_PARENTHESES = "Gains in parentheses: the interval includes zero."
+OPEN_GREY = "Gains in grey: the interval includes zero, or one seed gives none."
+OPEN_PARENTHESES = "Gains in parentheses: the interval includes zero, or one seed gives none."
 NEVER_FOUND = "0: no seed has a correct pixel of the class ({rows})."
 BEST = "Bold: the highest mean, if its paired interval lies above every other row."
 TIE = "{column}: {row} has the highest mean, and the data do not separate it from {rows}."
@@ -46,6 +46,9 @@ EFFECTS = (
 
 PAIRS = "Each cell: its row minus its column, percentage points, paired by seed. {population}"
 PAIRS_TOP = "The {count} highest of {rows} rows."
+PAIRS_ALONE = (
+    "Each interval is at 95 % by itself: of 20 pairs that tie, about one excludes zero by chance."
+)
 PARTS = (
     "The interval of a gain adds the parts in quadrature: new seeds on the same images, and new "
     "images at the same seeds."
@@ -78,9 +81,13 @@ EXACT_HOLM_TOO_FEW = (
     "With {n} seeds the exact sign-flip test cannot go below p = {floor}. p is adjusted by Holm "
     "for {family} comparisons, and these seeds are too few for any of them to reach 0.05."
 )
+EXACT_TOO_FEW_HOLM = (
+    "With {n} seeds the exact sign-flip test cannot go below p = {floor}; adjusted by Holm for "
+    "{family} comparisons, it needs {needed} seeds to reach 0.05."
+)
 EXACT_TOO_FEW = (
-    "With {n} seeds the exact sign-flip test cannot go below p = {floor}; it needs six seeds to "
-    "reach 0.05."
+    "With {n} seeds the exact sign-flip test cannot go below p = {floor}; it needs {needed} seeds "
+    "to reach 0.05."
 )
 
 # The recipes of a table's rows.

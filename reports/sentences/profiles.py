@@ -46,5 +46,5 @@ HIGHEST = (
 )
 SHOWN = "whose 95 % interval excludes zero"
 NOT_SHOWN = "whose 95 % interval includes zero"
-BELOW = "so no row beats it"
+BELOW = "whose 95 % interval lies below zero"
 BEST_RANK = "{row} has the best mean rank, {rank} of {rows} rows."

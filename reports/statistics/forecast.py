@@ -18,6 +18,8 @@ CONFIDENCE = 0.8
 """Share of forecasts whose range holds the number of seeds that the true spread would need."""
 MOST = 100
 """Largest number of seeds that is tried."""
+STUDIES = 20_000
+"""Number of simulated studies, which gives a share of 5 % to within 0.3 %; fewer of large ones."""
 POINTS = 256
 """Number of points of the integral over the spread that a study would see."""
 
@@ -101,6 +103,30 @@ def power(n: int, effect: float, spread: float, images: float = 0.0) -> float:
     seen = spread * _seen_spreads(n)
     needed = np.hypot(quantile(n - 1) * seen / math.sqrt(n), images)
     return float(ndtr((effect - needed) * math.sqrt(n) / spread).mean())
+
+
+@functools.cache
+def chance_of_highest(gains: int, n: int) -> float:
+    """Return the chance that the highest gain's interval lies above zero although all rows tie.
+
+    By simulation, of rows with the same spread between seeds. An interval that covers other images
+    too is wider, and its chance smaller.
+
+    Args:
+        gains: Number of gains over one base row, of which the one with the highest mean is judged.
+        n: Number of seeds, at least two.
+    """
+    random, shown = np.random.default_rng(0), 0
+    studies = min(STUDIES, max(200, 20 * STUDIES // (gains * n)))
+    for _ in range(studies // 200):
+        seeds = random.normal(size=(200, gains + 1, n))
+        found = seeds[:, 1:] - seeds[:, :1]
+        means = found.mean(2)
+        highest = means.argmax(1)[:, None]
+        errors = found.std(2, ddof=1) / math.sqrt(n)
+        low = np.take_along_axis(means - quantile(n - 1) * errors, highest, 1)
+        shown += int((low > 0).sum())
+    return shown / (studies // 200 * 200)
 
 
 @functools.cache

@@ -37,6 +37,10 @@ class Pairs:
         """Return the rows that a row lies above."""
         return [other for other in self.others(label) if self.above(label, other)]
 
+    def over(self, label: str) -> list[str]:
+        """Return the rows that lie above a row."""
+        return [other for other in self.others(label) if self.above(label, other) is False]
+
     def open(self, label: str) -> list[str]:
         """Return the rows from which the data do not separate a row."""
         return [other for other in self.others(label) if self.above(label, other) is None]
@@ -88,7 +92,8 @@ def mark_best(rows: Sequence[TableRow], index: int, found: Pairs) -> list[TableR
     """Return the rows with the best one marked, or with those that the data do not separate.
 
     The best row has the highest mean and lies above every other row by its paired interval. Where
-    no two rows share two seeds, nothing is marked.
+    no two rows share two seeds, nothing is marked. With missing seeds a row may lie above the
+    highest mean at the seeds that both have: that row neither ties nor lets another be the best.
 
     Args:
         rows: The table's rows.
@@ -97,8 +102,10 @@ def mark_best(rows: Sequence[TableRow], index: int, found: Pairs) -> list[TableR
     """
     if len(found.means) < 2 or not found.told:
         return list(rows)
-    top, *others = found.means
-    tied = [label for label in others if not found.above(top, label)]
+    top = next(iter(found.means))
+    tied = found.open(top)
+    if not tied and found.over(top):
+        return list(rows)
     changes = {"tied": True} if tied else {"best": True}
     return [_with(row, index, changes) if row.label in (top, *tied) else row for row in rows]
 

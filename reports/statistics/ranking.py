@@ -34,21 +34,23 @@ class Ranking:
         """How every two rows differ."""
         return pairs(self.scores, self.labels, self.key)
 
+    @property
+    def reference(self) -> str:
+        """The base row; without a run of it the row with the highest mean, if any has one."""
+        means = self.pairs.means
+        return self.base if self.base in means else next(iter(means), self.base)
+
     @cached_property
     def order(self) -> list[str]:
-        """The rows by their gain over the base row, highest first; its own gain is 0.
+        """The rows by their gain over ``reference``, highest first; its own gain is 0.
 
-        Rows without a seed in common with it are left out. If it has no run, means decide, and
-        rows without a seed in common with the highest are left out.
+        Rows without a seed in common with it are left out.
         """
-        if self.base not in self.pairs.means:
-            labels = list(self.pairs.means)
-            shared = (o for o in labels[1:] if self.pairs.difference(labels[0], o))
-            return [*labels[:1], *shared]
-        gains = {o: self.pairs.difference(o, self.base) for o in self.pairs.others(self.base)}
+        others = self.pairs.others(self.reference)
+        gains = {label: self.pairs.difference(label, self.reference) for label in others}
         known = {label: found.gain.mean for label, found in gains.items() if found}
         # Where a row ties with the base row, it comes first: it is what the study is about.
-        return sorted([*known, self.base], key=lambda label: -known.get(label, -1e-12))
+        return sorted([*known, self.reference], key=lambda label: -known.get(label, -1e-12))
 
     @property
     def score(self) -> str:

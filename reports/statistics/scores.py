@@ -184,7 +184,7 @@ def share_images(studies: Sequence[Scores]) -> bool:
 def _paired(pairs: Sequence[tuple[StudyRow, StudyRow]], key: str) -> Paired | None:
     """Pair by the seeds that every row has; cover other images where all runs share theirs."""
     counts = [[scores.counts(label) for scores, label in pair] for pair in pairs]
-    if key == BY_IMAGE or _on_images(pairs, key):
+    if _on_images(pairs, key):
         seeds = set.intersection(*(set(side) for pair in counts for side in pair))
         if len({side[seed].ids for pair in counts for side in pair for seed in seeds}) == 1:
             sides = [(ours, theirs) for ours, theirs in counts]
@@ -199,8 +199,8 @@ def _paired(pairs: Sequence[tuple[StudyRow, StudyRow]], key: str) -> Paired | No
 
 def _on_images(pairs: Sequence[tuple[StudyRow, StudyRow]], key: str) -> bool:
     studies = [scores for pair in pairs for scores, _ in pair]
-    headline = all(s.metric(key) == s.manifest.metric for s in studies)
-    return headline and share_images(studies)
+    from_matrices = key == BY_IMAGE or all(s.metric(key) == s.manifest.metric for s in studies)
+    return from_matrices and share_images(studies)
 
 
 def score_verdict(value: Estimate, printed: float, *, same_experiment: bool) -> Verdict:

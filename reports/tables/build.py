@@ -113,9 +113,11 @@ def _table(draft: Draft) -> Table:
     rows = [_row(draft, row, columns) for row in draft.spec.rows]
     if not manifest.search:  # a tuning is answered by its curve, not by its best trial
         rows = with_holm(marked(draft.scores, rows, columns))
+    # A table that no study asks for leaves it to the first to say how the experiments differ.
+    asked = draft.paper is not None and draft.spec in manifest.tables
     table = Table(
         key=draft.spec.key,
-        title=titled(draft.spec.title, manifest) if draft.paper else draft.spec.title.rstrip("."),
+        title=titled(draft.spec.title, manifest) if asked else draft.spec.title.rstrip("."),
         scale=f"{manifest.scale.rstrip('.')}; {seeds(len(manifest.seeds))}.",
         columns=tuple(columns),
         rows=(*rows, *(draft.quoted.rows(draft.spec.rows, columns) if draft.quoted else ())),

@@ -161,7 +161,7 @@ def measure_table(scores: Scores) -> Table | None:
 
 def _measure_notes(scores: Scores, known: Sequence[str]) -> list[str]:
     notes = [words.MEASURES.format(population=scores.population)]
-    if scores.covers_images and known[2:]:
+    if scores.covers_images and set(known) - {HEADLINE, BY_IMAGE}:
         notes.append(words.BORDER_MEASURES)
     if BY_IMAGE in known:
         notes.append(words.IMAGE_MEASURE.format(measure=header(BY_IMAGE)))

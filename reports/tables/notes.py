@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -236,10 +237,11 @@ def exact_test(table: Table) -> list[str]:
     family = sum(c.p is not None for c in comparisons.values())
     text = words.EXACT_HOLM if family > 1 else words.EXACT
     if floor > LEVEL:
-        text = words.EXACT_TOO_FEW
+        text = words.EXACT_TOO_FEW_HOLM if family > 1 else words.EXACT_TOO_FEW
     elif floor * family > LEVEL:
         text = words.EXACT_HOLM_TOO_FEW
-    return [text.format(n=n, floor=f"{floor:.2g}", family=family)]
+    needed = math.ceil(math.log2(2 * family / LEVEL))
+    return [text.format(n=n, floor=f"{floor:.2g}", family=family, needed=needed)]
 
 
 def difference_named(check: Check) -> str:

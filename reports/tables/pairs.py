@@ -37,6 +37,8 @@ def _matrix(ranking: Ranking) -> Table | None:
     ]
     title = f"Every row against every other in {ranking.score}"
     notes = [words.PAIRS.format(population=ranking.scores.population)]
+    if ranking.pairs.told:
+        notes.append(words.PAIRS_ALONE)
     if len(labels) < len(ranking.pairs.means):
         notes.append(words.PAIRS_TOP.format(count=MOST, rows=len(ranking.pairs.means)))
     table = bare_table(ranking.scores, "pairs", title, columns, rows)

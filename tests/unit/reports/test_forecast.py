@@ -10,6 +10,7 @@ from reports.statistics.forecast import (
     CONFIDENCE,
     MOST,
     POWER,
+    chance_of_highest,
     forecast,
     power,
     seeds_needed,
@@ -96,3 +97,18 @@ def test_seeds_that_agree_need_no_more_than_two():
     assert expected is not None
     assert (expected.seeds, expected.high, expected.spread) == (2, 2, 0)
     assert expected.at(2) == pytest.approx(found.of_images)
+
+
+def test_one_gain_over_a_tie_is_shown_in_two_and_a_half_of_100_studies():
+    assert chance_of_highest(1, 3) == pytest.approx(0.025, abs=0.003)
+
+
+def test_the_highest_of_many_gains_is_shown_too_often():
+    """Counted again with scipy's paired t test, over studies of their own."""
+    random, shown = np.random.default_rng(7), 0
+    for _ in range(3000):
+        base, rows = random.normal(50, 1, 4), random.normal(50, 1, (6, 4))
+        highest = rows[rows.mean(1).argmax()]
+        shown += stats.ttest_rel(highest, base).confidence_interval(0.95).low > 0
+    assert chance_of_highest(6, 4) == pytest.approx(shown / 3000, abs=0.015)
+    assert chance_of_highest(1000, 40) > 0.3  # few studies of such a size are simulated

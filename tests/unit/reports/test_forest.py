@@ -47,6 +47,13 @@ def test_a_gain_whose_interval_holds_zero_stands_back():
     assert [s.opacity < 1 for s in shapes if isinstance(s, Words)][1:6:2] == [False, True, True]
 
 
+def test_a_gain_of_one_seed_beside_others_stands_back_and_the_caption_says_why():
+    """RMI is clear with three seeds; Dice has one, and so no interval that could hold zero."""
+    levels = {"CE": (40.0, 41.0, 42.0), "RMI": (50.0, 51.0, 52.2), "Dice": (45.0, None, None)}
+    (figure,) = forest_figures(study(levels))
+    assert "Hollow and grey: the interval includes zero, or one seed gives none." in figure.caption
+
+
 def test_a_study_without_a_base_row_or_a_second_row_has_none():
     assert forest_figures(study({"CE": (None, None), "RMI": (50.0, 51.0)})) == []
     assert forest_figures(study({"CE": (50.0, 51.0)})) == []

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from said import study, with_images
 
 from bench.errors import SpecError
 from bench.manifest import Manifest, Row, TableSpec
 from bench.spec import Scalar
 from reports.checks import checks
 from reports.runs import ImageCounts, StudyCounts, compare_images, image_counts
+from reports.sentences.notes import BORDER_MEASURES
 from reports.statistics.scores import Scores
 from reports.statistics.stats import paired
 from reports.stored import read_counts
@@ -300,6 +302,31 @@ def counts_matrices(seed: int, better: int) -> np.ndarray:
 def counts_of(groups: tuple[str, ...] | None, seed: int, better: int = 0) -> ImageCounts:
     ids = tuple(f"i{i}" for i in range(12))
     return image_counts(ids, counts_matrices(seed, better), "miou", groups)
+
+
+def test_images_without_a_class_neither_move_the_mean_nor_narrow_its_interval():
+    random = np.random.default_rng(0)
+    matrices = random.integers(1, 9, (6, 2, 2))
+    few = image_counts(tuple("abcdef"), matrices, "miou")
+    void = np.zeros((6, 2, 2), dtype=int)
+    many = image_counts(tuple("abcdefghijkl"), np.concatenate([matrices, void]), "miou")
+    assert many.image_score == few.image_score
+    moved = few.image_influence / 6
+    assert many.image_influence[:6] / 12 == pytest.approx(moved)
+    assert not many.image_influence[6:].any()
+
+
+def test_measures_without_counts_are_named_where_images_have_one_score_each():
+    """Then there is no mean of the images' own mIoU beside the headline metric."""
+    whole = with_images(study(runs={"final/boundary_miou": 0.3}))
+    one = {
+        run: ImageCounts(found.ids, found.of_images[:, None], np.ones((12, 1)))
+        for run, found in whole.images.runs.items()
+    }
+    table = measure_table(Scores(whole.manifest, whole.frame, StudyCounts(one)))
+    assert table is not None
+    assert [column.key for column in table.columns] == ["gain:miou", "gain:boundary_miou"]
+    assert BORDER_MEASURES in table.notes
 
 
 def test_images_of_one_group_count_as_one():

@@ -8,7 +8,7 @@ from said import LEVELS, said, study, with_images
 
 from bench.manifest import Manifest
 from reports.statistics.pairs import pairs
-from reports.statistics.scores import Scores
+from reports.statistics.scores import BY_IMAGE, Scores
 from reports.tables.build import build_tables
 from reports.tables.lead import class_parts, lead
 from reports.tables.pairs import pair_tables
@@ -41,7 +41,7 @@ def test_what_the_answer_says_of_two_rows_is_what_their_cells_show(seed):
     for sentence in (*answer.sentences, *table.notes):
         if match := re.search(r"do not separate (.*) from ([^;.]*)", sentence):
             first = names(match[1])[0] if names(match[1]) else names(sentence)[0]
-            assert {found.above(first, other) for other in names(match[2])} <= {None, False}
+            assert {found.above(first, other) for other in names(match[2])} == {None}
         for match in re.finditer(r"(CE|BCE|Dice|RMI) (?:also )?lies above ([^;.,]*)", sentence):
             others = names(match[2]) or found.others(match[1])
             assert all(found.above(match[1], other) for other in others)
@@ -49,7 +49,7 @@ def test_what_the_answer_says_of_two_rows_is_what_their_cells_show(seed):
         first = names(answer.sentences[0])[0]
         rivals = names(answer.headline.partition("open")[2])
         for other in found.others(first):
-            assert found.above(first, other) is (None if other in rivals else True)
+            assert bool(found.above(first, other)) is (other not in rivals)
     cells = {row.label: row.cells[0] for row in table.rows}
     for label, cell in cells.items():
         assert cell.best == (
@@ -114,6 +114,64 @@ def test_rows_without_a_common_seed_are_not_compared():
         answer = lead(study(levels), "segloss run s")
         assert answer.headline == "Nothing to compare."
         assert answer.sentences[0].startswith("No other row has finished a seed")
+
+
+def test_a_row_that_lies_above_the_leader_at_shared_seeds_is_named():
+    """RMI has the highest gain over CE, but lies below Dice at the two seeds that both have."""
+    levels = {"CE": (50.0,) * 3, "RMI": (55.0, 55.0, None), "Dice": (55.5, 55.5, 52.0)}
+    answer = lead(study(levels), "segloss run s")
+    assert answer.headline == "Settled against CE, open against Dice."
+    assert "On the seeds that both have, RMI lies below Dice." in answer.sentences
+    (table,) = build_tables(study(levels))
+    assert not any(row.cells[0].best or row.cells[0].tied for row in table.rows)
+    assert not any("separate" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        {"CE": (None, None), "A": (50.0, 51.0), "B": (50.5, None)},
+        {"CE": (None,) * 3, "A": (50.0, 51.0, None), "B": (51.0, 52.0, 40.0)},
+    ],
+)
+def test_without_the_base_row_the_leader_is_ahead_at_shared_seeds(levels):
+    """A has the highest mean, but B is above it wherever both have run."""
+    answer = lead(study(levels), "segloss run s")
+    assert answer.sentences[0].startswith("B is ")
+    assert " −" not in answer.sentences[0].partition("points")[0]
+
+
+def test_a_base_row_with_a_lower_mean_may_still_have_no_row_above_it():
+    """B's mean is above that of CE, at a seed that CE lacks."""
+    answer = lead(study({"CE": (50.0, 40.0, None), "B": (49.0, 39.5, 60.0)}), "segloss run s")
+    assert "No gain over CE is above zero." in answer.sentences
+
+
+@pytest.mark.parametrize("groups", [tuple("aaaaaabbbbbb"), tuple("aabbccddeeff"), None])
+def test_every_measure_from_matrices_covers_images_where_the_note_says_so(groups):
+    """Two films are too few to stand for others, for the mean of the images' own mIoU too."""
+    scores = with_images(study(), groups)
+    for key in ("miou", BY_IMAGE):
+        found = scores.paired("RMI", "CE", key)
+        assert found is not None
+        assert (found.of_images is not None) == scores.covers_images
+
+
+@pytest.mark.parametrize(
+    ("rmi", "headline", "low"),
+    [((52.0, 52.8, 51.22), "Settled.", "+0.04"), ((52.0, 52.81, 51.18), "Not settled.", "−0.03")],
+)
+def test_the_reader_sees_on_which_side_of_zero_an_interval_ends(rmi, headline, low):
+    """With one digit both intervals would run from +0.0 to +4.0."""
+    answer = lead(study({"CE": (50.0,) * 3, "RMI": rmi}), "segloss run s")
+    assert answer.headline == headline
+    assert f"runs from {low} to " in answer.sentences[0]
+
+
+def test_equal_means_are_no_lead_of_nothing():
+    answer = lead(study({"CE": (50.0, 51.0), "RMI": (51.0, 50.0)}), "segloss run s")
+    assert answer.headline == "Not settled."
+    assert answer.sentences[0] == "RMI and CE have the same mean mIoU, 50.5 %."
 
 
 def test_classes_add_up_to_the_gain_or_are_not_named():

@@ -111,13 +111,21 @@ def test_one_seed_marks_nobody():
     assert not any(found.tied for row in table.rows for found in row.cells)
 
 
+def test_one_comparison_needs_six_seeds():
+    study = manifest()
+    two = study.tables[0].model_copy(update={"rows": study.tables[0].rows[:2]})
+    (table,) = build_tables(Scores(study.model_copy(update={"tables": (two,)}), frame()))
+    (note,) = [note for note in table.notes if "exact sign-flip" in note]
+    assert "it needs 6 seeds to reach 0.05" in note
+
+
 def test_gains_have_their_exact_p_by_holm_and_its_floor_is_said():
     (table,) = build_tables(Scores(manifest(), frame()))
     found = [cell(table, label, "gain:miou").comparison for label in ("RMI df=2", "RMI df=4")]
     assert [(c.p, c.floor, c.p_adjusted) for c in found] == [(0.25, 0.25, 0.5)] * 2
     (note,) = [note for note in table.notes if "exact sign-flip" in note]
     assert "cannot go below p = 0.25" in note
-    assert "six seeds" in note
+    assert "adjusted by Holm for 2 comparisons, it needs 7 seeds to reach 0.05" in note
 
 
 @pytest.mark.parametrize(

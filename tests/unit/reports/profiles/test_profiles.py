@@ -197,6 +197,43 @@ def test_the_sentence_names_the_highest_mean_gain(answer):
     assert text.endswith("RMI has the best mean rank, 1.00 of 4 rows.")
 
 
+def on_profiles(**levels):
+    """A study whose rows have the same score at all seeds, one for each of four profiles."""
+    return Answer(
+        tuple(
+            side(f"p{i}", {label: [scores[i]] * 3 for label, scores in levels.items()})
+            for i in range(4)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("levels", "headline"),
+    [
+        ({"CE": (40,) * 4, "RMI": (45, 46, 44, 45)}, "Settled."),
+        (
+            {"CE": (40,) * 4, "RMI": (45, 46, 44, 45), "Dice": (46, 44, 45, 44)},
+            "Settled against CE, open against Dice.",
+        ),
+        (
+            {"CE": (40,) * 4, "RMI": (45, 46, 44, 45), "Dice": (40, 41, 39, 40)},
+            "Settled.",
+        ),
+        ({"CE": (40,) * 4, "RMI": (45, 39, 41, 41)}, "Not settled."),
+        ({"CE": (40,) * 4, "RMI": (35, 36, 34, 35)}, "Settled."),
+        (
+            # Dice has the lower mean, but its profiles do not agree: it may be above CE.
+            {"CE": (40,) * 4, "RMI": (38, 38, 38.1, 38), "Dice": (20, 45, 38, 42)},
+            "Not settled.",
+        ),
+    ],
+)
+def test_settled_over_profiles_means_what_it_means_on_one(levels, headline):
+    """Every other row, the base row among them, lies below the leader or the base row."""
+    answer = on_profiles(**levels)
+    assert profiles_lead(answer, all_tables(answer)[0]).headline == headline
+
+
 def test_figures_show_every_gain_and_every_rank(answer):
     gains = all_tables(answer)[0]
     assert len(gain_data(gains)) == 3 * 4  # three rows, on three profiles and in the mean
