@@ -95,10 +95,11 @@ def read_bytes(folder: Path, name: str) -> bytes | None:
     except OSError as error:
         link = " (a link)" if path.is_symlink() else ""
         raise BundleError(f"{path} cannot be read: {error.strerror}{link}") from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)  # fdopen refuses a folder with an error of its own
+        raise BundleError(f"{path} is no regular file; a bundle holds regular files only")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise BundleError(f"{path} is no regular file; a bundle holds regular files only")
         if found.st_size > TEXT_BYTES:
             raise BundleError(
                 f"{path} has {found.st_size:,} bytes; at most {TEXT_BYTES:,} are read"
