@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.errors import DataError
 from bench.manifest import Manifest
 from bench.runs.rundir import run_dir
-from bench.runs.source_code import code_digest
+from bench.runs.source_code import project_digest
 from reports.bundle.cite import EDITED
 from reports.bundle.counts import counts_of, text_of
 from reports.bundle.files import (
@@ -128,8 +128,8 @@ def _ended(root: Path, run_id: str) -> bool:
 
 
 def made_by() -> dict[str, str]:
-    """Return the version that writes a bundle, and the digest of its code."""
-    return {"made_by": f"segloss-bench {version('segloss-bench')}", "code": code_digest()}
+    """Return the version that writes a bundle, and the digest of its code: the same in any verb."""
+    return {"made_by": f"segloss-bench {version('segloss-bench')}", "code": project_digest()}
 
 
 def _write_index(folder: Path, manifest: Manifest, files: Mapping[str, str]) -> None:

@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import subprocess
+import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from reports.bundle.read import open_bundle
 from reports.bundle.run import DEPTH
 from reports.bundle.texts import texts_of
 from reports.bundle.verify import THIN, _text_faults, record_faults, verify
+from reports.bundle.write import made_by
 
 
 def test_a_sound_bundle_is_verified(published):
@@ -148,6 +151,13 @@ def test_texts_of_another_version_are_named_and_not_refused(bundle, texts, monke
     monkeypatch.undo()
     (fault,) = _text_faults(open_bundle(bundle), other)
     assert fault.startswith("README.md, line ")
+
+
+def test_every_process_of_a_version_has_the_same_digest_of_its_code():
+    """Else `segloss verify` would take each bundle for that of another version."""
+    code = "import losses.dice; from reports.bundle.write import made_by; print(made_by()['code'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == made_by()["code"]
 
 
 def test_files_that_no_row_names_are_refused(bundle):
