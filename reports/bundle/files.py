@@ -245,9 +245,16 @@ def write_zipped(folder: Path, name: str, text: str) -> None:
         write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
+def remove(folder: Path, name: str) -> None:
+    """Remove a file of a bundle if it exists; raises BundleError if its folder is a link."""
+    _place(folder, name).unlink(missing_ok=True)
+
+
 def _place(folder: Path, name: str) -> Path:
     """Return where a file is written; raises BundleError if a folder on the way is a link."""
     path = folder / name
     if path.is_symlink() or path.parent.is_symlink():
         raise BundleError(f"{path} is a link; delete it, or publish into another folder")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise BundleError(f"{path.parent} is no folder; delete it, or publish into another folder")
     return path

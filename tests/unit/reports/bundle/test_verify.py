@@ -17,7 +17,7 @@ from reports.bundle.files import BundleError, json_text, sealed
 from reports.bundle.read import open_bundle
 from reports.bundle.run import DEPTH
 from reports.bundle.texts import texts_of
-from reports.bundle.verify import THIN, _text_faults, record_faults, verify
+from reports.bundle.verify import THIN, _agree, _text_faults, record_faults, verify
 from reports.bundle.write import made_by
 
 
@@ -164,6 +164,19 @@ def test_files_that_no_row_names_are_refused(bundle):
     """Nobody would verify them."""
     (bundle / "runs/0123456789ab.json").write_text("{}")
     assert faults(bundle) == ["runs/0123456789ab.json belongs to no row of the study"]
+
+
+def test_a_run_that_was_removed_is_named(bundle):
+    """A run that has not ended yet has no file either: the index says which have one."""
+    path = first_run(bundle)
+    path.unlink()
+    assert f"runs/{path.name} is missing" in faults(bundle)
+
+
+def test_digits_that_another_processor_changes_are_no_fault():
+    assert _agree('{"a": [0.1, NaN, 1]}', '{"a": [0.10000000000000002, NaN, 1]}')
+    for other in ('{"a": [0.1001, NaN, 1]}', '{"a": [0.1, NaN, 2]}', '{"b": 1}', "{", "[1]"):
+        assert not _agree('{"a": [0.1, NaN, 1]}', other)
 
 
 def test_the_message_lists_the_faults(bundle):
