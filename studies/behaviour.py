@@ -155,7 +155,7 @@ def compare(
         source = run_dir(root, spec.source.run_id) if status == "diverged" else directory
         then = recorded(source.probes)
         now = record(spec.source) if then and record else then
-        if now is None or then["form"] != now["form"]:
+        if then is None or now is None or then["form"] != now["form"]:
             unprobed.append(run_id)
             continue
         compared.append(run_id)
