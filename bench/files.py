@@ -60,7 +60,7 @@ def read_json(path: Path) -> Any:
     """Return the content of a JSON file; None if it is missing or damaged."""
     try:
         return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):  # of its bytes as well as of its JSON
         return None
 
 

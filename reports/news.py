@@ -33,12 +33,14 @@ def moment(text: str, now: datetime | None = None) -> datetime:
         if span := re.fullmatch(r"(\d{1,6})([mhd])", text):
             return now - timedelta(**{UNITS[span[2]]: int(span[1])})
         found = datetime.fromisoformat(text)
+        found = found.astimezone().replace(tzinfo=None) if found.tzinfo else found
+        found.timestamp()  # of the year 1 it is out of range
     except (ValueError, OverflowError):
         raise SpecError(
             f"--since {text}: not a moment; write one such as yesterday, 8h, 2026-05-01 or "
             "2026-05-01T22:00"
         ) from None
-    return found.astimezone().replace(tzinfo=None) if found.tzinfo else found
+    return found
 
 
 def news(scores: Scores, since: datetime) -> News:

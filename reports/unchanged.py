@@ -51,6 +51,8 @@ def unchanged_summary(uri: str, study: str, profile: str, folder: Path, inputs: 
     stamp, record = read_json(folder / STAMP), read_study(uri, study, profile)
     if not isinstance(stamp, dict) or stamp.get("inputs") != inputs or record is None:
         return None
+    if stamp != _stamp(inputs, stamp.get("files"), stamp.get("summary")):
+        return None  # damaged
     stored = run_folder(uri, record.mlflow_run_id)
     for place in (folder, stored and stored / REPORT):
         if place and stamp["files"] != _digests(place / name for name in stamp["files"]):
@@ -60,8 +62,13 @@ def unchanged_summary(uri: str, study: str, profile: str, folder: Path, inputs: 
 
 def keep_inputs(folder: Path, inputs: str, files: Sequence[Path], summary: str) -> None:
     """Note in a report's folder which inputs made its files."""
-    content = {"inputs": inputs, "files": _digests(files), "summary": summary}
-    write_json(folder / STAMP, content)
+    write_json(folder / STAMP, _stamp(inputs, _digests(files), summary))
+
+
+def _stamp(inputs: str, files: Any, summary: Any) -> dict[str, Any]:
+    """Return the content of a stamp, with a digest by which a damaged one is known."""
+    content = {"inputs": inputs, "files": files, "summary": summary}
+    return {**content, "check": digest(content)}
 
 
 def _stamps(address: str) -> str | list[tuple[str, int, int]]:

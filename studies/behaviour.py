@@ -153,9 +153,9 @@ def compare(
             continue
         # Nothing was executed for an evaluation of a training that diverged.
         source = run_dir(root, spec.source.run_id) if status == "diverged" else directory
-        then = read_json(source.probes)
+        then = recorded(source.probes)
         now = record(spec.source) if then and record else then
-        if now is None or then["form"] != now["form"]:
+        if then is None or now is None or then["form"] != now["form"]:
             unprobed.append(run_id)
             continue
         compared.append(run_id)
@@ -177,6 +177,33 @@ def compare(
         unprobed=tuple(unprobed),
         unread=unread,
     )
+
+
+def recorded(file: Path) -> Record | None:
+    """Return the record in a probes.json; None if it is missing or damaged."""
+    record = read_json(file)
+    parts = record.get("parts") if isinstance(record, dict) else None
+    if not isinstance(parts, dict) or "form" not in record:
+        return None
+    return record if all(map(_is_part, parts.values())) else None
+
+
+def _is_part(part: Any) -> bool:
+    text = part.get("text") if isinstance(part, dict) else None
+    if not isinstance(text, dict):
+        return False
+    for kind in ("files", "packages"):
+        names = text.get(kind)
+        if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
+            return False
+    numbers = part.get("numbers", {})
+    return isinstance(numbers, dict) and all(map(_is_group, numbers.values()))
+
+
+def _is_group(group: Any) -> bool:
+    if not isinstance(group, dict) or not isinstance(group.get("values"), list):
+        return False
+    return all(isinstance(x, int | float) for x in (group.get("within"), *group["values"]))
 
 
 def _differences(
@@ -253,7 +280,7 @@ def edited_text(root: Path, run_ids: Iterable[str]) -> dict[str, list[str]]:
     known: dict[str, list[str]] = {}
     edited: dict[str, list[str]] = {}
     for run_id in run_ids:
-        record = read_json(run_dir(root, run_id).probes) or {"parts": {}}
+        record = recorded(run_dir(root, run_id).probes) or {"parts": {}}
         for part in record["parts"].values():
             key = digest(part["text"])
             if key not in known:

@@ -5,9 +5,18 @@ import os
 import sys
 import warnings
 
-REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+REFUSED = (
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 """Errors of a place, which no code of the project causes."""
 WAY_OUT = "free the disk, change the permissions, or choose another --root"
+MISNAMED = "give another name"
 
 
 def main() -> None:
@@ -38,6 +47,7 @@ def _exit_code() -> int:
         if error.errno not in REFUSED:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"segloss: {place}{error.strerror}; {WAY_OUT}\n")
+        way_out = MISNAMED if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else WAY_OUT
+        sys.stderr.write(f"segloss: {place}{error.strerror}; {way_out}\n")
         return 2
     return 0

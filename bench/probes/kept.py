@@ -40,15 +40,18 @@ def kept(root: Path, key: list[Any], make: Callable[[], Any]) -> Any:
 
 
 def recall(root: Path, key: list[Any]) -> Any:
-    """Return the finding of this key; None where the root keeps none."""
-    return read_json(_place(root, key))
+    """Return the finding of this key; None where the root keeps none, or a damaged one."""
+    stored = read_json(_place(root, key))
+    if not isinstance(stored, dict) or stored.get("check") != digest([stored.get("found")]):
+        return None
+    return stored["found"]
 
 
 def keep(root: Path, key: list[Any], found: Any) -> None:
     """Keep a finding; a root that is missing or cannot be written keeps nothing."""
     if root.is_dir():
         with suppress(OSError):  # a full disk, or a root of another user
-            write_json(_place(root, key), found)
+            write_json(_place(root, key), {"found": found, "check": digest([found])})
 
 
 def _place(root: Path, key: list[Any]) -> Path:
@@ -67,10 +70,12 @@ def at_hand(modules: Iterable[str] = ()) -> str:
 @cache
 def _code_and_packages() -> str:
     code = {name: hashlib.sha256(data).hexdigest() for name, data in code_files(WORKER_PACKAGES)}
-    # The folder of an installed package's description is called NAME-VERSION.dist-info.
-    packages = {info.name for place in sys.path for info in Path(place).glob("*.dist-info")}
-    plugins = {point.module for group in PLUGINS for point in entry_points(group=group)}
-    return digest([sys.version, code, sorted(packages), text_of(*sorted(plugins))])
+    # An installed package's description is called NAME-VERSION.dist-info, or .egg-info.
+    packages = {info.name for place in sys.path for info in Path(place).glob("*.*-info")}
+    points = [point for group in PLUGINS for point in entry_points(group=group)]
+    plugins = sorted((point.group, point.name, point.value) for point in points)
+    text = text_of(*sorted({point.module for point in points}))
+    return digest([sys.version, code, sorted(packages), plugins, text])
 
 
 @cache

@@ -288,7 +288,7 @@ def all_run_dirs(root: Path) -> list[RunDir]:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        text = path.read_text()
+        text = path.read_text(errors="replace")
     except FileNotFoundError:
         return
     for line in text.splitlines():

@@ -6,11 +6,12 @@ import sqlite3
 from pathlib import Path
 
 from bench.manifest import Manifest
-from bench.runs.rundir import State, run_dir
+from bench.runs.rundir import RunDir, run_dir
 from bench.spec import digest
 from bench.store.client import StoreError, database
 from bench.store.mirror import SOURCE
 from bench.store.places import local_folder
+from bench.store.run_files import lost_files
 from bench.store.sqlite import RunRow, experiment_id, experiment_tags, run_rows, tagged_runs
 from bench.store.views.saved import decode_view, saved_views, view_tag
 
@@ -62,14 +63,15 @@ def _is_study(uri: str, run: RunRow, manifest: Manifest) -> bool:
 def _has_runs(uri: str, root: Path, manifest: Manifest, stored: list[RunRow]) -> bool:
     by_id = {run.tags.get("segloss.run_id"): run for run in stored}
     ids = {run_id for row in manifest.rows.values() for run_id in row.run_ids}
-    return all(_holds(uri, by_id.get(run_id), run_dir(root, run_id).state()) for run_id in ids)
+    return all(_holds(uri, by_id.get(run_id), run_dir(root, run_id)) for run_id in ids)
 
 
-def _holds(uri: str, run: RunRow | None, state: State) -> bool:
-    """Return whether a run was synced in this state with its files, or never started (None)."""
+def _holds(uri: str, run: RunRow | None, directory: RunDir) -> bool:
+    """Return whether a run was synced in its state with its files, or never started (None)."""
+    state = directory.state()
     if run is None:
         return state.status == "queued"
     updated = run.tags.get("segloss.updated") == repr(state.updated)
     folder = local_folder(uri, run.artifact_uri)
-    has_files = folder is None or folder.is_dir()
+    has_files = folder is None or not lost_files(folder, directory)
     return updated and has_files and run.tags.get("segloss.kept", "") == (state.kept or "")

@@ -42,6 +42,14 @@ def keep_run(client: MlflowClient, uri: str, run: Run, directory: RunDir) -> Non
         keep_files(client, uri, run, sorted(directory.predictions.iterdir()), "predictions")
 
 
+def lost_files(folder: Path, directory: RunDir) -> bool:
+    """Return whether a run's folder of the store lacks a file that ``keep_run`` kept there."""
+    names = [name for name in KEPT if (directory.path / name).exists()]
+    if directory.predictions.is_dir():
+        names += [f"predictions/{file.name}" for file in directory.predictions.iterdir()]
+    return not all((folder / name).exists() for name in ("", *names))
+
+
 def keep_grid(client: MlflowClient, uri: str, run: Run, directory: RunDir) -> None:
     """Keep predictions for the image grid, which lines runs up by key and step.
 

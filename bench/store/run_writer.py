@@ -21,7 +21,7 @@ from bench.store.pages import (
     table_tag,
 )
 from bench.store.places import local_folder
-from bench.store.run_files import keep_grid, keep_run
+from bench.store.run_files import keep_grid, keep_run, lost_files
 from bench.store.snapshot import IMPORTED_PLACES, PLACES, Numbers, RunSnapshot, milliseconds
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class RunWriter:
         params = run_params(self.manifest, row, seed)
         with _readable(directory):
             state = directory.state()
-        if run and _complete(run, params, state) and not self._lost(run, state):
+        if run and _complete(run, params, state) and not self._lost(run, state, directory):
             return 0
         if run is None and state.status == "queued":
             return 0
@@ -112,7 +112,7 @@ class RunWriter:
         log_batches(self.client, run_id, params=params)
         rows = ((key, value, time, step) for (key, step), (value, time) in numbers.items())
         log_batches(self.client, run_id, metrics=rows)
-        lost = self._lost(run, state)
+        lost = self._lost(run, state, directory)
         if "segloss.result" in snapshot.tags and ("segloss.result" not in run.data.tags or lost):
             keep_grid(self.client, self.uri, run, directory)
             log_datasets(self.client, run_id, self._datasets(snapshot))
@@ -134,10 +134,10 @@ class RunWriter:
         # Written last: without these tags, the next sync repeats an interrupted one.
         log_batches(self.client, run_id, tags=tags)
 
-    def _lost(self, run: Run, state: State) -> bool:
-        """Return whether a run has ended and its folder is missing; a server is not asked."""
+    def _lost(self, run: Run, state: State, directory: RunDir) -> bool:
+        """Return whether a run has ended and a file of it is missing; a server is not asked."""
         folder = local_folder(self.uri, run.info.artifact_uri or "")
-        return folder is not None and state.status in OVER and not folder.is_dir()
+        return folder is not None and state.status in OVER and lost_files(folder, directory)
 
     def _create(self, directory: RunDir, row: Row, seed: int, snapshot: RunSnapshot) -> Run:
         manifest = self.manifest

@@ -95,10 +95,11 @@ def read_bytes(folder: Path, name: str) -> bytes | None:
     except OSError as error:
         link = " (a link)" if path.is_symlink() else ""
         raise BundleError(f"{path} cannot be read: {error.strerror}{link}") from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)  # fdopen refuses a folder with an error of its own
+        raise BundleError(f"{path} is not a regular file; a bundle holds regular files only")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise BundleError(f"{path} is not a regular file; a bundle holds regular files only")
         if found.st_size > TEXT_BYTES:
             raise BundleError(
                 f"{path} has {found.st_size:,} bytes; at most {TEXT_BYTES:,} are read"
@@ -244,9 +245,16 @@ def write_zipped(folder: Path, name: str, text: str) -> None:
         write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
+def remove(folder: Path, name: str) -> None:
+    """Remove a file of a bundle if it exists; raises BundleError if its folder is a link."""
+    _place(folder, name).unlink(missing_ok=True)
+
+
 def _place(folder: Path, name: str) -> Path:
     """Return where a file is written; raises BundleError if a folder on the way is a link."""
     path = folder / name
     if path.is_symlink() or path.parent.is_symlink():
         raise BundleError(f"{path} is a link; delete it, or publish into another folder")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise BundleError(f"{path.parent} is no folder; delete it, or publish into another folder")
     return path

@@ -84,9 +84,20 @@ def open_bundle(folder: Path) -> Bundle:
     try:
         manifest = parse(Manifest, index.get("manifest"), where=INDEX)
         check_manifest(manifest)
+        check_files(index.get("files"))
     except SeglossError as error:
         raise BundleError(f"{folder}: {error}") from None
     return Bundle(folder, manifest, index)
+
+
+def check_files(files: Any) -> None:
+    """Raise BundleError unless the texts of an index lie inside the bundle, each with a digest."""
+    if not isinstance(files, dict) or not all(isinstance(value, str) for value in files.values()):
+        raise BundleError(f"{INDEX}: files is no object of digests by name")
+    for name in files:
+        parts = name.split("/")
+        if len(parts) > 2 or any(part in ("", ".", "..") or len(part) > 200 for part in parts):
+            raise BundleError(f"{INDEX}: files names {name[:80]!r}, which is no text of a bundle")
 
 
 def check_manifest(manifest: Manifest) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.errors import DataError
 from bench.manifest import Manifest
 from bench.runs.rundir import run_dir
-from bench.runs.source_code import code_digest
+from bench.runs.source_code import project_digest
 from reports.bundle.cite import EDITED
 from reports.bundle.counts import counts_of, text_of
 from reports.bundle.files import (
@@ -21,6 +21,7 @@ from reports.bundle.files import (
     is_bundle,
     json_text,
     read_bytes,
+    remove,
     run_file,
     sealed,
     write_text,
@@ -70,19 +71,23 @@ def publish(
         raise BundleError(f"{root}: no run of {manifest.study} on {manifest.profile} has ended")
     _check_place(folder, manifest, set(records), root)
     known = open_bundle(folder).index["files"] if is_bundle(folder) else {}
-    _write_index(folder, manifest, known)  # first, so that an interrupted start can be repeated
+    held = [run_id for run_id in records if (folder / run_file(run_id)).exists()]
+    # First, so that an interrupted start can be repeated.
+    _write_index(folder, manifest, known, held)
     notes = []
     for run_id, record in records.items():
         write_text(folder, run_file(run_id), json_text(sealed(record, DEPTH), DEPTH))
         try:
             if record["result"] and (counts := counts_of(run_dir(root, run_id))):
                 write_zipped(folder, counts_file(run_id), text_of(counts))
+            else:  # those of an earlier result
+                remove(folder, counts_file(run_id))
         except DataError as error:
             notes.append(str(error))
     for name, text in definitions.items():
         write_text(folder, name, text)
     own = {name: _sha256(text) for name, text in definitions.items()}
-    _write_index(folder, manifest, {**known, **own})
+    _write_index(folder, manifest, {**known, **own}, list(records))
     return Published(len(records), len(run_ids(manifest)), tuple(notes))
 
 
@@ -95,7 +100,8 @@ def add_report(folder: Path) -> None:
         write_text(folder, name, text)
     bundle = open_bundle(folder)
     digests = {name: _sha256(text) for name, text in texts.items() if name not in EDITED}
-    _write_index(folder, bundle.manifest, {**bundle.index["files"], **digests})
+    files = {**bundle.index["files"], **digests}
+    _write_index(folder, bundle.manifest, files, bundle.index["runs"])
 
 
 def _check_place(folder: Path, manifest: Manifest, ours: set[str], root: Path) -> None:
@@ -115,8 +121,8 @@ def _check_place(folder: Path, manifest: Manifest, ours: set[str], root: Path) -
             f"in first: segloss sync --from {folder}"
         )
     for run_id in set(held) - ours:  # of a row that the study no longer has
-        (folder / run_file(run_id)).unlink()
-        (folder / counts_file(run_id)).unlink(missing_ok=True)
+        remove(folder, run_file(run_id))
+        remove(folder, counts_file(run_id))
 
 
 def _is_shown(path: Path) -> bool:
@@ -128,15 +134,18 @@ def _ended(root: Path, run_id: str) -> bool:
 
 
 def made_by() -> dict[str, str]:
-    """Return the version that writes a bundle, and the digest of its code."""
-    return {"made_by": f"segloss-bench {version('segloss-bench')}", "code": code_digest()}
+    """Return the version that writes a bundle, and the digest of its code: the same in any verb."""
+    return {"made_by": f"segloss-bench {version('segloss-bench')}", "code": project_digest()}
 
 
-def _write_index(folder: Path, manifest: Manifest, files: Mapping[str, str]) -> None:
+def _write_index(
+    folder: Path, manifest: Manifest, files: Mapping[str, str], runs: list[str]
+) -> None:
     content = {
         **made_by(),
         "manifest": manifest.model_dump(mode="json"),
         "files": dict(sorted(files.items())),
+        "runs": runs,
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder, INDEX, json_text(sealed(content, MANIFEST_DEPTH), LINES))

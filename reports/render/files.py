@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from bench.files import read_json, write_json
 from reports.figures.gallery import gallery_figure
 from reports.model import Report
 from reports.render import latex
@@ -15,6 +17,8 @@ from reports.render.svg import svg
 from reports.render.text import lead_markdown, markdown_document, rows_csv, tables_json
 
 PAPER = "paper.tex"
+WRITTEN = ".written.json"
+"""File of a report's folder: the names of the files that it wrote there."""
 
 
 def write_report(
@@ -23,7 +27,7 @@ def write_report(
     """Write a report into ``out_dir``; return its page, and its tables and figures.
 
     Files of an earlier report that are not written again are removed, so that no old figure stays
-    beside new numbers.
+    beside new numbers. Files that no report wrote stay: the folder may be one of the user's.
 
     Args:
         out_dir: Folder for the files; made if it does not exist.
@@ -36,10 +40,18 @@ def write_report(
     for figure in report.figures:
         files.append(_write(out_dir / f"{figure.key}.svg", svg(figure.drawing.wide)))
     files += _write_paper(out_dir, report) if with_pdf else []
-    for old in (*out_dir.glob("*.svg"), *out_dir.glob("*.pdf"), out_dir / PAPER):
-        if old not in files:
-            old.unlink(missing_ok=True)
+    remove_earlier(out_dir, [index, *files])
     return index, tuple(files)
+
+
+def remove_earlier(out_dir: Path, files: Sequence[Path]) -> None:
+    """Remove figures and paper of an earlier report from a folder, and note the new files."""
+    before = read_json(out_dir / WRITTEN)
+    known = {str(name) for name in before} if isinstance(before, list) else set()
+    for old in (*out_dir.glob("*.svg"), *out_dir.glob("*.pdf"), out_dir / PAPER):
+        if old not in files and old.name in known:
+            old.unlink(missing_ok=True)
+    write_json(out_dir / WRITTEN, [file.name for file in files])
 
 
 def _write_tables(out_dir: Path, report: Report) -> list[Path]:

@@ -26,7 +26,9 @@ def test_moments(text, meant):
     assert moment(text, NOW) == meant
 
 
-@pytest.mark.parametrize("text", ["", "soon", "8", "2026-13-01", "8h30", "999999999999999h"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "8", "2026-13-01", "8h30", "999999999999999h", "0001-01-01T00:00+14:00"]
+)
 def test_other_words_are_refused(text):
     with pytest.raises(SpecError, match="--since"):
         moment(text, NOW)

@@ -116,6 +116,16 @@ def test_a_file_that_was_edited_or_lost_is_written_again(root):
     assert unchanged_summary(uri, *WHERE, folder, found) == "RMI is better."
 
 
+@pytest.mark.parametrize("damage", ["5", "{", '{"inputs": "INPUTS"}', "\udcff"])
+def test_a_damaged_note_of_the_inputs_is_not_trusted(root, damage):
+    uri, (found, folder) = default_uri(root), kept(root)
+    note = folder / unchanged.STAMP
+    text = note.read_text()
+    for other in (damage.replace("INPUTS", found), text.replace("better", "worse")):
+        note.write_text(other, errors="surrogateescape")
+        assert unchanged_summary(uri, *WHERE, folder, found) is None
+
+
 def report_in_a_fresh_interpreter(root: Path) -> tuple[str, set[str]]:
     """Return what `segloss report` prints, and the heavy packages that it loads."""
     code = (

@@ -1,5 +1,7 @@
 """A store that needs no sync is recognised by its tables."""
 
+from pathlib import Path
+
 import pytest
 
 from bench.files import read_json, write_json
@@ -33,19 +35,35 @@ def test_a_store_is_current_after_a_sync_and_until_anything_changes(fresh, monke
     assert not is_current(*where, renamed)
 
 
-def test_a_run_whose_files_are_gone_needs_a_sync(fresh):
-    fresh.finish("CE", 0)
-    fresh.sync()
+def folders(fresh) -> list[Path]:
+    """The folder of the study and of each of its runs in the store."""
     file = database(fresh.uri)
     assert file is not None
     number = experiment_id(file, f"{fresh.manifest.study}/{fresh.manifest.profile}")
     assert number is not None
-    for run in run_rows(file, number):
-        folder = local_folder(fresh.uri, run.artifact_uri)
-        assert folder is not None
+    found = [local_folder(fresh.uri, run.artifact_uri) for run in run_rows(file, number)]
+    return [folder for folder in found if folder is not None]
+
+
+def test_a_run_whose_files_are_gone_needs_a_sync(fresh):
+    fresh.finish("CE", 0)
+    fresh.sync()
+    for folder in folders(fresh):
         folder.rename(folder.with_name("away"))
         assert not is_current(fresh.uri, fresh.root, fresh.manifest)
         folder.with_name("away").rename(folder)
+    assert is_current(fresh.uri, fresh.root, fresh.manifest)
+
+
+def test_a_file_that_is_gone_is_written_again(fresh):
+    """One file of a run, such as its counts, in the store."""
+    directory = fresh.finish("CE", 0)
+    fresh.sync()
+    (kept,) = (file for folder in folders(fresh) for file in folder.glob("result.json"))
+    kept.unlink()
+    assert not is_current(fresh.uri, fresh.root, fresh.manifest)
+    fresh.sync()
+    assert kept.read_text() == (directory.path / "result.json").read_text()
     assert is_current(fresh.uri, fresh.root, fresh.manifest)
 
 

@@ -23,6 +23,7 @@ from studies.behaviour import (
     compare,
     edited_lines,
     edited_text,
+    recorded,
     refuse,
     specs_of,
 )
@@ -68,6 +69,30 @@ def keep(made, at_hand):
 
 def ids(made, label):
     return [made.id_of(label, seed) for seed in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        5,
+        {},
+        {"form": 1},
+        {"form": 1, "parts": {"loss": 5}},
+        {"form": 1, "parts": {"loss": {"text": {"files": {}}}}},
+        {"form": 1, "parts": {"loss": part("x")}},
+        {"form": 1, "parts": {"loss": part(1.0, within=None)}},
+    ],
+)
+def test_a_record_of_another_shape_counts_as_missing(tmp_path, content):
+    """It came with a stranger's bundle or from a damaged disk; plan and status name such runs."""
+    file = tmp_path / "probes.json"
+    write_json(file, content)
+    assert recorded(file) is None
+    write_json(
+        file,
+        {"form": 1, "parts": {"loss": part(1.0, math.inf), "data": {"text": TEXT, "fault": "x"}}},
+    )
+    assert recorded(file) == read_json(file)
 
 
 def test_equal_records_change_nothing(made_up):

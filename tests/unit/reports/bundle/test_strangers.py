@@ -15,7 +15,7 @@ from bench.runs.rundir import RunDir
 from bench.store.snapshot import address
 from reports.bundle.counts import parse_counts
 from reports.bundle.files import COUNTS_BYTES, TEXT_BYTES, BundleError
-from reports.bundle.read import open_bundle, unpacked
+from reports.bundle.read import check_files, open_bundle, unpacked
 from reports.bundle.run import leave_run
 from reports.stored import read_scores
 
@@ -45,11 +45,25 @@ def test_links_and_pipes_are_not_followed(bundle, tmp_path):
     with pytest.raises(BundleError, match="not a regular file"):
         reads(bundle)
     path.unlink()
+    path.mkdir()
+    with pytest.raises(BundleError, match="no regular file"):
+        reads(bundle)
+    path.rmdir()
     shutil.move(secret, path)
     shutil.move(bundle / "runs", tmp_path / "elsewhere")
     (bundle / "runs").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(BundleError, match="is a link"):
         reads(bundle)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [None, [], {"README.md": 5}, {"../x": "0"}, {"/etc/passwd": "0"}, {"": "0"}, {"x" * 5000: "0"}],
+)
+def test_the_index_names_texts_of_the_bundle_alone(files):
+    with pytest.raises(BundleError, match="files"):
+        check_files(files)
+    check_files({"README.md": "0", "report/tables.csv": "0"})
 
 
 def test_a_bomb_is_not_unpacked(bundle):

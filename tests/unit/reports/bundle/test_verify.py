@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import subprocess
+import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from reports.bundle.files import BundleError, json_text, sealed
 from reports.bundle.read import open_bundle
 from reports.bundle.run import DEPTH
 from reports.bundle.texts import texts_of
-from reports.bundle.verify import THIN, _text_faults, record_faults, verify
+from reports.bundle.verify import THIN, _agree, _text_faults, record_faults, verify
+from reports.bundle.write import made_by
 
 
 def test_a_sound_bundle_is_verified(published):
@@ -150,10 +153,30 @@ def test_texts_of_another_version_are_named_and_not_refused(bundle, texts, monke
     assert fault.startswith("README.md, line ")
 
 
+def test_every_process_of_a_version_has_the_same_digest_of_its_code():
+    """Else `segloss verify` would take each bundle for that of another version."""
+    code = "import losses.dice; from reports.bundle.write import made_by; print(made_by()['code'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == made_by()["code"]
+
+
 def test_files_that_no_row_names_are_refused(bundle):
     """Nobody would verify them."""
     (bundle / "runs/0123456789ab.json").write_text("{}")
     assert faults(bundle) == ["runs/0123456789ab.json belongs to no row of the study"]
+
+
+def test_a_run_that_was_removed_is_named(bundle):
+    """A run that has not ended yet has no file either: the index says which have one."""
+    path = first_run(bundle)
+    path.unlink()
+    assert f"runs/{path.name} is missing" in faults(bundle)
+
+
+def test_digits_that_another_processor_changes_are_no_fault():
+    assert _agree('{"a": [0.1, NaN, 1]}', '{"a": [0.10000000000000002, NaN, 1]}')
+    for other in ('{"a": [0.1001, NaN, 1]}', '{"a": [0.1, NaN, 2]}', '{"b": 1}', "{", "[1]"):
+        assert not _agree('{"a": [0.1, NaN, 1]}', other)
 
 
 def test_the_message_lists_the_faults(bundle):
