@@ -14,6 +14,8 @@ DASH = "\N{EN DASH}"
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"
 DAGGER = "\N{DAGGER}"
+FEW = 3
+"""Largest number of rows that a headline names."""
 
 
 def unit(key: str) -> str:
@@ -143,3 +145,8 @@ def listed(names: Sequence[str], *, most: int = 12, between: str = ", ") -> str:
     """Return names as a list that is cut after ``most``: "a, b and 3 more"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return between.join(names[:most]) + more
+
+
+def open_rows(labels: Sequence[str]) -> str:
+    """Return the rows from which a leader is open, as a headline names them."""
+    return joined(labels) if len(labels) <= FEW else f"{len(labels)} other rows"

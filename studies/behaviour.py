@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import SeglossError
-from bench.files import read_json
 from bench.runs.rundir import State, run_dir
 from bench.runs.source_code import changed_text
 from bench.spec import RunSpec, digest
 from studies.ledger import DONE, REPLACED, current_state
+from studies.recorded import Part, Record, recorded
 
-Part = dict[str, Any]
-"""{"text": …, "numbers": …}; where the part cannot be tried, "fault" instead of numbers."""
-Record = dict[str, Any]
-"""{"form": number, "parts": {name: Part}}"""
 SMALLEST = 1e-3
 """Values are compared as shares of the largest one of their group, but of no less than this."""
 UNTRIED = "cannot be tried, so its text decides"
@@ -177,33 +173,6 @@ def compare(
         unprobed=tuple(unprobed),
         unread=unread,
     )
-
-
-def recorded(file: Path) -> Record | None:
-    """Return the record in a probes.json; None if it is missing or damaged."""
-    record = read_json(file)
-    parts = record.get("parts") if isinstance(record, dict) else None
-    if not isinstance(parts, dict) or "form" not in record:
-        return None
-    return record if all(map(_is_part, parts.values())) else None
-
-
-def _is_part(part: Any) -> bool:
-    text = part.get("text") if isinstance(part, dict) else None
-    if not isinstance(text, dict):
-        return False
-    for kind in ("files", "packages"):
-        names = text.get(kind)
-        if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
-            return False
-    numbers = part.get("numbers", {})
-    return isinstance(numbers, dict) and all(map(_is_group, numbers.values()))
-
-
-def _is_group(group: Any) -> bool:
-    if not isinstance(group, dict) or not isinstance(group.get("values"), list):
-        return False
-    return all(isinstance(x, int | float) for x in (group.get("within"), *group["values"]))
 
 
 def _differences(

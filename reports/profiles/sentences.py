@@ -11,9 +11,8 @@ from reports.sentences import verdict
 from reports.sentences.conditions import TRUST
 from reports.sentences.notes import BEST
 from reports.statistics.stats import LEVEL
-from reports.tables.lead import open_rows
 from reports.tables.notes import exact_test, shown_intervals
-from reports.wording import estimate_text, joined, seeds
+from reports.wording import estimate_text, joined, open_rows, seeds
 
 
 def gain_notes(answer: Answer, table: Table) -> list[str]:

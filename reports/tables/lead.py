@@ -18,6 +18,7 @@ from reports.wording import (
     interval_ends,
     joined,
     listed,
+    open_rows,
     points,
     signed_points,
 )
@@ -31,7 +32,7 @@ SAME = 1e-9
 HALF = 0.5
 """Share of a gain that the classes named must give."""
 FEW = 3
-"""Largest number of such classes, and of the rows in a headline."""
+"""Largest number of such classes."""
 
 
 def lead(scores: Scores, command: str) -> Lead:
@@ -85,11 +86,6 @@ def _not_below(ranking: Ranking, first: str) -> list[str]:
     return [row for row in ranking.pairs.others(first) if row not in below]
 
 
-def open_rows(labels: Sequence[str]) -> str:
-    """Return the rows from which a leader is open, as a headline names them."""
-    return joined(labels) if len(labels) <= FEW else f"{len(labels)} other rows"
-
-
 def _one_row(ranking: Ranking) -> str:
     row = ranking.order[0]
     value = estimate(ranking.scores.of(row, ranking.key).values())
@@ -135,7 +131,7 @@ def _agreement(found: Paired) -> str:
 
 def _others(ranking: Ranking, first: str, other: str) -> list[str]:
     """Return how the leading row relates to the rows that its lead is not measured over."""
-    below, open_rows = ranking.pairs.below(first), ranking.pairs.open(first)
+    below, unclear = ranking.pairs.below(first), ranking.pairs.open(first)
     found = [words.NONE_ABOVE.format(base=first)] if first == ranking.base else []
     if ranking.base != ranking.reference:
         found.append(words.BASE_MISSING.format(base=ranking.base))
@@ -146,7 +142,7 @@ def _others(ranking: Ranking, first: str, other: str) -> list[str]:
         found.append(words.ABOVE.format(row=first, rows=_rows(rest, "and")))
     if over := ranking.pairs.over(first):
         found.append(words.BELOW.format(row=first, rows=_rows(over, "and")))
-    if unsettled := [row for row in open_rows if row != other and ranking.pairs.told]:
+    if unsettled := [row for row in unclear if row != other and ranking.pairs.told]:
         found.append(words.OPEN.format(row=first, rows=_rows(unsettled, "or")))
     return found
 
