@@ -1,7 +1,8 @@
 """What checks found that need torch, kept in a root until anything that decides it changes.
 
 The key of a finding holds its inputs and ``at_hand``: a digest of this project's files, of the
-installed packages with their versions, and of plug-ins. So a finding is never older than the code.
+installed packages with their versions, and of plug-ins; of the packages that these use, the times
+of their files too. So a finding is never older than the code.
 No torch here.
 """
 
@@ -64,7 +65,9 @@ def at_hand(modules: Iterable[str] = ()) -> str:
     Args:
         modules: Modules of other packages that the check uses, beside plug-ins.
     """
-    return digest([_code_and_packages(), timm_stamp(), text_of(*sorted(modules))])
+    text = text_of(*sorted(modules))
+    packages = sorted({"timm", *text["packages"]})
+    return digest([_code_and_packages(), text, list(map(stamp, packages))])
 
 
 @cache
@@ -75,13 +78,15 @@ def _code_and_packages() -> str:
     points = [point for group in PLUGINS for point in entry_points(group=group)]
     plugins = sorted((point.group, point.name, point.value) for point in points)
     text = text_of(*sorted({point.module for point in points}))
-    return digest([sys.version, code, sorted(packages), plugins, text])
+    stamps = list(map(stamp, sorted(text["packages"])))
+    return digest([sys.version, code, sorted(packages), plugins, text, stamps])
 
 
 @cache
-def timm_stamp() -> str:
-    """Return a digest of the sizes and times of timm's files, which somebody may have edited."""
-    spec = find_spec("timm")
-    files = sorted(Path(spec.origin).parent.rglob("*.py")) if spec and spec.origin else []
+def stamp(package: str) -> str:
+    """Return a digest of the sizes and times of a package's files, which may be edited in place."""
+    spec = find_spec(package)
+    folders = map(Path, (spec and spec.submodule_search_locations) or ())
+    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
     stats = [(str(file), file.stat()) for file in files]
     return digest([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])

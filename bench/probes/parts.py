@@ -11,7 +11,7 @@ import torch
 from bench.errors import format_error
 from bench.models.deeplab import build_model
 from bench.probes.groups import Numbers
-from bench.probes.kept import kept, timm_stamp
+from bench.probes.kept import kept, stamp
 from bench.probes.numbers import loss_numbers, network_numbers, recipe_numbers
 from bench.probes.record import FORM, Part
 from bench.runs.source_code import Text, installed_version, text_of
@@ -39,7 +39,7 @@ def network_part(model: ModelSpec, classes: int, weights: Path | None, root: Pat
         root: Output folder, which keeps the numbers: to build the network takes seconds.
     """
     text = network_text(model)
-    key = [FORM, model.model_dump(mode="json"), classes, text, timm_stamp(), weights is None]
+    key = [FORM, model.model_dump(mode="json"), classes, text, stamp("timm"), weights is None]
     return _part(text, lambda: kept(root, key, lambda: network_numbers(model, classes, weights)))
 
 

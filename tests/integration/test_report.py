@@ -212,12 +212,13 @@ def test_print_files_are_made_on_request_and_never_left_behind(files, store, tmp
     assert printed == drawn | {"predictions.pdf"}
     paper = files.named("paper.tex").read_text()
     assert all(f"{{{name}}}" in paper for name in printed)
-    for name in ("paper.tex", "gains.pdf", "cost.svg"):
-        (tmp_path / name).write_text("old")
-    build_report(store.uri, "losses", "tiny", tmp_path)
-    assert not [file for file in tmp_path.iterdir() if file.suffix == ".pdf"]
-    assert not (tmp_path / "paper.tex").exists()
-    assert not (tmp_path / "cost.svg").exists()
+    shutil.copytree(files.index.parent, tmp_path / "report")
+    (tmp_path / "report/mine.svg").write_text("no report wrote this file")
+    build_report(store.uri, "losses", "tiny", tmp_path / "report")
+    left = {file.name for file in (tmp_path / "report").iterdir()}
+    assert not [name for name in left if name.endswith(".pdf")]
+    assert "paper.tex" not in left
+    assert "mine.svg" in left
 
 
 def test_environment_is_in_words(page, store):

@@ -81,5 +81,5 @@ def test_what_is_at_hand_changes_with_code_packages_plugins_and_timm(tmp_path, m
     assert len({at_hand(), first, at_hand(["own_loss"])}) == 3
 
     last = at_hand()
-    monkeypatch.setattr(module, "timm_stamp", lambda: "edited")
+    monkeypatch.setattr(module, "stamp", lambda package: "edited")
     assert at_hand() != last

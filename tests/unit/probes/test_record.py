@@ -40,7 +40,7 @@ def test_what_takes_long_is_made_once_for_a_root(tmp_path, monkeypatch):
         monkeypatch.setattr(parts, name, None)
     assert Prober(tmp_path).record(SPEC) == first
     for module in (kept, parts):
-        monkeypatch.setattr(module, "timm_stamp", lambda: "edited")
+        monkeypatch.setattr(module, "stamp", lambda package: "edited")
     edited = Prober(tmp_path).record(SPEC)["parts"]
     assert all("fault" in edited[part] for part in ("loss", "network", "recipe"))
     assert edited["data"] == first["parts"]["data"]

@@ -46,7 +46,7 @@ def test_links_and_pipes_are_not_followed(bundle, tmp_path):
         reads(bundle)
     path.unlink()
     path.mkdir()
-    with pytest.raises(BundleError, match="no regular file"):
+    with pytest.raises(BundleError, match="not a regular file"):
         reads(bundle)
     path.rmdir()
     shutil.move(secret, path)
