@@ -52,6 +52,10 @@ class Index(Strict):
     labels: tuple[tuple[int, int], ...]
 
 
+def _unheard(done: object, all_: object) -> None:
+    """Take a report of progress that nobody shows; a lambda could not reach another process."""
+
+
 @dataclass(frozen=True)
 class Cache:
     """Decoded splits in ``folder``; without one the files are decoded.
@@ -66,7 +70,7 @@ class Cache:
     folder: Path
     log: Callable[[str], None]
     verify: bool = False
-    progress: Callable[[int, int], None] = lambda done, all_: None
+    progress: Callable[[int, int], None] = _unheard
 
     def load(
         self, name: str, options: Mapping[str, Any], entries: Sequence[Entry], prepare: Prepare
