@@ -52,8 +52,8 @@ class Index(Strict):
     labels: tuple[tuple[int, int], ...]
 
 
-def _unheard(done: object, all_: object) -> None:
-    """Take a report of progress that nobody shows; a lambda could not reach another process."""
+def _no_bar(done: object, all_: object) -> None:
+    """Show no progress; unlike a lambda, this can be sent to another process."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Cache:
     folder: Path
     log: Callable[[str], None]
     verify: bool = False
-    progress: Callable[[int, int], None] = _unheard
+    progress: Callable[[int, int], None] = _no_bar
 
     def load(
         self, name: str, options: Mapping[str, Any], entries: Sequence[Entry], prepare: Prepare

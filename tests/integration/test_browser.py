@@ -224,3 +224,21 @@ def test_the_page_prints_to_pdf(browser, index, tmp_path):
     browser.open(index)
     browser.print(tmp_path / "page.pdf")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"),
+    [(1440, 900, (".lead", "#forest svg")), (1024, 768, (".lead",)), (390, 844, (".lead b",))],
+)
+def test_the_first_screen_has_the_verdict_and_a_desktop_its_picture(
+    browser, index, width, height, shown
+):
+    browser.open(index, width=width, height=height)
+    for part in shown:
+        box = f"document.querySelector('{part}').getBoundingClientRect()"
+        assert browser.evaluate(f"{box}.height") > 0
+        assert browser.evaluate(f"{box}.bottom") <= height, part
+        assert browser.evaluate(f"{box}.right") <= width, part
+    text = browser.evaluate("document.querySelector('.lead').innerText").replace("\xa0", " ")
+    assert "Settled" in text.splitlines()[0]
+    assert "the 95 % interval runs from +" in text

@@ -16,6 +16,7 @@ from bench.cli.options import (
     StepsOption,
     Study,
 )
+from bench.cli.views.text import say
 
 Bundle = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that publish wrote.")]
 
@@ -48,20 +49,20 @@ def publish(
     published = write.publish(root.resolve(), manifest, out.resolve(), own)
     write.add_report(out.resolve())
     for note in published.notes:
-        typer.echo(note, err=True)
+        say(note, err=True)
     size = write.size_of(out.resolve())
-    typer.echo(
+    say(
         f"{out}: {published.runs} of {published.total} runs, {size / 1000:,.0f} kB, "
         f"{size / 1000 / published.runs:.1f} kB a run"
     )
-    typer.echo("Write the authors into .zenodo.json, and publish again for CITATION.cff.")
+    say("Write the authors into .zenodo.json, and publish again for CITATION.cff.")
 
 
 def verify(folder: Bundle) -> None:
     """Recompute every number of a bundle from its counts, and compare what it says."""
     from reports.bundle.verify import verify as check
 
-    typer.echo(check(folder.resolve()))
+    say(check(folder.resolve()))
 
 
 def report_from(
@@ -93,5 +94,5 @@ def report_from(
             rerun=bundle.rerun,
             with_pdf=with_pdf,
         )
-    typer.echo(files.summary)
-    typer.echo(f"report: {files.index}")
+    say(files.summary)
+    say(f"report: {files.index}")

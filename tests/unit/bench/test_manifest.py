@@ -1,31 +1,8 @@
 """Names and colours of the rows of a manifest."""
 
-from bench.manifest import Manifest, Row, TableSpec, method_colours, run_name, slug, varying
+from few_rows import CE, rmi, study
 
-
-def study(*rows: Row) -> Manifest:
-    table = TableSpec(key="t", title="T", columns=("miou",), rows=rows)
-    return Manifest(
-        study="s",
-        profile="p",
-        title="S",
-        scale="toy",
-        metric="miou_11",
-        seeds=(0,),
-        comparison_key="k",
-        settings={},
-        tables=(table,),
-    )
-
-
-def rmi(df: int, pooling: str = "avg", label: str = "") -> Row:
-    settings = {"loss.name": "rmi", "loss.downsample_factor": df, "loss.pooling": pooling}
-    return Row(
-        label=label or f"RMI {df} {pooling}", method="RMI", settings=settings, run_ids=("x",)
-    )
-
-
-CE = Row(label="CE", method="CE", settings={"loss.name": "ce"}, run_ids=("y",))
+from bench.manifest import Row, method_colours, run_name, slug, varying
 
 
 def test_names_hold_every_factor_that_varies_within_a_method():

@@ -1,5 +1,6 @@
 """The decoded cache gives what decoding gives, whatever has happened to it."""
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -341,3 +342,9 @@ def test_a_builder_that_was_killed_is_no_obstacle(data, cache, said):
     assert equal(training_split(dataset, SPEC, cache), training_split(dataset, SPEC))
     assert len(files_of(cache, ".images")) == 1
     assert said == []
+
+
+def test_a_cache_can_be_sent_to_another_process(tmp_path):
+    """The search of a CRF scores images in processes of its own."""
+    sent = pickle.loads(pickle.dumps(Cache(tmp_path, print)))
+    assert sent == Cache(tmp_path, print)

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from few_rows import CE, rmi, study
 
-from bench.manifest import Manifest, Row, TableSpec
+from bench.manifest import Manifest, TableSpec
 from bench.store.pages import EXAMPLES, VIEW_KEY
 from bench.store.views.saved import (
     CREATED,
@@ -21,31 +22,6 @@ from bench.store.views.saved import (
 
 def main_view(manifest: Manifest) -> View:
     return saved_views(manifest)[VIEW_KEY]
-
-
-def study(*rows: Row, columns: tuple[str, ...] = ("miou",)) -> Manifest:
-    table = TableSpec(key="t", title="T", columns=columns, rows=rows)
-    return Manifest(
-        study="s",
-        profile="p",
-        title="S",
-        scale="toy",
-        metric="miou_11",
-        seeds=(0,),
-        comparison_key="k",
-        settings={},
-        tables=(table,),
-    )
-
-
-def rmi(df: int, pooling: str = "avg", label: str = "") -> Row:
-    settings = {"loss.name": "rmi", "loss.downsample_factor": df, "loss.pooling": pooling}
-    return Row(
-        label=label or f"RMI {df} {pooling}", method="RMI", settings=settings, run_ids=("x",)
-    )
-
-
-CE = Row(label="CE", method="CE", settings={"loss.name": "ce"}, run_ids=("y",))
 
 
 def test_a_view_survives_its_encoding_and_stays_small():
